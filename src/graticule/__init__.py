@@ -1,0 +1,1 @@
+"""Graticule: an open, self-hosted spatial Iceberg REST catalog."""

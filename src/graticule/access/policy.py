@@ -1,0 +1,97 @@
+"""Who may do what.  Pure: a decision is a value with its reason.
+
+A member's role says what it may do, a credential's scopes narrow that, and the organisation's
+edition narrows it once more.  Whether a thing may be seen at all is part of the SQL that finds it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+from graticule.domain.catalog import AccessLevel
+from graticule.domain.errors import EditionForbids, Forbidden
+from graticule.domain.tenancy import Edition, Principal, Role, Scope
+
+
+class Action(StrEnum):
+    """What a request does; the value reads as the end of "may not …"."""
+
+    LIST_CATALOGS = "list catalogs"
+    READ_CATALOG = "read catalogs"
+    WRITE_CATALOG = "change namespaces and tables"
+    MANAGE_CATALOGS = "create or delete catalogs"
+    USE_INTEGRATIONS = "see storage integrations"
+    CREATE_INTEGRATIONS = "create storage integrations"
+    MANAGE_INTEGRATIONS = "verify or delete storage integrations"
+    SCAN_CATALOG = "scan storage and register what was found"
+    MANAGE_KEYS = "manage API keys"
+    MANAGE_MEMBERS = "manage members"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    reason: str
+    by: Literal["role", "scope", "edition"]
+
+
+_READ: Final = frozenset({Action.LIST_CATALOGS, Action.READ_CATALOG, Action.USE_INTEGRATIONS})
+
+BY_ROLE: Final[Mapping[Role, frozenset[Action]]] = {
+    Role.USER: _READ | {Action.WRITE_CATALOG},
+    Role.ADMIN: frozenset(Action),
+}
+
+BY_SCOPE: Final[Mapping[Scope, frozenset[Action]]] = {
+    Scope.READ: _READ,
+    Scope.WRITE: _READ | {Action.WRITE_CATALOG},
+    # Without READ_CATALOG: a key that sets things up need not be one that reads everything.
+    Scope.MANAGE: frozenset(Action) - {Action.READ_CATALOG, Action.WRITE_CATALOG},
+}
+
+
+def decide(principal: Principal, action: Action) -> Allowed | Denied:
+    """Role first, then scopes, then edition: the first that refuses gives the reason."""
+    if action not in BY_ROLE[principal.role]:
+        return Denied(
+            f"members with the role {principal.role} may not {action}; ask an admin", "role"
+        )
+    if not any(action in BY_SCOPE[scope] for scope in principal.scopes):
+        has = " and ".join(sorted(principal.scopes)) or "no scope"
+        return Denied(
+            f"a credential with {has} may not {action}; use one with more scopes", "scope"
+        )
+    if action is Action.CREATE_INTEGRATIONS and principal.edition is Edition.COMMUNITY:
+        return Denied(
+            "the community edition does not include storage integrations; "
+            "move the organisation to the professional or enterprise edition",
+            "edition",
+        )
+    return Allowed()
+
+
+def require(principal: Principal, action: Action) -> None:
+    """Decide, and fail when denied.
+
+    Raises:
+        EditionForbids: the organisation's edition is what stands in the way.
+        Forbidden: role or scopes are.
+    """
+    match decide(principal, action):
+        case Denied(reason, "edition"):
+            raise EditionForbids(reason)
+        case Denied(reason, _):
+            raise Forbidden(reason)
+        case Allowed():
+            return
+
+
+def access_level(principal: Principal) -> AccessLevel:
+    """What a storage credential vended to this principal may do."""
+    may_write = isinstance(decide(principal, Action.WRITE_CATALOG), Allowed)
+    return AccessLevel.WRITE if may_write else AccessLevel.READ

@@ -1,0 +1,40 @@
+"""From an `Authorization` header to a principal."""
+
+from graticule.domain.errors import Unauthenticated
+from graticule.domain.tenancy import Edition, Principal, Role
+from graticule.services.organisations import Organisations
+
+ANONYMOUS = Principal(
+    organisation_id="",
+    member_id="",
+    name="anonymous",
+    edition=Edition.COMMUNITY,
+    role=Role.USER,
+    scopes=frozenset(),
+    key_id="",
+)
+"""Who asks for what is served to anybody: health, tokens.  May do nothing else."""
+
+
+class BearerAuthentication:
+    """Reads the bearer token: an API key or an access token of this server."""
+
+    def __init__(self, organisations: Organisations) -> None:
+        self._organisations = organisations
+
+    def __call__(self, authorization: str | None, /) -> Principal:
+        """The principal behind the header.
+
+        PyIceberg without a credential sends `Bearer None`, which is no credential either.
+
+        Raises:
+            Unauthenticated: no token, or one that is unknown, expired or revoked.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token or token == "None":
+            raise Unauthenticated(
+                "this server needs a credential: send `Authorization: Bearer <token or API key>`, "
+                "or give your client its `credential`"
+            )
+        return self._organisations.authenticate_bearer(token)

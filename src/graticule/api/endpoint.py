@@ -1,0 +1,320 @@
+"""The edge: reads a request, finds its handler, runs it in a thread, sends the answer.
+
+The only module that awaits.  Paths are matched on their raw form, segment by segment, because the
+decoded form cannot tell `a%2Fb` from `a/b` nor `a+b` from `a%2Bb`.  Header names go out in the
+case they are written in here: the Java client looks for exactly `ETag` and `Cache-Control`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl, unquote, unquote_plus
+
+import anyio
+import anyio.to_thread
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from graticule.access.policy import Action, require
+from graticule.api.errors import Surface, describe, headers_of
+from graticule.domain.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NoSuchRoute,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+from graticule.domain.tenancy import Principal
+
+Json = dict[str, Any]
+log = structlog.get_logger(__name__)
+
+JSON_DEPTH_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as a handler sees it."""
+
+    services: Any
+    principal: Principal
+    path: Mapping[str, str]
+    """Path parameters, still percent-encoded as they came; see `name` and `levels`."""
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    request_id: str
+    base_url: str
+    plus_is_space: bool = True
+
+    def header(self, name: str) -> str | None:
+        return self.headers.get(name.lower())
+
+    def name(self, parameter: str) -> str:
+        """A path parameter, decoded.  Engines encode like forms: `+` is a space, `%2B` a plus."""
+        raw = self.path[parameter]
+        try:
+            decode = unquote_plus if self.plus_is_space else unquote
+            return decode(raw, errors="strict")
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(f"`{raw}` in the path is not UTF-8") from error
+
+    def json(self) -> Json:
+        """The body as a JSON object.
+
+        Raises:
+            InvalidRequest: not JSON, too deep, or not an object.
+            UnsupportedMediaType: a body that says it is something else.
+        """
+        media = (self.header("content-type") or "application/json").partition(";")[0].strip()
+        if media not in {"application/json", ""} and not media.endswith("+json"):
+            raise UnsupportedMediaType(f"the body must be application/json, not `{media}`")
+        return parse_json_object(self.body)
+
+    def form(self) -> Mapping[str, str]:
+        try:
+            return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
+        except (UnicodeDecodeError, ValueError) as error:
+            raise InvalidRequest("the body is not a form") from error
+
+    def flag(self, parameter: str, *, default: bool = False) -> bool:
+        """A boolean query parameter, in whatever case (Python clients send `True`)."""
+        value = self.query.get(parameter)
+        if value is None or value == "":
+            return default
+        if value.lower() not in {"true", "false"}:
+            raise InvalidRequest(f"`{parameter}` must be true or false, not `{value}`")
+        return value.lower() == "true"
+
+
+def parse_json_object(body: bytes) -> Json:
+    """Parse a JSON object of bounded depth.
+
+    Raises:
+        InvalidRequest: with the position of the first error.
+    """
+    try:
+        value = json.loads(body or b"null", parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise InvalidRequest(f"the JSON body is nested deeper than {JSON_DEPTH_MAX}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("the body is not UTF-8") from error
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return value
+
+
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+class Handler(Protocol):
+    def __call__(self, call: Call, /) -> Response: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One line of the URL table.  `action` None: served to anybody (health, tokens)."""
+
+    method: str
+    template: str
+    handler: Handler
+    action: Action | None
+    surface: Surface
+    is_heavy: bool = False
+    """Runs beside, not among, the quick requests: a scan plan must not starve commits."""
+
+
+def json_response(
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return bytes_response(content, status=status, headers=headers)
+
+
+def bytes_response(
+    content: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer whose JSON is already encoded, with header names in exactly the given case."""
+    response = Response(content, status_code=status)
+    response.raw_headers.append((b"Content-Type", b"application/json"))
+    for name, value in (headers or {}).items():
+        response.raw_headers.append((name.encode("latin-1"), value.encode("latin-1")))
+    return response
+
+
+def no_content(status: int = 204, headers: Mapping[str, str] | None = None) -> Response:
+    response = Response(status_code=status)
+    for name, value in (headers or {}).items():
+        response.raw_headers.append((name.encode("latin-1"), value.encode("latin-1")))
+    return response
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: "_Node | None" = None
+    routes: dict[str, tuple[Route, tuple[str, ...]]] = field(default_factory=dict)
+
+
+class RouteTable:
+    """Finds the route of a raw path.  A literal segment wins over a parameter."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._root = _Node()
+        for route in self.routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        node, names = self._root, []
+        for segment in route.template.strip("/").split("/"):
+            if segment.startswith("{"):
+                names.append(segment[1:-1])
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+            else:
+                node = node.literals.setdefault(segment, _Node())
+        if route.method in node.routes:
+            raise ValueError(f"two handlers for {route.method} {route.template}")
+        node.routes[route.method] = (route, tuple(names))
+
+    def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
+        """The route and its raw path parameters.
+
+        Raises:
+            NoSuchRoute: nothing is served there.
+            MethodNotAllowed: something is, with other methods.
+        """
+        segments = raw_path.strip("/").split("/")
+        found = [(node, values) for node, values in _walk(self._root, segments, ()) if node.routes]
+        for node, values in found:
+            if method in node.routes:
+                route, names = node.routes[method]
+                return route, dict(zip(names, values, strict=True))
+        if not found:
+            raise NoSuchRoute(f"no operation is served at `{unquote(raw_path)}`")
+        allowed = ", ".join(sorted({name for node, _ in found for name in node.routes}))
+        raise MethodNotAllowed(
+            f"`{unquote(raw_path)}` answers {allowed}, not {method}", allow=allowed
+        )
+
+
+def _walk(
+    node: _Node, segments: list[str], values: tuple[str, ...]
+) -> Iterable[tuple[_Node, tuple[str, ...]]]:
+    if not segments:
+        yield node, values
+        return
+    head, rest = segments[0], segments[1:]
+    if head in node.literals:
+        yield from _walk(node.literals[head], rest, values)
+    if node.parameter is not None and head:
+        yield from _walk(node.parameter, rest, (*values, head))
+
+
+class Authenticate(Protocol):
+    def __call__(self, authorization: str | None, /) -> Principal: ...
+
+
+class Endpoint:
+    """The ASGI application behind the middleware: every route is answered here."""
+
+    def __init__(
+        self,
+        routes: RouteTable,
+        services: Any,
+        *,
+        authenticate: Authenticate,
+        anonymous: Principal,
+        request_body_bytes_max: int,
+        threads: int,
+        heavy_threads: int,
+    ) -> None:
+        self._routes = routes
+        self._services = services
+        self._authenticate = authenticate
+        self._anonymous = anonymous
+        self._request_body_bytes_max = request_body_bytes_max
+        self._quick = anyio.CapacityLimiter(threads)
+        self._heavy = anyio.CapacityLimiter(heavy_threads)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("ascii", "replace")
+        request_id: str = scope.get("state", {}).get("request_id", "-")
+        surface = surface_of(raw_path)
+        try:
+            route, path = self._routes.find(request.method, raw_path)
+            scope.setdefault("state", {})["route"] = route.template
+            body = await self._read(request)
+            limiter = self._heavy if route.is_heavy else self._quick
+            answer = partial(self._answer, route, path, request, body, request_id)
+            response = await anyio.to_thread.run_sync(answer, limiter=limiter)
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001  every failure has an answer
+            response = failure(error, surface, request_id=request_id)
+        if request.method == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    def _answer(
+        self, route: Route, path: dict[str, str], request: Request, body: bytes, request_id: str
+    ) -> Response:
+        if route.action is None:
+            principal = self._anonymous
+        else:
+            principal = self._authenticate(request.headers.get("authorization"))
+            structlog.contextvars.bind_contextvars(principal=principal.name)
+            require(principal, route.action)
+        call = Call(
+            services=self._services,
+            principal=principal,
+            path=path,
+            query=dict(parse_qsl(request.url.query, keep_blank_values=True)),
+            headers=request.headers,
+            body=body,
+            request_id=request_id,
+            base_url=str(request.base_url).rstrip("/"),
+            plus_is_space=route.surface is Surface.ICEBERG,
+        )
+        return route.handler(call)
+
+    async def _read(self, request: Request) -> bytes:
+        """The whole body, never more than the limit in memory."""
+        limit = self._request_body_bytes_max
+        declared = request.headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > limit:
+            raise PayloadTooLarge(f"the body has {declared} bytes; at most {limit} are read")
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise PayloadTooLarge(f"the body is larger than {limit} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def surface_of(raw_path: str) -> Surface:
+    """Which error shape a path speaks, also where no route is."""
+    if raw_path.endswith("/oauth/tokens"):
+        return Surface.OAUTH
+    return Surface.ICEBERG if raw_path.startswith("/catalog") else Surface.MANAGEMENT
+
+
+def failure(error: Exception, surface: Surface, *, request_id: str) -> Response:
+    """The answer to a failure; what is our own fault is logged with its traceback."""
+    status, body = describe(error, surface, request_id=request_id)
+    if status >= 500:
+        log.error("request failed", exc_info=error, status=status)
+    response = Response(json.dumps(body, ensure_ascii=False).encode(), status_code=status)
+    for name, value in headers_of(error, surface):
+        response.raw_headers.append((name.encode("latin-1"), value.encode("latin-1")))
+    return response

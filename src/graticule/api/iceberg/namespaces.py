@@ -1,0 +1,70 @@
+"""Namespace operations of the Iceberg REST specification."""
+
+from starlette.responses import Response
+
+from graticule.api.endpoint import Call, json_response, no_content
+from graticule.api.iceberg import wire
+from graticule.domain.identifiers import Namespace
+
+
+def list_namespaces(call: Call) -> Response:
+    """Direct children of `parent`, or the top level, as full paths."""
+    parent = wire.parent_of(call)
+    of = f"namespaces/{call.path.get('prefix', '')}/{parent.path if parent else ''}"
+    paging = wire.paging_of(call, of=of)
+    page = call.services.namespaces.list_children(
+        call.principal, wire.open_catalog(call), parent, after=paging.after, limit=paging.limit
+    )
+    body = {"namespaces": [list(namespace.levels) for namespace in page.items]}
+    return json_response(wire.next_page(call, body, of=of, after=page.next_after))
+
+
+def create_namespace(call: Call) -> Response:
+    body = call.json()
+    record = call.services.namespaces.create(
+        call.principal,
+        wire.open_catalog(call),
+        Namespace.of(wire.names(body, "namespace")),
+        wire.properties(body, "properties"),
+    )
+    return json_response(
+        {"namespace": list(record.namespace.levels), "properties": dict(record.properties)}
+    )
+
+
+def load_namespace(call: Call) -> Response:
+    record = call.services.namespaces.load(
+        call.principal, wire.open_catalog(call), wire.namespace_of(call)
+    )
+    return json_response(
+        {"namespace": list(record.namespace.levels), "properties": dict(record.properties)}
+    )
+
+
+def namespace_exists(call: Call) -> Response:
+    call.services.namespaces.load(call.principal, wire.open_catalog(call), wire.namespace_of(call))
+    return no_content()
+
+
+def drop_namespace(call: Call) -> Response:
+    call.services.namespaces.drop(call.principal, wire.open_catalog(call), wire.namespace_of(call))
+    return no_content()
+
+
+def update_properties(call: Call) -> Response:
+    """`missing` is always sent: PyIceberg cannot read an answer without it."""
+    body = call.json()
+    change = call.services.namespaces.update_properties(
+        call.principal,
+        wire.open_catalog(call),
+        wire.namespace_of(call),
+        removals=wire.names(body, "removals"),
+        updates=wire.properties(body, "updates"),
+    )
+    return json_response(
+        {
+            "updated": list(change.updated),
+            "removed": list(change.removed),
+            "missing": list(change.missing),
+        }
+    )

@@ -1,0 +1,183 @@
+"""Table operations of the Iceberg REST specification."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from graticule.api.endpoint import Call, bytes_response, json_response, no_content
+from graticule.api.iceberg import wire
+from graticule.domain.errors import InvalidRequest
+from graticule.domain.identifiers import TableIdentifier
+from graticule.services.commits import Committed, TableChange
+from graticule.services.tables import LoadedTable, NewTable, VendedStorage
+
+Json = dict[str, Any]
+
+
+def list_tables(call: Call) -> Response:
+    namespace = wire.namespace_of(call)
+    of = f"tables/{call.path.get('prefix', '')}/{namespace.path}"
+    paging = wire.paging_of(call, of=of)
+    page = call.services.tables.list_names(
+        call.principal, wire.open_catalog(call), namespace, after=paging.after, limit=paging.limit
+    )
+    body = {
+        "identifiers": [{"namespace": list(namespace.levels), "name": name} for name in page.items]
+    }
+    return json_response(wire.next_page(call, body, of=of, after=page.next_after))
+
+
+def create_table(call: Call) -> Response:
+    body = call.json()
+    new = NewTable(
+        identifier=TableIdentifier.of(wire.namespace_of(call).levels, wire.text(body, "name")),
+        schema=wire.json_object(body, "schema"),
+        partition_spec=wire.optional_object(body, "partition-spec"),
+        write_order=wire.optional_object(body, "write-order"),
+        location=wire.optional_text(body, "location"),
+        properties=wire.properties(body, "properties"),
+        is_staged=wire.flag(body, "stage-create"),
+    )
+    loaded = call.services.tables.create(
+        call.principal, wire.open_catalog(call), new, delegate=wire.wants_credentials(call)
+    )
+    return load_table_result(loaded)
+
+
+def register_table(call: Call) -> Response:
+    body = call.json()
+    loaded = call.services.tables.register(
+        call.principal,
+        wire.open_catalog(call),
+        TableIdentifier.of(wire.namespace_of(call).levels, wire.text(body, "name")),
+        wire.text(body, "metadata-location"),
+        overwrite=wire.flag(body, "overwrite"),
+        delegate=wire.wants_credentials(call),
+    )
+    return load_table_result(loaded)
+
+
+def load_table(call: Call) -> Response:
+    snapshots = call.query.get("snapshots") or "all"
+    if snapshots not in {"all", "refs"}:
+        raise InvalidRequest(f"`snapshots` must be `all` or `refs`, not `{snapshots}`")
+    loaded = call.services.tables.load(
+        call.principal,
+        wire.open_catalog(call),
+        wire.table_of(call),
+        delegate=wire.wants_credentials(call),
+        snapshots=snapshots,
+        if_none_match=call.header("if-none-match"),
+    )
+    if loaded is None:
+        return no_content(304, headers={"ETag": str(call.header("if-none-match"))})
+    return load_table_result(loaded)
+
+
+def table_exists(call: Call) -> Response:
+    call.services.tables.exists(call.principal, wire.open_catalog(call), wire.table_of(call))
+    return no_content()
+
+
+def commit_table(call: Call) -> Response:
+    identifier = wire.table_of(call)
+    body = call.json()
+    if body.get("identifier") is not None and wire.identifier(body, "identifier") != identifier:
+        raise InvalidRequest(f"the commit names another table than its path, `{identifier}`")
+    catalog = wire.open_catalog(call)
+    [committed] = call.services.commits.commit(call.principal, catalog, [_change(identifier, body)])
+    return commit_response(committed)
+
+
+def commit_transaction(call: Call) -> Response:
+    """Several tables at once, all or nothing."""
+    changes = wire.json_objects(call.json(), "table-changes")
+    if not changes:
+        raise InvalidRequest("`table-changes` must name at least one table")
+    call.services.commits.commit(
+        call.principal,
+        wire.open_catalog(call),
+        [_change(wire.identifier(change, "identifier"), change) for change in changes],
+    )
+    return no_content()
+
+
+def drop_table(call: Call) -> Response:
+    """Forgets the table.  Its files stay: purging is not served yet and is refused, not ignored."""
+    if call.flag("purgeRequested"):
+        raise InvalidRequest(
+            "purging a table's files is not served; drop it without `purgeRequested`"
+        )
+    call.services.tables.drop(call.principal, wire.open_catalog(call), wire.table_of(call))
+    return no_content()
+
+
+def rename_table(call: Call) -> Response:
+    body = call.json()
+    call.services.tables.rename(
+        call.principal,
+        wire.open_catalog(call),
+        wire.identifier(body, "source"),
+        wire.identifier(body, "destination"),
+    )
+    return no_content()
+
+
+def load_credentials(call: Call) -> Response:
+    """Exactly one credential: Java's refreshing provider accepts no other number."""
+    storage = call.services.tables.vend(
+        call.principal, wire.open_catalog(call), wire.table_of(call)
+    )
+    return json_response(
+        {"storage-credentials": [{"prefix": storage.prefix, "config": dict(storage.config)}]},
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def report_metrics(call: Call) -> Response:
+    """Accepted for any table that is there, and not kept."""
+    call.json()
+    call.services.tables.exists(call.principal, wire.open_catalog(call), wire.table_of(call))
+    return no_content()
+
+
+def _change(identifier: TableIdentifier, body: Mapping[str, Any]) -> TableChange:
+    return TableChange(
+        identifier=identifier,
+        requirements=wire.json_objects(body, "requirements"),
+        updates=wire.json_objects(body, "updates"),
+    )
+
+
+def load_table_result(loaded: LoadedTable) -> Response:
+    """`LoadTableResult`, spliced from bytes: the document is never parsed on its way out.
+
+    Credentials are in `config` too: PyIceberg reads no other place for a staged create.
+    """
+    parts = [b"{"]
+    if loaded.metadata_location is not None:
+        parts += [b'"metadata-location":', json.dumps(loaded.metadata_location).encode(), b","]
+    parts += [b'"metadata":', loaded.document, b',"config":', _encode(loaded.storage.config)]
+    if loaded.storage.credential is not None:
+        parts += [b',"storage-credentials":[', _credential(loaded.storage), b"]"]
+    parts.append(b"}")
+    return bytes_response(
+        b"".join(parts), headers={"ETag": loaded.etag, "Cache-Control": "no-store"}
+    )
+
+
+def commit_response(committed: Committed) -> Response:
+    location = json.dumps(committed.record.metadata_location).encode()
+    return bytes_response(
+        b'{"metadata-location":' + location + b',"metadata":' + committed.document + b"}"
+    )
+
+
+def _credential(storage: VendedStorage) -> bytes:
+    return _encode({"prefix": storage.prefix, "config": dict(storage.config)})
+
+
+def _encode(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(value), separators=(",", ":"), ensure_ascii=False).encode()

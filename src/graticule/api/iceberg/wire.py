@@ -1,0 +1,180 @@
+"""Reading the parts of Iceberg REST requests that many operations share."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+from graticule.api.endpoint import Call
+from graticule.domain.catalog import OpenCatalog
+from graticule.domain.errors import InvalidName, InvalidRequest, NoSuchNamespace, NoSuchTable
+from graticule.domain.identifiers import NAMESPACE_SEPARATOR, Namespace, TableIdentifier
+
+Json = dict[str, Any]
+
+PAGE_SIZE_MAX: Final = 1000
+VENDED_CREDENTIALS: Final = "vended-credentials"
+ACCESS_DELEGATION_HEADER: Final = "X-Iceberg-Access-Delegation"
+
+_ENCODED_SEPARATOR: Final = re.compile("%1f", re.IGNORECASE)
+
+
+def open_catalog(call: Call) -> OpenCatalog:
+    """The catalog that the path's prefix names; without a prefix the only one there is."""
+    if "prefix" in call.path:
+        wanted = call.name("prefix")
+    else:
+        wanted = call.services.catalogs.resolve_warehouse(call.principal, None).id
+    catalog: OpenCatalog = call.services.catalogs.open(call.principal, wanted)
+    return catalog
+
+
+def namespace_of(call: Call) -> Namespace:
+    """The namespace in the path: levels joined by the encoded unit separator, each encoded.
+
+    Raises:
+        NoSuchNamespace: such a namespace cannot be, so it is not there either.
+    """
+    raw = call.path["namespace"]
+    try:
+        levels = [unquote_plus(level, errors="strict") for level in _ENCODED_SEPARATOR.split(raw)]
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"`{raw}` in the path is not UTF-8") from error
+    try:
+        return Namespace.of(levels)
+    except InvalidName as error:
+        raise NoSuchNamespace(f"Namespace does not exist: {'.'.join(levels)}") from error
+
+
+def table_of(call: Call) -> TableIdentifier:
+    """The table in the path.  A namespace that cannot be makes a table that is not there.
+
+    Raises:
+        NoSuchTable: clients look for just this when they try whether a table is there.
+    """
+    name = call.name("table")
+    try:
+        return TableIdentifier.of(namespace_of(call).levels, name)
+    except (NoSuchNamespace, InvalidName) as error:
+        raise NoSuchTable(f"Table does not exist: {name}") from error
+
+
+def parent_of(call: Call) -> Namespace | None:
+    """The `parent` query parameter; an empty one is none."""
+    parent = call.query.get("parent")
+    if not parent:
+        return None
+    return Namespace.of(parent.split(NAMESPACE_SEPARATOR))
+
+
+def wants_credentials(call: Call) -> bool:
+    """Whether the client says that it can use vended credentials."""
+    value = call.header(ACCESS_DELEGATION_HEADER) or ""
+    return VENDED_CREDENTIALS in {part.strip().lower() for part in value.split(",")}
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Where a list begins and how much of it is asked for; no limit means all of it."""
+
+    after: str
+    limit: int | None
+
+
+def paging_of(call: Call, *, of: str) -> Paging:
+    """Paging is opted into by a `pageToken`, empty for the first page (specification).
+
+    PyIceberg sends only `pageSize` at first and follows the token it gets, so that opts in too.
+
+    Raises:
+        InvalidRequest: a page size that is not a positive number.
+        InvalidPageToken: a token that this server did not issue for this list.
+    """
+    token, size = call.query.get("pageToken"), call.query.get("pageSize")
+    if token is None and size is None:
+        return Paging("", None)
+    limit = PAGE_SIZE_MAX
+    if size:
+        if not size.isdecimal() or int(size) < 1:
+            raise InvalidRequest(f"`pageSize` must be a positive number, not `{size}`")
+        limit = min(int(size), PAGE_SIZE_MAX)
+    after = call.services.page_tokens.read(token, of=of) if token else ""
+    return Paging(after, limit)
+
+
+def next_page(call: Call, body: Json, *, of: str, after: str | None) -> Json:
+    """Add the token of the next page, if there is one.  An empty token would loop for ever."""
+    if after is not None:
+        body["next-page-token"] = call.services.page_tokens.issue(of, after)
+    return body
+
+
+def text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidRequest(f"`{name}` must be a text that is not empty")
+    return value
+
+
+def optional_text(body: Mapping[str, Any], name: str) -> str | None:
+    return None if body.get(name) is None else text(body, name)
+
+
+def json_object(body: Mapping[str, Any], name: str) -> Json:
+    value = body.get(name)
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"`{name}` must be a JSON object")
+    return value
+
+
+def optional_object(body: Mapping[str, Any], name: str) -> Json | None:
+    return None if body.get(name) is None else json_object(body, name)
+
+
+def json_objects(body: Mapping[str, Any], name: str) -> Sequence[Json]:
+    """A list of objects; left out or null, it is empty."""
+    value = body.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise InvalidRequest(f"`{name}` must be a list of JSON objects")
+    return value
+
+
+def properties(body: Mapping[str, Any], name: str) -> dict[str, str]:
+    """A map of texts; left out or null, it is empty."""
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise InvalidRequest(f"`{name}` must map texts to texts")
+    return value
+
+
+def names(body: Mapping[str, Any], name: str) -> list[str]:
+    """A list of texts; left out or null, it is empty."""
+    value = body.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidRequest(f"`{name}` must be a list of texts")
+    return value
+
+
+def flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"`{name}` must be true or false")
+    return value
+
+
+def identifier(body: Mapping[str, Any], name: str) -> TableIdentifier:
+    value = json_object(body, name)
+    return TableIdentifier.of(names(value, "namespace"), text(value, "name"))
+
+
+def identifier_json(table: TableIdentifier) -> Json:
+    return {"namespace": list(table.namespace.levels), "name": table.name}

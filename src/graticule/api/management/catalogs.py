@@ -1,0 +1,49 @@
+"""Catalogs: create, list, show, delete."""
+
+from starlette.responses import Response
+
+from graticule.api.endpoint import Call, json_response, no_content
+from graticule.api.management.bodies import Body, body_of, page_of
+from graticule.api.management.representations import catalog_to_json, page_to_json
+
+
+class NewCatalog(Body):
+    name: str
+    integration: str
+    """Id or name."""
+    sub_path: str | None = None
+    properties: dict[str, str] | None = None
+    force: bool = False
+
+
+def create_catalog(call: Call) -> Response:
+    body = body_of(call, NewCatalog)
+    created = call.services.catalogs.create(
+        call.principal,
+        name=body.name,
+        integration=body.integration,
+        sub_path=body.sub_path,
+        properties=body.properties,
+        force=body.force,
+    )
+    return json_response(
+        {**catalog_to_json(created.catalog), "warning": created.warning},
+        status=201,
+        headers={"Location": f"/api/v1/catalogs/{created.catalog.id}"},
+    )
+
+
+def list_catalogs(call: Call) -> Response:
+    asked = page_of(call)
+    found = call.services.catalogs.list(call.principal, after=asked.after, limit=asked.limit)
+    return json_response(page_to_json(found, catalog_to_json))
+
+
+def show_catalog(call: Call) -> Response:
+    found = call.services.catalogs.get(call.principal, call.name("catalog"))
+    return json_response(catalog_to_json(found))
+
+
+def delete_catalog(call: Call) -> Response:
+    call.services.catalogs.delete(call.principal, call.name("catalog"))
+    return no_content()

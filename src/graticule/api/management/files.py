@@ -1,0 +1,85 @@
+"""`GET …/tables/{table}/files`: which files of a table a map window may touch."""
+
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from graticule.api.endpoint import Call, json_response
+from graticule.domain.errors import InvalidName, InvalidRequest, NoSuchTable
+from graticule.domain.identifiers import TableIdentifier
+from graticule.services.scans import FilesInWindow
+from graticule.spatial.bounding_box import parse_bbox
+
+Json = dict[str, Any]
+
+FILES_PER_ANSWER_MAX: Final = 10_000
+NAMESPACE_DOT: Final = "."
+
+
+def list_files(call: Call) -> Response:
+    """Files that may match `bbox=xmin,ymin,xmax,ymax`, with what skipping the others saves.
+
+    A box with xmin > xmax crosses the antigraticule.  Namespace levels are joined by 0x1F or by a
+    dot; without `bbox` all files are listed.
+    """
+    bbox = call.query.get("bbox")
+    found = call.services.scans.files_in_window(
+        call.principal,
+        call.services.catalogs.open(call.principal, call.name("catalog")),
+        _table_of(call),
+        parse_bbox(bbox) if bbox else None,
+        snapshot_id=_snapshot_of(call),
+        limit=_limit_of(call),
+    )
+    return json_response(_json(found))
+
+
+def _table_of(call: Call) -> TableIdentifier:
+    namespace = call.name("namespace")
+    separator = "\x1f" if "\x1f" in namespace else NAMESPACE_DOT
+    try:
+        return TableIdentifier.of(namespace.split(separator), call.name("table"))
+    except InvalidName as error:
+        raise NoSuchTable(f"Table does not exist: {namespace}.{call.name('table')}") from error
+
+
+def _snapshot_of(call: Call) -> int | None:
+    text = call.query.get("snapshot")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise InvalidRequest(f"`snapshot` must be a snapshot id, not `{text}`")
+    return int(text)
+
+
+def _limit_of(call: Call) -> int:
+    text = call.query.get("limit") or str(FILES_PER_ANSWER_MAX)
+    if not text.isdecimal() or not 1 <= int(text) <= FILES_PER_ANSWER_MAX:
+        raise InvalidRequest(f"`limit` must be a number from 1 to {FILES_PER_ANSWER_MAX}")
+    return int(text)
+
+
+def _json(found: FilesInWindow) -> Json:
+    return {
+        "snapshot_id": found.snapshot_id,
+        "totals": {
+            "files": found.files_total,
+            "files_kept": found.files_kept,
+            "rows": found.rows_total,
+            "rows_kept": found.rows_kept,
+            "bytes": found.bytes_total,
+            "bytes_kept": found.bytes_kept,
+            "unknown_kept": found.unknown_count,
+        },
+        "files": [
+            {
+                "path": file.entry.path,
+                "size_bytes": file.entry.size_bytes,
+                "rows": file.entry.record_count,
+                "box_status": file.status,
+                "boxes": [[box.xmin, box.ymin, box.xmax, box.ymax] for box in file.boxes],
+            }
+            for file in found.files
+        ],
+        "is_complete": len(found.files) == found.files_kept,
+    }

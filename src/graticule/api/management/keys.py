@@ -1,0 +1,52 @@
+"""API keys.  A secret is in one answer only: the one to its creation."""
+
+from typing import Annotated
+
+from pydantic import Field
+from starlette.responses import Response
+
+from graticule.api.endpoint import Call, json_response, no_content
+from graticule.api.management.bodies import Body, body_of, page_of
+from graticule.api.management.representations import key_to_json, page_to_json
+from graticule.domain.tenancy import Scope
+
+
+class NewApiKey(Body):
+    name: str
+    member: str | None = None
+    """Id or name; the caller by default."""
+    scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field()] | None = None
+    lifetime_s: int | None = None
+
+
+def list_keys(call: Call) -> Response:
+    asked = page_of(call)
+    found = call.services.organisations.list_keys(
+        call.principal, after=asked.after, limit=asked.limit
+    )
+    return json_response(page_to_json(found, key_to_json))
+
+
+def create_key(call: Call) -> Response:
+    body = body_of(call, NewApiKey)
+    key, new = call.services.organisations.create_key(
+        call.principal,
+        name=body.name,
+        member=body.member,
+        scopes=body.scopes,
+        lifetime_s=body.lifetime_s,
+    )
+    return json_response(
+        {
+            **key_to_json(key),
+            "client_secret": new.client_secret.reveal(),
+            "credential": new.credential,
+        },
+        status=201,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def revoke_key(call: Call) -> Response:
+    call.services.organisations.revoke_key(call.principal, call.name("key"))
+    return no_content()

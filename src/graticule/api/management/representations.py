@@ -1,0 +1,121 @@
+"""What the management API shows of each thing.  No secret is among it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from graticule.domain.catalog import Catalog, StorageIntegration
+from graticule.domain.tenancy import ApiKey, Member, Organisation, Principal
+from graticule.services.integrations import Policies
+from graticule.services.namespaces import Page
+
+Json = dict[str, Any]
+
+
+def page_to_json(page: Page, show: Callable[[Any], Json]) -> Json:
+    return {"items": [show(item) for item in page.items], "next": page.next_after}
+
+
+def moment(at_ms: int | None) -> str | None:
+    """A time as RFC 3339 in UTC, to the millisecond."""
+    if at_ms is None:
+        return None
+    text = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def principal_to_json(principal: Principal) -> Json:
+    return {
+        "member_id": principal.member_id,
+        "name": principal.name,
+        "role": principal.role.value,
+        "organisation_id": principal.organisation_id,
+        "edition": principal.edition.value,
+        "scopes": sorted(scope.value for scope in principal.scopes),
+        "key_id": principal.key_id,
+    }
+
+
+def organisation_to_json(organisation: Organisation) -> Json:
+    return {
+        "id": organisation.id,
+        "name": organisation.name,
+        "edition": organisation.edition.value,
+        "external_id": organisation.id,
+        "created_at": moment(organisation.created_at_ms),
+    }
+
+
+def member_to_json(member: Member) -> Json:
+    return {
+        "id": member.id,
+        "name": member.name,
+        "kind": member.kind.value,
+        "role": member.role.value,
+        "created_at": moment(member.created_at_ms),
+    }
+
+
+def key_to_json(key: ApiKey) -> Json:
+    return {
+        "client_id": key.id,
+        "name": key.name,
+        "member_id": key.member_id,
+        "scopes": sorted(scope.value for scope in key.scopes),
+        "created_at": moment(key.created_at_ms),
+        "expires_at": moment(key.expires_at_ms),
+        "revoked_at": moment(key.revoked_at_ms),
+    }
+
+
+def integration_to_json(integration: StorageIntegration) -> Json:
+    keys = integration.access_keys
+    return {
+        "id": integration.id,
+        "name": integration.name,
+        "path": integration.location.uri,
+        "region": integration.region,
+        "endpoint": integration.endpoint,
+        "path_style": integration.path_style,
+        "role_arn": integration.role_arn,
+        "access_key_id": f"…{keys.access_key_id[-4:]}" if keys is not None else None,
+        "external_id": integration.external_id,
+        "bucket_type": integration.bucket_type.value,
+        "created_at": moment(integration.created_at_ms),
+        "verified_at": moment(integration.verified_at_ms),
+    }
+
+
+def verification_to_json(report: Json | None) -> Json | None:
+    """A stored report, its time written out."""
+    if report is None:
+        return None
+    shown = {key: value for key, value in report.items() if key != "verified_at_ms"}
+    return {"verified_at": moment(report["verified_at_ms"]), **shown}
+
+
+def policies_to_json(policies: Policies) -> Json:
+    key, value = policies.role_tag
+    return {
+        "role_policy": policies.role_policy,
+        "trust_policy": policies.trust_policy,
+        "external_id": policies.external_id,
+        "principal_arn": policies.principal_arn,
+        "role_tags": {key: value},
+        "partition": policies.partition,
+        "note": None
+        if policies.trust_policy is not None
+        else "The server does not know its own AWS identity, which the trust policy has to name; "
+        "its operator sets it with GRATICULE_PRINCIPAL_ARN.",
+    }
+
+
+def catalog_to_json(catalog: Catalog) -> Json:
+    return {
+        "id": catalog.id,
+        "name": catalog.name,
+        "integration_id": catalog.integration_id,
+        "location": catalog.location.uri,
+        "properties": dict(catalog.properties),
+        "created_at": moment(catalog.created_at_ms),
+    }

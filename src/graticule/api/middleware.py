@@ -1,0 +1,61 @@
+"""Around every request: a request id and one line in the access log.  Pure ASGI."""
+
+import re
+import time
+from typing import Final
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid6 import uuid7
+
+log = structlog.get_logger("graticule.access")
+
+REQUEST_ID_HEADER: Final = b"x-request-id"
+_SAFE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_QUIET_ROUTES: Final = frozenset({"/health", "/ready"})
+
+
+class RequestContext:
+    """Names the request (a safe `X-Request-ID` is kept), and logs how it ended.
+
+    Query strings and bodies never reach the log: they can carry secrets.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = dict(scope["headers"]).get(REQUEST_ID_HEADER, b"")
+        request_id = given.decode() if _SAFE_REQUEST_ID.fullmatch(given) else str(uuid7())
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started, status = time.perf_counter(), 0
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (b"X-Request-ID", request_id.encode()),
+                    (b"X-Content-Type-Options", b"nosniff"),
+                ]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_named)
+        finally:
+            route = scope["state"].get("route", "")
+            if route not in _QUIET_ROUTES:
+                log.info(
+                    "request answered",
+                    method=scope["method"],
+                    route=route or scope["path"],
+                    status=status,
+                    ms=round((time.perf_counter() - started) * 1000, 1),
+                    client=(scope.get("client") or ("",))[0],
+                )

@@ -1,0 +1,155 @@
+"""The whole URL table: method, path, handler, and the permission each needs.
+
+`action` None means served to anybody.  Everything else is authenticated, and refused before its
+handler runs when the principal's role or scopes do not include the action.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from graticule.access.policy import Action
+from graticule.api import health
+from graticule.api.endpoint import Handler, Route, RouteTable
+from graticule.api.errors import Surface
+from graticule.api.iceberg import config, namespaces, scans, tables, tokens
+from graticule.api.management import catalogs, discovery, files, integrations, keys, me, members
+
+READ: Final = Action.READ_CATALOG
+WRITE: Final = Action.WRITE_CATALOG
+USE: Final = Action.USE_INTEGRATIONS
+CREATE_INTEGRATIONS: Final = Action.CREATE_INTEGRATIONS
+MANAGE_INTEGRATIONS: Final = Action.MANAGE_INTEGRATIONS
+MANAGE_CATALOGS: Final = Action.MANAGE_CATALOGS
+LIST_CATALOGS: Final = Action.LIST_CATALOGS
+SCAN: Final = Action.SCAN_CATALOG
+KEYS: Final = Action.MANAGE_KEYS
+MEMBERS: Final = Action.MANAGE_MEMBERS
+
+ICEBERG_ROOT: Final = "/catalog"
+MANAGEMENT_ROOT: Final = "/api/v1"
+
+_NAMESPACES: Final = "/v1/{prefix}/namespaces"
+_NAMESPACE: Final = f"{_NAMESPACES}/{{namespace}}"
+_TABLES: Final = f"{_NAMESPACE}/tables"
+_TABLE: Final = f"{_TABLES}/{{table}}"
+
+Line = tuple[str, str, Handler, Action | None]
+
+ICEBERG: Final[Sequence[Line]] = (
+    ("GET", _NAMESPACES, namespaces.list_namespaces, READ),
+    ("POST", _NAMESPACES, namespaces.create_namespace, WRITE),
+    ("GET", _NAMESPACE, namespaces.load_namespace, READ),
+    ("HEAD", _NAMESPACE, namespaces.namespace_exists, READ),
+    ("DELETE", _NAMESPACE, namespaces.drop_namespace, WRITE),
+    ("POST", f"{_NAMESPACE}/properties", namespaces.update_properties, WRITE),
+    ("GET", _TABLES, tables.list_tables, READ),
+    ("POST", _TABLES, tables.create_table, WRITE),
+    ("GET", _TABLE, tables.load_table, READ),
+    ("HEAD", _TABLE, tables.table_exists, READ),
+    ("POST", _TABLE, tables.commit_table, WRITE),
+    ("DELETE", _TABLE, tables.drop_table, WRITE),
+    ("POST", f"{_NAMESPACE}/register", tables.register_table, WRITE),
+    ("GET", f"{_TABLE}/credentials", tables.load_credentials, READ),
+    ("POST", f"{_TABLE}/metrics", tables.report_metrics, READ),
+    ("POST", f"{_TABLE}/plan", scans.plan_table_scan, READ),
+    ("DELETE", f"{_TABLE}/plan/{{plan-id}}", scans.cancel_planning, READ),
+    ("POST", f"{_TABLE}/tasks", scans.fetch_scan_tasks, READ),
+    ("POST", "/v1/{prefix}/tables/rename", tables.rename_table, WRITE),
+    ("POST", "/v1/{prefix}/transactions/commit", tables.commit_transaction, WRITE),
+)
+"""The operations a client can be told of: their templates are the specification's, verbatim."""
+
+MANAGEMENT: Final[Sequence[Line]] = (
+    ("GET", "/me", me.show_me, LIST_CATALOGS),
+    ("GET", "/organisation", me.show_organisation, LIST_CATALOGS),
+    ("GET", "/members", members.list_members, MEMBERS),
+    ("POST", "/members", members.create_member, MEMBERS),
+    ("GET", "/keys", keys.list_keys, KEYS),
+    ("POST", "/keys", keys.create_key, KEYS),
+    ("DELETE", "/keys/{key}", keys.revoke_key, KEYS),
+    ("GET", "/policies", integrations.preview_policies, CREATE_INTEGRATIONS),
+    ("GET", "/integrations", integrations.list_integrations, USE),
+    ("POST", "/integrations", integrations.create_integration, CREATE_INTEGRATIONS),
+    ("GET", "/integrations/{integration}", integrations.show_integration, USE),
+    ("DELETE", "/integrations/{integration}", integrations.delete_integration, MANAGE_INTEGRATIONS),
+    (
+        "POST",
+        "/integrations/{integration}/verify",
+        integrations.verify_integration,
+        MANAGE_INTEGRATIONS,
+    ),
+    (
+        "GET",
+        "/integrations/{integration}/policies",
+        integrations.show_policies,
+        MANAGE_INTEGRATIONS,
+    ),
+    ("GET", "/catalogs", catalogs.list_catalogs, LIST_CATALOGS),
+    ("POST", "/catalogs", catalogs.create_catalog, MANAGE_CATALOGS),
+    ("GET", "/catalogs/{catalog}", catalogs.show_catalog, LIST_CATALOGS),
+    ("DELETE", "/catalogs/{catalog}", catalogs.delete_catalog, MANAGE_CATALOGS),
+    ("GET", "/catalogs/{catalog}/scans", discovery.list_scans, SCAN),
+    ("POST", "/catalogs/{catalog}/scans", discovery.start_scan, SCAN),
+    ("GET", "/catalogs/{catalog}/scans/{scan}", discovery.show_scan, SCAN),
+    ("POST", "/catalogs/{catalog}/scans/{scan}/register", discovery.register_proposals, SCAN),
+    (
+        "GET",
+        "/catalogs/{catalog}/namespaces/{namespace}/tables/{table}/files",
+        files.list_files,
+        READ,
+    ),
+)
+
+_HEAVY: Final = frozenset(
+    {
+        scans.plan_table_scan,
+        scans.fetch_scan_tasks,
+        integrations.verify_integration,
+        discovery.register_proposals,
+        files.list_files,
+    }
+)
+
+
+def advertised_endpoints() -> list[str]:
+    """`GET /v1/config` lists exactly what is served: clients refuse to call anything else."""
+    return [f"{method} {template}" for method, template, _, _ in ICEBERG]
+
+
+def route_table() -> RouteTable:
+    routes = [
+        Route("GET", "/health", health.health, None, Surface.MANAGEMENT),
+        Route("GET", "/ready", health.ready, None, Surface.MANAGEMENT),
+        Route("GET", "/", health.welcome, None, Surface.MANAGEMENT),
+        Route(
+            "POST",
+            f"{ICEBERG_ROOT}/v1/oauth/tokens",
+            tokens.create_token,
+            None,
+            Surface.OAUTH,
+        ),
+        Route(
+            "GET",
+            f"{ICEBERG_ROOT}/v1/config",
+            config.config_handler(advertised_endpoints),
+            Action.LIST_CATALOGS,
+            Surface.ICEBERG,
+        ),
+    ]
+    for method, template, handler, action in ICEBERG:
+        # A client whose configuration lost the prefix means the only catalog there is.
+        routes += [
+            _route(method, ICEBERG_ROOT + path, handler, action, Surface.ICEBERG)
+            for path in (template, template.replace("/{prefix}", "", 1))
+        ]
+    for method, template, handler, action in MANAGEMENT:
+        routes.append(
+            _route(method, MANAGEMENT_ROOT + template, handler, action, Surface.MANAGEMENT)
+        )
+    return RouteTable(routes)
+
+
+def _route(
+    method: str, template: str, handler: Handler, action: Action | None, surface: Surface
+) -> Route:
+    return Route(method, template, handler, action, surface, is_heavy=handler in _HEAVY)

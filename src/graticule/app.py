@@ -1,0 +1,40 @@
+"""The ASGI application: routes, middleware, lifespan; nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+
+from graticule.api.auth import ANONYMOUS, BearerAuthentication
+from graticule.api.endpoint import Endpoint
+from graticule.api.middleware import RequestContext
+from graticule.api.routes import route_table
+from graticule.settings import Settings
+from graticule.wiring import Services
+
+
+def create_app(services: Services, settings: Settings) -> Starlette:
+    """An application over services that the caller opened; it closes them when it shuts down."""
+    endpoint = Endpoint(
+        route_table(),
+        services,
+        authenticate=BearerAuthentication(services.organisations),
+        anonymous=ANONYMOUS,
+        request_body_bytes_max=settings.request_body_bytes_max,
+        threads=settings.threads,
+        heavy_threads=settings.heavy_threads,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await anyio.to_thread.run_sync(services.close)
+
+    return Starlette(
+        routes=[Mount("/", app=endpoint)],
+        middleware=[Middleware(RequestContext)],
+        lifespan=lifespan,
+    )

@@ -1,0 +1,186 @@
+"""`graticule integration`: connect buckets."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from graticule.cli.connection import connect, segment
+from graticule.cli.failures import CommandFailure, ExitCode
+from graticule.cli.output import (
+    Format,
+    Output,
+    Yes,
+    confirm,
+    note,
+    print_json,
+    print_list,
+    print_one,
+    wants_json,
+)
+
+if TYPE_CHECKING:
+    from graticule.cli.client import ManagementApi
+
+app = typer.Typer(
+    help="Storage integrations: buckets and who may reach them.", no_args_is_help=True
+)
+
+SECRET_VARIABLE: Final = "GRATICULE_SECRET_ACCESS_KEY"
+RETRY_PAUSES_S: Final = (5, 10, 20, 20, 20, 20, 20)
+"""New trust takes a minute or two to spread through IAM."""
+
+Name = Annotated[str, typer.Argument(help="Name or id", metavar="INTEGRATION")]
+_COLUMNS: Final = ("name", "path", "bucket_type", "region", "endpoint", "verified_at", "id")
+
+
+@app.command("list")
+def list_integrations(output: Output = None) -> None:
+    """List the storage integrations."""
+    with connect() as api:
+        print_list(api.list("/integrations"), _COLUMNS, output)
+
+
+@app.command("show")
+def show(name: Name, output: Output = None) -> None:
+    """Show an integration and its last verification."""
+    with connect() as api:
+        found = api.get(_path(name))
+    _print_verified(found, output)
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="A name of your choice")],
+    *,
+    path: Annotated[str, typer.Option(help="s3://bucket or s3://bucket/folder")],
+    role_arn: Annotated[str | None, typer.Option(help="IAM role to assume")] = None,
+    access_key_id: Annotated[
+        str | None,
+        typer.Option(help=f"Instead of a role; its secret from {SECRET_VARIABLE} or the prompt"),
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="The bucket's region")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of an S3-compatible store")] = None,
+    path_style: Annotated[
+        bool | None, typer.Option(help="Bucket in the path; default for other stores than AWS")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Connect a bucket.  `integration policy --path` has the texts for its role beforehand."""
+    secret = _secret_access_key() if access_key_id is not None else None
+    body = {
+        "name": name,
+        "path": path,
+        "role_arn": role_arn,
+        "access_key_id": access_key_id,
+        "secret_access_key": secret,
+        "region": region,
+        "endpoint": endpoint,
+        "path_style": path_style,
+    }
+    with connect() as api:
+        created = api.post("/integrations", body)
+    print_one(created, output)
+    note(f"Next: graticule integration verify '{name}'")
+
+
+@app.command("policy")
+def policy(
+    name: Annotated[str | None, typer.Argument(help="Name or id", metavar="INTEGRATION")] = None,
+    path: Annotated[
+        str | None, typer.Option(help="Before there is one: s3://bucket/folder")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="read or write")] = "write",
+    region: Annotated[str | None, typer.Option(help="With --path: the bucket's region")] = None,
+) -> None:
+    """Print the role policy and the trust policy to paste into IAM, as JSON."""
+    if (name is None) == (path is None):
+        raise CommandFailure("name an integration, or give a --path", exit_code=ExitCode.USAGE)
+    with connect() as api:
+        if name is not None:
+            print_json(api.get(f"{_path(name)}/policies", {"mode": mode}))
+        else:
+            params = {"path": path, "mode": mode, "region": region}
+            print_json(api.get("/policies", params))
+
+
+@app.command("verify")
+def verify(
+    name: Name,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Try again for two minutes while IAM catches up")
+    ] = False,
+    output: Output = None,
+) -> None:
+    """Check that the integration works and is closed to others.  Exits with 3 if not."""
+    with connect() as api:
+        found = verify_until_passed(
+            lambda: _verified(api, name), pauses_s=RETRY_PAUSES_S if wait else (), sleep=time.sleep
+        )
+    _print_verified(found, output)
+    if not found["verification"]["passed"]:
+        raise CommandFailure(
+            f"`{found['name']}` is not usable yet", exit_code=ExitCode.CHECK_FAILED
+        )
+
+
+@app.command("delete")
+def delete(name: Name, yes: Yes = False) -> None:
+    """Forget an integration.  Its files stay where they are."""
+    confirm(f"Delete the storage integration {name}? Its files stay.", yes=yes)
+    with connect() as api:
+        api.delete(_path(name))
+    note(f"Deleted {name}.")
+
+
+def verify_until_passed(
+    attempt: Callable[[], dict[str, Any]],
+    *,
+    pauses_s: tuple[int, ...],
+    sleep: Callable[[float], None],
+) -> dict[str, Any]:
+    """The first report that passes, else the last one."""
+    for pause_s in pauses_s:
+        found = attempt()
+        if found["verification"]["passed"]:
+            return found
+        note(f"Not yet; trying again in {pause_s} s.")
+        sleep(pause_s)
+    return attempt()
+
+
+def _verified(api: "ManagementApi", name: str) -> dict[str, Any]:
+    from graticule.cli.client import VERIFY_TIMEOUT_S  # noqa: PLC0415
+
+    return api.post(f"{_path(name)}/verify", {}, timeout_s=VERIFY_TIMEOUT_S)
+
+
+def _print_verified(found: dict[str, Any], output: Format | None) -> None:
+    if wants_json(output):
+        print_json(found)
+        return
+    report = found["verification"]
+    print_one({key: value for key, value in found.items() if key != "verification"}, output)
+    if report is None:
+        note("Not verified yet.")
+        return
+    typer.echo()
+    print_list(report["checks"], ("status", "title", "detail", "remedy"), Format.TABLE)
+
+
+def _secret_access_key() -> str:
+    """From the environment, a pipe or a prompt; never from an argument, which `ps` would show."""
+    from_environment = os.environ.get(SECRET_VARIABLE)
+    if from_environment:
+        return from_environment
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
+    secret: str = typer.prompt("Secret access key", hide_input=True, err=True)
+    return secret
+
+
+def _path(name: str) -> str:
+    return f"/integrations/{segment(name)}"

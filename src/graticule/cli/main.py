@@ -1,0 +1,49 @@
+"""`graticule`: nouns, then verbs.  Talks to a server over its management API, but for `serve`,
+`database` and `demo`, which are one.
+
+Imports stay inside commands: `--help` must not wait for half the dependencies.
+"""
+
+import sys
+
+import typer
+
+from graticule.cli import catalog, database, integration, key, member, scan, serve, table
+from graticule.cli.failures import CommandFailure, exit_code_of, show_failure
+from graticule.domain.errors import CatalogError
+
+app = typer.Typer(
+    name="graticule",
+    help="A spatial Iceberg REST catalog.",
+    epilog="Commands that talk to a server read GRATICULE_URL and GRATICULE_CREDENTIAL "
+    "(client id:client secret). Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, "
+    "4 not found, 5 not allowed, 6 conflict, 7 unreachable: try again.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve.serve)
+app.add_typer(integration.app, name="integration")
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(scan.app, name="scan")
+app.add_typer(table.app, name="table")
+app.add_typer(key.app, name="key")
+app.add_typer(member.app, name="member")
+app.add_typer(database.app, name="database")
+
+
+@app.command("version")
+def version() -> None:
+    """Show the version."""
+    from importlib.metadata import version as installed  # noqa: PLC0415
+
+    typer.echo(installed("graticule"))
+
+
+def main() -> None:
+    """The entry point: runs a command and turns a failure into one line and an exit code."""
+    try:
+        app()
+    except (CommandFailure, CatalogError, OSError) as error:
+        show_failure(error)
+        sys.exit(exit_code_of(error))

@@ -1,0 +1,127 @@
+"""Catalogs in SQL.  Functions over a connection; services open and commit.
+
+Every look-up names the organisation, so that another one's catalog is simply not there.
+"""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, insert, or_, select
+from sqlalchemy.exc import IntegrityError
+
+from graticule.db.engine import violates
+from graticule.db.schema import catalogs, namespaces, organisations, scans, storage_integrations
+from graticule.db.schema import tables as tables_
+from graticule.domain.catalog import Catalog
+from graticule.domain.errors import AlreadyExists, InUse, NoSuchIntegration
+from graticule.domain.location import Location
+
+
+def create(conn: Connection, catalog: Catalog) -> None:
+    """Insert a catalog; its integration is held until the transaction ends.
+
+    Raises:
+        AlreadyExists: the organisation has one of that name.
+        NoSuchIntegration: the integration was deleted meanwhile.
+    """
+    held = (
+        select(storage_integrations.c.id)
+        .where(storage_integrations.c.id == catalog.integration_id)
+        .with_for_update(read=True)
+    )
+    if conn.execute(held).one_or_none() is None:
+        raise NoSuchIntegration("the storage integration was deleted meanwhile")
+    try:
+        conn.execute(
+            insert(catalogs).values(
+                id=catalog.id,
+                organisation_id=catalog.organisation_id,
+                integration_id=catalog.integration_id,
+                name=catalog.name,
+                location=catalog.location.uri,
+                properties=json.dumps(dict(catalog.properties)),
+                created_at_ms=catalog.created_at_ms,
+            )
+        )
+    except IntegrityError as error:
+        if violates(error, catalogs, "organisation_id", "name"):
+            raise AlreadyExists(f"catalog `{catalog.name}` exists") from error
+        raise
+
+
+def load(conn: Connection, organisation_id: str, catalog_id: str) -> Catalog | None:
+    row = conn.execute(
+        select(catalogs).where(
+            catalogs.c.id == catalog_id, catalogs.c.organisation_id == organisation_id
+        )
+    ).one_or_none()
+    return _catalog(row) if row is not None else None
+
+
+def find(conn: Connection, organisation_id: str, id_or_name: str) -> Catalog | None:
+    """A catalog of this organisation; an id wins over a name."""
+    query = select(catalogs).where(
+        catalogs.c.organisation_id == organisation_id,
+        or_(catalogs.c.id == id_or_name, catalogs.c.name == id_or_name),
+    )
+    row = conn.execute(query.order_by(catalogs.c.id != id_or_name).limit(1)).one_or_none()
+    return _catalog(row) if row is not None else None
+
+
+def find_qualified(
+    conn: Connection, organisation_id: str, organisation: str, catalog: str
+) -> Catalog | None:
+    """As `find`, for `organisation/catalog`: the organisation by its own id or name."""
+    named = exists().where(
+        organisations.c.id == organisation_id,
+        or_(organisations.c.id == organisation, organisations.c.name == organisation),
+    )
+    query = select(catalogs).where(
+        named,
+        catalogs.c.organisation_id == organisation_id,
+        or_(catalogs.c.id == catalog, catalogs.c.name == catalog),
+    )
+    row = conn.execute(query.order_by(catalogs.c.id != catalog).limit(1)).one_or_none()
+    return _catalog(row) if row is not None else None
+
+
+def page(conn: Connection, organisation_id: str, *, after: str | None, limit: int) -> list[Catalog]:
+    query = select(catalogs).where(catalogs.c.organisation_id == organisation_id)
+    if after is not None:
+        query = query.where(catalogs.c.id > after)
+    return [_catalog(row) for row in conn.execute(query.order_by(catalogs.c.id).limit(limit))]
+
+
+def remove(conn: Connection, catalog_id: str) -> bool:
+    """Delete an empty catalog with the record of its scans.  False if it is gone.
+
+    Raises:
+        InUse: it holds namespaces or tables.
+    """
+    in_use = InUse("the catalog holds namespaces or tables; drop them first")
+    holds = or_(
+        exists().where(namespaces.c.catalog_id == catalog_id),
+        exists().where(tables_.c.catalog_id == catalog_id),
+    )
+    conn.execute(delete(scans).where(scans.c.catalog_id == catalog_id))
+    try:
+        gone = conn.execute(delete(catalogs).where(catalogs.c.id == catalog_id, ~holds)).rowcount
+    except IntegrityError as error:  # a namespace was created meanwhile: the foreign key holds it
+        raise in_use from error
+    if gone:
+        return True
+    if conn.execute(select(exists().where(catalogs.c.id == catalog_id))).scalar():
+        raise in_use
+    return False
+
+
+def _catalog(row: Row[Any]) -> Catalog:
+    return Catalog(
+        id=row.id,
+        organisation_id=row.organisation_id,
+        integration_id=row.integration_id,
+        name=row.name,
+        location=Location.parse(row.location),
+        properties=json.loads(row.properties),
+        created_at_ms=row.created_at_ms,
+    )

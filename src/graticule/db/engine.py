@@ -1,0 +1,255 @@
+"""Engines and transactions on SQLite and PostgreSQL: the only place where the two differ.
+
+Knows no table.  `read` and `write` hand out a connection inside a transaction and translate what
+the driver says when the database is gone, busy or silent; SQL itself lives in the modules beside.
+"""
+
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Final, TypeVar
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, Table, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from graticule.domain.errors import CommitStateUnknown, Unavailable
+
+T = TypeVar("T")
+
+POOL_CONNECTIONS: Final = 16
+POOL_TIMEOUT_S: Final = 10
+CONNECT_TIMEOUT_S: Final = 5
+SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
+SERIALISATION_ATTEMPTS_MAX: Final = 4
+
+_WAL_ATTEMPTS_MAX: Final = 100
+_WAL_PAUSE_S: Final = 0.02
+
+_BEGIN: Final = "graticule_begin"
+_WRITE_TURN: Final = "graticule_write_turn"
+_POSTGRES_SERIALISATION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
+
+
+class SerialisationFailure(Unavailable):
+    """Another transaction came in between.  Nothing was changed: the act may be tried again."""
+
+
+def create_engine(url: str, *, pool_connections: int = POOL_CONNECTIONS) -> Engine:
+    """An engine for `sqlite:///file` or `postgresql://…`.  The caller disposes of it.
+
+    `pool_connections` should not be smaller than the number of threads that serve requests.
+    """
+    parsed = with_driver(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed, pool_connections)
+    return sqlalchemy.create_engine(
+        parsed,
+        pool_size=pool_connections,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "graticule"},
+    )
+
+
+def with_driver(url: str) -> URL:
+    """The URL with the driver this server brings: `postgres://` and the like mean psycopg 3."""
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        return parsed.set(drivername="sqlite+pysqlite")
+    raise ValueError(
+        f"database URL `{parsed.render_as_string()}` is neither `postgresql://…` "
+        "nor `sqlite:///` with the path of a file"
+    )
+
+
+def _sqlite(url: URL, pool_connections: int) -> Engine:
+    engine = sqlalchemy.create_engine(
+        url,
+        pool_size=pool_connections,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000},
+        # SQLite's own wait for the write lock polls and is unfair; threads of one process queue
+        # here instead, and meet other processes at `busy_timeout`.
+        execution_options={_WRITE_TURN: threading.Lock()},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver's legacy mode begins transactions behind our back, and only before some
+        # statements: a read followed by a write would then upgrade its lock and fail at once
+        # with SQLITE_BUSY.  Switched off here, `begin` below says what begins and how.
+        connection.isolation_level = None
+        _switch_to_wal(connection)
+        for pragma in (
+            "synchronous = FULL",  # an acknowledged commit survives a power cut
+            "foreign_keys = ON",
+            f"busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+    return engine
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Writers no longer block readers.  The file remembers, so this works once per database.
+
+    Two processes that open a new file at once disturb each other here, and SQLite answers one of
+    them that the database is locked without waiting for `busy_timeout`.
+    """
+    for _ in range(_WAL_ATTEMPTS_MAX - 1):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_WAL_PAUSE_S)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def is_sqlite(engine_or_connection: Engine | Connection) -> bool:
+    return engine_or_connection.dialect.name == "sqlite"
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """A connection to read with: one snapshot on SQLite, one per statement on PostgreSQL.
+
+    Raises:
+        Unavailable: the database does not answer, or all connections are in use.
+    """
+    with _translating(), engine.connect() as conn:
+        if is_sqlite(engine):
+            with conn.begin():
+                yield conn
+        else:
+            # READ COMMITTED shows every statement its own snapshot anyway: without BEGIN and
+            # ROLLBACK a read is one round trip instead of three.
+            yield conn.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def write(engine: Engine) -> Iterator[Connection]:
+    """A transaction that commits at the end of the block and rolls back on any exception.
+
+    On SQLite it takes the write lock at once, so nothing read inside can be stale at commit.
+
+    Raises:
+        SerialisationFailure: lost a race; nothing was changed.  See `retry_serialisation`.
+        Unavailable: the database does not answer; nothing was changed.
+        CommitStateUnknown: the answer to COMMIT was lost; the changes may or may not be there.
+    """
+    turn: AbstractContextManager[object] = engine.get_execution_options().get(
+        _WRITE_TURN, nullcontext()
+    )
+    with turn, _translating(), engine.connect() as conn:
+        conn.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})  # changes this connection in place
+        transaction = conn.begin()
+        try:
+            yield conn
+        except BaseException:
+            transaction.rollback()
+            raise
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            if _is_serialisation_failure(error) or not _is_disconnect(error):
+                raise
+            raise CommitStateUnknown(
+                "the database did not answer to a commit; it may or may not have happened"
+            ) from error
+
+
+def retry_serialisation(
+    act: Callable[[], T],
+    *,
+    attempts_max: int = SERIALISATION_ATTEMPTS_MAX,
+    pause: Callable[[float], None] = time.sleep,
+) -> T:
+    """Run `act`, which opens its own `write` transaction, again when it loses a race.
+
+    Pauses 10 to 20 ms, doubling, with jitter so that losers do not meet again.
+    """
+    for attempt in range(1, attempts_max):
+        try:
+            return act()
+        except SerialisationFailure:
+            pause(0.01 * 2 ** (attempt - 1) * (1 + random.random()))  # noqa: S311
+    return act()
+
+
+def serialise_on(conn: Connection, subject: str) -> None:
+    """Let one write transaction at a time pass here per subject, until it ends.
+
+    For checks that no constraint can express.  SQLite has one writer anyway.
+    """
+    if not is_sqlite(conn):
+        conn.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"),
+            {"subject": subject},
+        )
+
+
+def violates(error: IntegrityError, table: Table, *columns: str) -> bool:
+    """True when the error is the unique constraint over exactly these columns."""
+    diagnosis = getattr(error.orig, "diag", None)
+    if diagnosis is not None:
+        names = {f"{kind}_{table.name}_{'_'.join(columns)}" for kind in ("uq", "ix")}
+        return diagnosis.constraint_name in names
+    qualified = ", ".join(f"{table.name}.{column}" for column in columns)
+    return str(error.orig) == f"UNIQUE constraint failed: {qualified}"
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise Unavailable("all database connections are in use; try again in a moment") from error
+    except DBAPIError as error:
+        if _is_serialisation_failure(error):
+            raise SerialisationFailure(
+                "another transaction came in between and nothing was changed; try again"
+            ) from error
+        if _is_disconnect(error):
+            raise Unavailable("the database does not answer; nothing was changed") from error
+        raise
+
+
+def _is_serialisation_failure(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state in _POSTGRES_SERIALISATION_STATES
+    # SQLITE_BUSY and SQLITE_LOCKED with their extended codes; the low byte is the primary code.
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in {5, 6}
+
+
+def _is_disconnect(error: DBAPIError) -> bool:
+    """The connection broke or could not be made; not a fault in our SQL."""
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:  # 08: connection, 53: resources, 57P: shutting down
+        return str(state).startswith(("08", "53", "57P"))
+    if not isinstance(error, OperationalError):
+        return False
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    # SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN; psycopg has no state when it cannot connect.
+    return not isinstance(code, int) or code & 0xFF in {10, 13, 14}

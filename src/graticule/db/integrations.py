@@ -1,0 +1,193 @@
+"""Storage integrations in SQL.  Functions over a connection.
+
+Secret access keys are sealed on their way in and opened on their way out, bound to their row.
+"""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, exists, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from graticule.access.keyring import Keyring
+from graticule.db.engine import serialise_on, violates
+from graticule.db.schema import catalogs, storage_integrations
+from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
+from graticule.domain.errors import AlreadyExists, InUse
+from graticule.domain.location import Location
+
+Json = dict[str, Any]
+_t = storage_integrations
+
+
+def create(conn: Connection, keyring: Keyring, integration: StorageIntegration) -> None:
+    """Insert an integration.
+
+    Raises:
+        AlreadyExists: the organisation has the name, the bucket, or somebody has the role.
+    """
+    if integration.role_arn is not None:
+        _refuse_role_of_others(conn, integration.role_arn, integration.organisation_id)
+    keys = integration.access_keys
+    try:
+        conn.execute(
+            insert(_t).values(
+                id=integration.id,
+                organisation_id=integration.organisation_id,
+                name=integration.name,
+                bucket=integration.location.bucket,
+                key=integration.location.key,
+                region=integration.region,
+                endpoint=integration.endpoint or "",
+                path_style=integration.path_style,
+                role_arn=integration.role_arn,
+                access_key_id=keys.access_key_id if keys else None,
+                sealed_secret_access_key=(
+                    keyring.seal(keys.secret_access_key, bound_to=_place(integration.id))
+                    if keys
+                    else None
+                ),
+                bucket_type=integration.bucket_type,
+                version=integration.version,
+                created_at_ms=integration.created_at_ms,
+                verified_at_ms=integration.verified_at_ms,
+            )
+        )
+    except IntegrityError as error:
+        if violates(error, _t, "organisation_id", "name"):
+            raise AlreadyExists(f"storage integration `{integration.name}` exists") from error
+        if violates(error, _t, "organisation_id", "endpoint", "bucket"):
+            raise AlreadyExists(
+                f"a storage integration for the bucket `{integration.location.bucket}` exists; "
+                "there is one per bucket, and catalogs can use folders of it"
+            ) from error
+        raise
+
+
+def _refuse_role_of_others(conn: Connection, role_arn: str, organisation_id: str) -> None:
+    serialise_on(conn, f"role {role_arn}")
+    others = _t.c.organisation_id != organisation_id
+    if conn.execute(
+        select(exists(select(_t.c.id).where(_t.c.role_arn == role_arn, others)))
+    ).scalar():
+        raise AlreadyExists(
+            f"the role `{role_arn}` cannot be used here; create a role for this organisation"
+        )
+
+
+def load(conn: Connection, keyring: Keyring, integration_id: str) -> StorageIntegration | None:
+    """By id alone: for services that come from a catalog they already allowed."""
+    return _one(conn, keyring, select(_t).where(_t.c.id == integration_id))
+
+
+def find(
+    conn: Connection, keyring: Keyring, organisation_id: str, id_or_name: str
+) -> StorageIntegration | None:
+    """An integration of this organisation; an id wins over a name."""
+    query = select(_t).where(
+        _t.c.organisation_id == organisation_id,
+        or_(_t.c.id == id_or_name, _t.c.name == id_or_name),
+    )
+    return _one(conn, keyring, query.order_by(_t.c.id != id_or_name).limit(1))
+
+
+def page(
+    conn: Connection, keyring: Keyring, organisation_id: str, *, after: str | None, limit: int
+) -> list[StorageIntegration]:
+    query = select(_t).where(_t.c.organisation_id == organisation_id)
+    if after is not None:
+        query = query.where(_t.c.id > after)
+    rows = conn.execute(query.order_by(_t.c.id).limit(limit))
+    return [_integration(keyring, row) for row in rows]
+
+
+def verification(conn: Connection, integration_id: str) -> Json | None:
+    """The last verification report, None before the first."""
+    query = select(_t.c.verification).where(_t.c.id == integration_id)
+    report = conn.execute(query).scalar_one_or_none()
+    return json.loads(report) if report is not None else None
+
+
+def keep_verification(
+    conn: Connection,
+    integration: StorageIntegration,
+    report: Json,
+    *,
+    bucket_type: BucketType,
+    now_ms: int,
+) -> bool:
+    """Store what a verification found, unless the integration has changed since.  Atomic.
+
+    The version grows only with the bucket type: nothing that credentials depend on has changed
+    otherwise.
+    """
+    grows = 1 if bucket_type is not integration.bucket_type else 0
+    keep = update(_t).where(_t.c.id == integration.id, _t.c.version == integration.version)
+    values = {
+        "verification": json.dumps(report),
+        "verified_at_ms": now_ms,
+        "bucket_type": bucket_type,
+        "version": integration.version + grows,
+    }
+    return conn.execute(keep.values(values)).rowcount == 1
+
+
+def remove(conn: Connection, integration_id: str) -> bool:
+    """Delete an integration that no catalog uses, decided in one statement.  False if it is gone.
+
+    Raises:
+        InUse: catalogs use it.
+    """
+    used = exists().where(catalogs.c.integration_id == _t.c.id)
+    try:
+        gone = conn.execute(delete(_t).where(_t.c.id == integration_id, ~used)).rowcount == 1
+    except IntegrityError as error:  # a catalog was created meanwhile: the foreign key holds it
+        raise InUse("catalogs use this storage integration; delete them first") from error
+    if not gone:
+        names = _catalog_names(conn, integration_id)
+        if names:
+            raise InUse(
+                f"catalogs use this storage integration; delete them first: {', '.join(names)}"
+            )
+    return gone
+
+
+_NAMES_SHOWN_MAX = 5
+
+
+def _catalog_names(conn: Connection, integration_id: str) -> list[str]:
+    query = select(catalogs.c.name).where(catalogs.c.integration_id == integration_id)
+    names = conn.execute(query.order_by(catalogs.c.name).limit(_NAMES_SHOWN_MAX)).scalars()
+    return [f"`{name}`" for name in names]
+
+
+def _one(conn: Connection, keyring: Keyring, query: Select[Any]) -> StorageIntegration | None:
+    row = conn.execute(query).one_or_none()
+    return _integration(keyring, row) if row is not None else None
+
+
+def _integration(keyring: Keyring, row: Row[Any]) -> StorageIntegration:
+    keys = None
+    if row.access_key_id is not None:
+        secret = keyring.open(row.sealed_secret_access_key, bound_to=_place(row.id))
+        keys = AccessKeys(row.access_key_id, secret)
+    return StorageIntegration(
+        id=row.id,
+        organisation_id=row.organisation_id,
+        name=row.name,
+        location=Location(row.bucket, row.key),
+        region=row.region,
+        endpoint=row.endpoint or None,
+        path_style=row.path_style,
+        role_arn=row.role_arn,
+        access_keys=keys,
+        external_id=row.organisation_id,
+        bucket_type=BucketType(row.bucket_type),
+        version=row.version,
+        created_at_ms=row.created_at_ms,
+        verified_at_ms=row.verified_at_ms,
+    )
+
+
+def _place(integration_id: str) -> str:
+    return f"storage_integrations:{integration_id}:secret_access_key"

@@ -1,0 +1,138 @@
+"""Namespaces in SQL.  Functions over a connection; services open and commit."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from graticule.db.schema import namespaces, tables
+from graticule.domain.catalog import NamespaceRecord
+from graticule.domain.errors import AlreadyExists, NamespaceNotEmpty, NoSuchNamespace
+from graticule.domain.identifiers import Namespace
+
+
+def _record(row: Row[Any]) -> NamespaceRecord:
+    return NamespaceRecord(
+        id=row.id,
+        catalog_id=row.catalog_id,
+        namespace=Namespace.from_path(row.path),
+        properties=json.loads(row.properties),
+        created_at_ms=row.created_at_ms,
+    )
+
+
+def load(conn: Connection, catalog_id: str, namespace: Namespace) -> NamespaceRecord | None:
+    row = conn.execute(
+        select(namespaces).where(
+            namespaces.c.catalog_id == catalog_id, namespaces.c.path == namespace.path
+        )
+    ).one_or_none()
+    return _record(row) if row is not None else None
+
+
+def require(conn: Connection, catalog_id: str, namespace: Namespace) -> NamespaceRecord:
+    """As `load`, but absence is a failure.
+
+    Raises:
+        NoSuchNamespace: it is not there.
+    """
+    record = load(conn, catalog_id, namespace)
+    if record is None:
+        raise NoSuchNamespace(f"Namespace does not exist: {namespace}")
+    return record
+
+
+def create(conn: Connection, record: NamespaceRecord) -> None:
+    """Insert a namespace; its parent must be there and is held until the transaction ends.
+
+    Raises:
+        AlreadyExists: the catalog has it.
+        NoSuchNamespace: the parent is not there.
+    """
+    parent = record.namespace.parent
+    if parent is not None:
+        held = (
+            select(namespaces.c.id)
+            .where(namespaces.c.catalog_id == record.catalog_id, namespaces.c.path == parent.path)
+            .with_for_update(read=True)
+        )
+        if conn.execute(held).first() is None:
+            raise NoSuchNamespace(f"Namespace does not exist: {parent}")
+    try:
+        conn.execute(
+            insert(namespaces).values(
+                id=record.id,
+                catalog_id=record.catalog_id,
+                path=record.namespace.path,
+                parent=parent.path if parent else "",
+                properties=json.dumps(dict(record.properties)),
+                created_at_ms=record.created_at_ms,
+            )
+        )
+    except IntegrityError as error:
+        raise AlreadyExists(f"Namespace already exists: {record.namespace}") from error
+
+
+def list_children(
+    conn: Connection, catalog_id: str, parent: Namespace | None, *, after: str, limit: int | None
+) -> list[Namespace]:
+    """Direct children in path order, those after the path `after`; all of them without a limit."""
+    query = (
+        select(namespaces.c.path)
+        .where(
+            namespaces.c.catalog_id == catalog_id,
+            namespaces.c.parent == (parent.path if parent else ""),
+            namespaces.c.path > after,
+        )
+        .order_by(namespaces.c.path)
+        .limit(limit)
+    )
+    return [Namespace.from_path(path) for path in conn.execute(query).scalars()]
+
+
+def set_properties(conn: Connection, namespace_id: str, properties: Mapping[str, str]) -> None:
+    conn.execute(
+        update(namespaces)
+        .where(namespaces.c.id == namespace_id)
+        .values(properties=json.dumps(dict(properties)))
+    )
+
+
+def load_for_update(conn: Connection, catalog_id: str, namespace: Namespace) -> NamespaceRecord:
+    """As `require`, holding the row so that two property updates do not lose each other's keys."""
+    row = conn.execute(
+        select(namespaces)
+        .where(namespaces.c.catalog_id == catalog_id, namespaces.c.path == namespace.path)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NoSuchNamespace(f"Namespace does not exist: {namespace}")
+    return _record(row)
+
+
+def drop(conn: Connection, catalog_id: str, namespace: Namespace) -> None:
+    """Delete an empty namespace, decided in one statement.
+
+    Raises:
+        NoSuchNamespace: it is not there.
+        NamespaceNotEmpty: it holds tables, views or namespaces.
+    """
+    record = load_for_update(conn, catalog_id, namespace)
+    child = namespaces.alias("child")
+    empty = and_(
+        ~exists(select(tables.c.id).where(tables.c.namespace_id == record.id)),
+        ~exists(
+            select(child.c.id).where(
+                child.c.catalog_id == catalog_id, child.c.parent == namespace.path
+            )
+        ),
+    )
+    not_empty = NamespaceNotEmpty(f"Namespace {namespace} is not empty")
+    try:
+        deleted = conn.execute(delete(namespaces).where(namespaces.c.id == record.id, empty))
+    except IntegrityError as error:  # a table was created while we looked
+        raise not_empty from error
+    if deleted.rowcount != 1:
+        raise not_empty

@@ -1,0 +1,203 @@
+"""The tables of the database, as SQLAlchemy Core sees them.
+
+Every change here needs a migration in `migrations/versions`; a test keeps the two equal.
+Times are epoch milliseconds, ids are UUIDv7 texts, JSON is text that Python encodes.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+# Byte order everywhere: prefix ranges on locations and keyset pages must not depend on a locale.
+_Text = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def _id() -> Column[str]:
+    return Column("id", String(36), primary_key=True)
+
+
+def _belongs_to(table: str, *, name: str | None = None) -> Column[str]:
+    column = name or f"{table.removesuffix('s')}_id"
+    return Column(column, String(36), ForeignKey(f"{table}.id"), nullable=False)
+
+
+def _ms(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+# Who
+
+organisations = Table(
+    "organisations",
+    metadata,
+    _id(),
+    Column("name", _Text, nullable=False, unique=True),
+    Column("edition", String(16), nullable=False),
+    _ms("created_at_ms"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    _id(),
+    _belongs_to("organisations"),
+    Column("kind", String(16), nullable=False),
+    Column("name", _Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    _ms("created_at_ms"),
+    UniqueConstraint("organisation_id", "name"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(64), primary_key=True, comment="the client id"),
+    _belongs_to("organisations"),
+    _belongs_to("members"),
+    Column("name", _Text, nullable=False),
+    Column("secret_hash", String(64), nullable=False, comment="SHA-256 of 256 random bits, hex"),
+    Column("scopes", Text, nullable=False, comment="space-separated"),
+    _ms("created_at_ms"),
+    _ms("expires_at_ms", nullable=True),
+    _ms("revoked_at_ms", nullable=True),
+    Index(None, "organisation_id", "id"),
+    Index(None, "member_id"),
+)
+
+# Where
+
+storage_integrations = Table(
+    "storage_integrations",
+    metadata,
+    _id(),
+    _belongs_to("organisations"),
+    Column("name", _Text, nullable=False),
+    Column("bucket", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="folder inside the bucket, empty for all of it"),
+    Column("region", Text, nullable=False),
+    Column("endpoint", Text, nullable=False, comment="empty for AWS"),
+    Column("path_style", Boolean, nullable=False),
+    Column("role_arn", Text, nullable=True),
+    Column("access_key_id", Text, nullable=True),
+    Column("sealed_secret_access_key", Text, nullable=True),
+    Column("bucket_type", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    _ms("created_at_ms"),
+    _ms("verified_at_ms", nullable=True),
+    Column("verification", Text, nullable=True, comment="the last verification report, JSON"),
+    UniqueConstraint("organisation_id", "name"),
+    UniqueConstraint("organisation_id", "endpoint", "bucket"),
+    CheckConstraint("(role_arn IS NULL) <> (access_key_id IS NULL)", name="one_identity"),
+    Index(None, "role_arn"),
+)
+
+catalogs = Table(
+    "catalogs",
+    metadata,
+    _id(),
+    _belongs_to("organisations"),
+    _belongs_to("storage_integrations", name="integration_id"),
+    Column("name", _Text, nullable=False),
+    Column("location", _Text, nullable=False, comment="root of generated table locations"),
+    Column("properties", Text, nullable=False),
+    _ms("created_at_ms"),
+    UniqueConstraint("organisation_id", "name"),
+    Index(None, "integration_id"),
+)
+
+# What
+
+namespaces = Table(
+    "namespaces",
+    metadata,
+    _id(),
+    _belongs_to("catalogs"),
+    Column("path", _Text, nullable=False, comment="levels joined by 0x1F"),
+    Column("parent", _Text, nullable=False, comment="path of the parent, empty at the top"),
+    Column("properties", Text, nullable=False),
+    _ms("created_at_ms"),
+    UniqueConstraint("catalog_id", "path"),
+    Index(None, "catalog_id", "parent", "path"),
+)
+
+tables = Table(
+    "tables",
+    metadata,
+    _id(),
+    _belongs_to("catalogs"),
+    _belongs_to("namespaces"),
+    Column("name", _Text, nullable=False),
+    Column("kind", String(8), nullable=False, comment="table or view: they share one name space"),
+    Column("table_uuid", String(36), nullable=False),
+    Column("location", _Text, nullable=False, comment="with a trailing slash"),
+    Column("sources", Text, nullable=True, comment="JSON list of places read beside the location"),
+    Column("metadata_location", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    _ms("created_at_ms"),
+    _ms("updated_at_ms"),
+    UniqueConstraint("namespace_id", "name"),
+    UniqueConstraint("catalog_id", "table_uuid"),
+    Index(None, "location", unique=True),
+    Index(None, "catalog_id"),
+    CheckConstraint("kind IN ('table', 'view')", name="kind"),
+)
+
+table_documents = Table(
+    "table_documents",
+    metadata,
+    Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE"), primary_key=True),
+    Column("metadata_location", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False, comment="the metadata file's bytes, zlib"),
+    comment="A copy of each table's current metadata file, so that a load need not go to S3",
+)
+
+spatial_indexes = Table(
+    "spatial_indexes",
+    metadata,
+    Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE"), primary_key=True),
+    Column("snapshot_id", BigInteger, primary_key=True),
+    Column("place", Text, primary_key=True, comment="field ids of the geometry or of the box columns"),
+    Column("index_location", Text, nullable=False),
+    Column("file_count", BigInteger, nullable=False),
+    Column("unknown_count", BigInteger, nullable=False),
+    _ms("created_at_ms"),
+)
+
+scans = Table(
+    "scans",
+    metadata,
+    _id(),
+    _belongs_to("catalogs"),
+    Column("prefix", Text, nullable=False, comment="the location that was scanned"),
+    Column("state", String(16), nullable=False, comment="running, proposed, registered or failed"),
+    Column("progress", Text, nullable=False, comment="JSON counters"),
+    Column("report", Text, nullable=True, comment="JSON: proposals, skipped objects, error"),
+    Column("requested_by", Text, nullable=False),
+    _ms("created_at_ms"),
+    _ms("updated_at_ms"),  # a running scan's heartbeat: one that stops beating was interrupted
+    _ms("finished_at_ms", nullable=True),
+    Index(None, "catalog_id", "id"),
+)

@@ -1,0 +1,222 @@
+"""Tables in SQL: one row per table, and the one statement that makes a commit atomic."""
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, and_, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from graticule.db.schema import namespaces, table_documents, tables
+from graticule.domain.catalog import TableRecord
+from graticule.domain.errors import AlreadyExists, InvalidLocation
+from graticule.domain.identifiers import Namespace, TableIdentifier
+from graticule.domain.location import Location
+
+DOCUMENT_COPY_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Larger metadata documents are not copied into the database; they are read from the store."""
+
+_ZLIB_LEVEL: Final = 1
+_AFTER_ANY_KEY: Final = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """The new state of one table, valid if it still points at `expected`."""
+
+    table_id: str
+    expected: str
+    metadata_location: str
+    location: Location
+    document: bytes
+
+
+def _record(row: Row[Any]) -> TableRecord:
+    return TableRecord(
+        id=row.id,
+        catalog_id=row.catalog_id,
+        namespace_id=row.namespace_id,
+        identifier=TableIdentifier(Namespace.from_path(row.namespace_path), row.name),
+        table_uuid=row.table_uuid,
+        location=Location.parse(row.location),
+        metadata_location=row.metadata_location,
+        version=row.version,
+        created_at_ms=row.created_at_ms,
+        updated_at_ms=row.updated_at_ms,
+        sources=tuple(json.loads(row.sources)) if row.sources else (),
+    )
+
+
+def _select(catalog_id: str, identifier: TableIdentifier, *columns: Any) -> Select[Any]:
+    return (
+        select(tables, namespaces.c.path.label("namespace_path"), *columns)
+        .join(namespaces, namespaces.c.id == tables.c.namespace_id)
+        .where(
+            namespaces.c.catalog_id == catalog_id,
+            namespaces.c.path == identifier.namespace.path,
+            tables.c.name == identifier.name,
+        )
+    )
+
+
+def load(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> TableRecord | None:
+    query = _select(catalog_id, identifier).where(tables.c.kind == "table")
+    row = conn.execute(query).one_or_none()
+    return _record(row) if row is not None else None
+
+
+def kind_of(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> str | None:
+    """`table`, `view`, or None: both share one name space."""
+    row = conn.execute(_select(catalog_id, identifier)).one_or_none()
+    return str(row.kind) if row is not None else None
+
+
+def read_document(conn: Connection, table_id: str, metadata_location: str) -> bytes | None:
+    """The database's copy of a metadata file, if it holds this very version."""
+    data = conn.execute(
+        select(table_documents.c.document).where(
+            table_documents.c.table_id == table_id,
+            table_documents.c.metadata_location == metadata_location,
+        )
+    ).scalar_one_or_none()
+    return zlib.decompress(data) if data is not None else None
+
+
+def create(conn: Connection, record: TableRecord, document: bytes) -> None:
+    """Insert a table.
+
+    Raises:
+        AlreadyExists: the name, the uuid or the location is taken.
+        InvalidLocation: the location overlaps another table's.
+    """
+    refuse_overlap(conn, record.location, but_not=record.id)
+    try:
+        conn.execute(
+            insert(tables).values(
+                id=record.id,
+                catalog_id=record.catalog_id,
+                namespace_id=record.namespace_id,
+                name=record.identifier.name,
+                kind="table",
+                table_uuid=record.table_uuid,
+                location=record.location.prefix,
+                sources=json.dumps(list(record.sources)) if record.sources else None,
+                metadata_location=record.metadata_location,
+                version=record.version,
+                created_at_ms=record.created_at_ms,
+                updated_at_ms=record.updated_at_ms,
+            )
+        )
+    except IntegrityError as error:
+        raise AlreadyExists(f"Table already exists: {record.identifier}") from error
+    _keep_document(conn, record.id, record.metadata_location, document)
+
+
+def refuse_overlap(conn: Connection, location: Location, *, but_not: str) -> None:
+    """Refuse a location that lies in, around, or at that of any other table of this server.
+
+    Raises:
+        InvalidLocation: it does.  The message does not say whose, which may be a secret.
+    """
+    above = [ancestor.prefix for ancestor in location.ancestors()]
+    taken = (
+        select(tables.c.id)
+        .where(
+            tables.c.id != but_not,
+            or_(
+                tables.c.location.in_([location.prefix, *above]),
+                and_(
+                    tables.c.location > location.prefix,
+                    tables.c.location < location.prefix + _AFTER_ANY_KEY,
+                ),
+            ),
+        )
+        .limit(1)
+    )
+    if conn.execute(taken).first() is not None:
+        raise InvalidLocation(
+            f"location `{location}` overlaps that of another table; leave it out to have one made"
+        )
+
+
+def swap_metadata_location(conn: Connection, swap: Swap, *, now_ms: int) -> bool:
+    """Point the table at its new metadata file if it still points at the expected one.  Atomic."""
+    swapped = conn.execute(
+        update(tables)
+        .where(tables.c.id == swap.table_id, tables.c.metadata_location == swap.expected)
+        .values(
+            metadata_location=swap.metadata_location,
+            location=swap.location.prefix,
+            version=tables.c.version + 1,
+            updated_at_ms=now_ms,
+        )
+    )
+    if swapped.rowcount != 1:
+        return False
+    _keep_document(conn, swap.table_id, swap.metadata_location, swap.document)
+    return True
+
+
+def _keep_document(
+    conn: Connection, table_id: str, metadata_location: str, document: bytes
+) -> None:
+    conn.execute(delete(table_documents).where(table_documents.c.table_id == table_id))
+    if len(document) <= DOCUMENT_COPY_BYTES_MAX:
+        conn.execute(
+            insert(table_documents).values(
+                table_id=table_id,
+                metadata_location=metadata_location,
+                document=zlib.compress(document, _ZLIB_LEVEL),
+            )
+        )
+
+
+def metadata_locations(conn: Connection, table_ids: Iterable[str]) -> dict[str, str]:
+    """Where these tables point now; tables that are gone are missing."""
+    query = select(tables.c.id, tables.c.metadata_location).where(tables.c.id.in_(list(table_ids)))
+    return {row.id: row.metadata_location for row in conn.execute(query)}
+
+
+def list_names(
+    conn: Connection, namespace_id: str, *, kind: str, after: str, limit: int | None
+) -> Sequence[str]:
+    """Names in order, those after `after`; all of them without a limit."""
+    return (
+        conn.execute(
+            select(tables.c.name)
+            .where(
+                tables.c.namespace_id == namespace_id, tables.c.kind == kind, tables.c.name > after
+            )
+            .order_by(tables.c.name)
+            .limit(limit)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def rename(
+    conn: Connection, table_id: str, *, namespace_id: str, to: TableIdentifier, now_ms: int
+) -> bool:
+    """Give a table another name.  False if it is gone.
+
+    Raises:
+        AlreadyExists: a table or view has the name.
+    """
+    try:
+        renamed = conn.execute(
+            update(tables)
+            .where(tables.c.id == table_id)
+            .values(namespace_id=namespace_id, name=to.name, updated_at_ms=now_ms)
+        )
+    except IntegrityError as error:
+        raise AlreadyExists(f"Table already exists: {to}") from error
+    return renamed.rowcount == 1
+
+
+def drop(conn: Connection, table_id: str) -> bool:
+    """Forget a table; its files stay.  False if it was gone already."""
+    conn.execute(delete(table_documents).where(table_documents.c.table_id == table_id))
+    return conn.execute(delete(tables).where(tables.c.id == table_id)).rowcount == 1

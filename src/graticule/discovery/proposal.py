@@ -1,0 +1,135 @@
+"""What discovery proposes: tables that could be registered over files where they lie.
+
+Values only, each with its reasons: a person decides, and has to see why.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from graticule.discovery.grouping import Skipped
+from graticule.spatial.box_columns import BoxColumns
+
+Json = dict[str, Any]
+
+
+class Confidence(StrEnum):
+    HIGH = "high"
+    MEDIUM = "medium"
+    """Something was inferred: a promotion, a missing column, a place by column names."""
+    LOW = "low"
+    """The files of one folder had to be torn apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedFile:
+    """`hive` has the text of each partition column's value, None for null."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    rows: int
+    hive: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HiveColumn:
+    """A partition column.  `in_files` is true if the files hold it as well."""
+
+    name: str
+    type: str
+    in_files: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedPlace:
+    """Where the table's rows lie: by a geometry column, or by two position columns.
+
+    `column` is None for positions.  `box_columns` bound each row in all files; their names may be
+    nested.  `crs` is None when it is unknown, or not the same everywhere.
+    """
+
+    column: str | None
+    encoding: str
+    crs: str | None
+    edges: str
+    types: tuple[str, ...]
+    box_columns: BoxColumns | None
+    extent: tuple[float, float, float, float] | None
+    sources: Mapping[str, int]
+    """Number of files by what their box comes from."""
+    unknown_files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One table.  `root` is a folder with a trailing slash, or the key of the only file.
+
+    `fields` are Iceberg fields as JSON without ids, without Hive columns that no file holds.
+    `sources` are what a reader must be allowed to read, relative to the bucket as all keys are.
+    """
+
+    name: str
+    root: str
+    sources: tuple[str, ...]
+    files: tuple[ProposedFile, ...]
+    fields: tuple[Mapping[str, Any], ...]
+    hive_columns: tuple[HiveColumn, ...]
+    place: ProposedPlace | None
+    reasons: tuple[str, ...]
+    confidence: Confidence
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+    def to_json(self) -> Json:
+        """For reports: everything but the files, which are counted."""
+        return {
+            "name": self.name,
+            "root": self.root,
+            "sources": list(self.sources),
+            "file-count": len(self.files),
+            "row-count": self.rows,
+            "size-bytes": self.size_bytes,
+            "fields": [dict(field) for field in self.fields],
+            "partitioned-by": [
+                {"name": column.name, "type": column.type} for column in self.hive_columns
+            ],
+            "place": None if self.place is None else _place_json(self.place),
+            "reasons": list(self.reasons),
+            "confidence": self.confidence.value,
+        }
+
+
+def _place_json(place: ProposedPlace) -> Json:
+    return {
+        "column": place.column,
+        "encoding": place.encoding,
+        "crs": place.crs,
+        "edges": place.edges,
+        "types": list(place.types),
+        "box-columns": None if place.box_columns is None else asdict(place.box_columns),
+        "extent": None if place.extent is None else list(place.extent),
+        "sources": dict(place.sources),
+        "unknown-files": place.unknown_files,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    tables: tuple[Proposal, ...]
+    skipped: tuple[Skipped, ...]
+    skipped_count: int
+
+    def to_json(self) -> Json:
+        return {
+            "tables": [table.to_json() for table in self.tables],
+            "skipped": [{"key": entry.key, "reason": entry.reason} for entry in self.skipped],
+            "skipped-count": self.skipped_count,
+        }

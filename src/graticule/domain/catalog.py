@@ -1,0 +1,119 @@
+"""What: storage integrations, catalogs, namespaces, tables as the server keeps them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from graticule.domain.identifiers import Namespace, TableIdentifier
+from graticule.domain.location import Location
+from graticule.domain.secret import Secret
+
+
+class AccessLevel(StrEnum):
+    """What a vended credential may do below its locations."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class BucketType(StrEnum):
+    """Found by verification.  Managed catalogs belong on private buckets."""
+
+    UNKNOWN = "unknown"
+    PRIVATE = "private"
+    PUBLIC = "public"
+    REQUESTER_PAYS = "requester_pays"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeys:
+    access_key_id: str
+    secret_access_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class StorageIntegration:
+    """A bucket, or a folder of one, and the identity that may reach it.
+
+    Exactly one of `role_arn` and `access_keys` is set.  `external_id` is its organisation's id.
+    `endpoint` is None for AWS.  `version` grows with every change: caches key on it.
+    """
+
+    id: str
+    organisation_id: str
+    name: str
+    location: Location
+    region: str
+    endpoint: str | None
+    path_style: bool
+    role_arn: str | None
+    access_keys: AccessKeys | None
+    external_id: str
+    bucket_type: BucketType
+    version: int
+    created_at_ms: int
+    verified_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A managed Iceberg catalog: clients choose it with `warehouse=`; its id is the URL prefix."""
+
+    id: str
+    organisation_id: str
+    integration_id: str
+    name: str
+    location: Location
+    """Where generated table locations lie: the integration's location, the sub-path, the id."""
+    properties: Mapping[str, str]
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCatalog:
+    """A catalog together with the integration its data lies in: what every operation needs."""
+
+    catalog: Catalog
+    integration: StorageIntegration
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRecord:
+    id: str
+    catalog_id: str
+    namespace: Namespace
+    properties: Mapping[str, str]
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableRecord:
+    """One row per table: the pointer that a commit swaps, and what vending needs.
+
+    `sources` are the places in the bucket that a table registered in place reads beside its own
+    location: folders end with `/`, anything else is one object.  Only discovery sets them.
+    """
+
+    id: str
+    catalog_id: str
+    namespace_id: str
+    identifier: TableIdentifier
+    table_uuid: str
+    location: Location
+    metadata_location: str
+    version: int
+    created_at_ms: int
+    updated_at_ms: int
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StorageCredential:
+    """A temporary credential limited to `locations`, as vended.  Times in epoch milliseconds."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret
+    expires_at_ms: int
+    access: AccessLevel
+    locations: tuple[str, ...] = field(default=())

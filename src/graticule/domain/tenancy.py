@@ -1,0 +1,82 @@
+"""Who: organisations, members, API keys, and the principal that a request acts as."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Edition(StrEnum):
+    """What an organisation has subscribed to.  `community` may not create storage integrations."""
+
+    COMMUNITY = "community"
+    PROFESSIONAL = "professional"
+    ENTERPRISE = "enterprise"
+
+
+class Role(StrEnum):
+    """Admins create, change, verify and delete integrations and catalogs; users use them."""
+
+    ADMIN = "admin"
+    USER = "user"
+
+
+class MemberKind(StrEnum):
+    USER = "user"
+    SERVICE_ACCOUNT = "service_account"
+
+
+class Scope(StrEnum):
+    """What an API key may be used for; it narrows its member's role, never widens it."""
+
+    READ = "read"
+    WRITE = "write"
+    MANAGE = "manage"
+
+
+ALL_SCOPES = frozenset(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A tenant.  Its id is the AWS external id of all its integrations."""
+
+    id: str
+    name: str
+    edition: Edition
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    id: str
+    organisation_id: str
+    kind: MemberKind
+    name: str
+    role: Role
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as it may be shown: the secret exists only as a hash.  `id` is the client id."""
+
+    id: str
+    organisation_id: str
+    member_id: str
+    name: str
+    scopes: frozenset[Scope]
+    created_at_ms: int
+    expires_at_ms: int | None
+    revoked_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The member that a request acts as, with what its credential allows."""
+
+    organisation_id: str
+    member_id: str
+    name: str
+    edition: Edition
+    role: Role
+    scopes: frozenset[Scope]
+    key_id: str

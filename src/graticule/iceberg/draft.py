@@ -1,0 +1,252 @@
+"""The table metadata that a commit is working on: a copy that grows only where it is changed.
+
+A document may hold ten thousand snapshots, and a commit touches a few: members are copied one
+level deep, once, when they are first written to; what they hold is replaced, never changed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from graticule.domain.errors import InvalidUpdate
+from graticule.iceberg import metadata as table
+from graticule.iceberg import partitioning, properties, sorting
+from graticule.iceberg.format_versions import SEQUENCE_NUMBERS
+from graticule.iceberg.members import Json
+from graticule.iceberg.schema import Schema, parse_schema
+from graticule.iceberg.snapshot_log import repaired_log
+from graticule.iceberg.snapshots import MAIN
+
+DEFINITIONS_MAX: Final = 1_000
+"""Schemas, specs and sort orders that one commit may add: each is compared with all others."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """One commit in the making.  `base` is None while the table is being created."""
+
+    document: Json
+    base: Json | None
+    now_ms: int
+    is_changed: bool = False
+    is_current_changed: bool = False
+    """The current schema, default spec or default order is another one than before."""
+    last_added_ids: dict[str, int] = field(default_factory=dict)
+    """By the member that holds what was added: `schemas`, `partition-specs`, `sort-orders`."""
+    added_snapshot_ids: set[int] = field(default_factory=set)
+    has_removed_snapshots: bool = False
+    log_additions: list[Json] = field(default_factory=list)
+    definitions_count: int = 0
+    _owned: set[str] = field(default_factory=set)
+    _parsed_schemas: dict[int, Schema] = field(default_factory=dict)
+    _snapshots: dict[int, Json] | None = None
+    _statistics: dict[str, dict[int, list[Json]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, base: Json, *, now_ms: int) -> "Draft":
+        """A draft of an existing table, older spellings brought up to date."""
+        document = base | {
+            "schemas": table.schemas(base),
+            "current-schema-id": table.current_schema_id(base),
+            "partition-specs": table.partition_specs(base),
+            "default-spec-id": table.default_spec_id(base),
+            "last-partition-id": table.last_partition_id(base),
+            "sort-orders": table.sort_orders(base),
+            "default-sort-order-id": table.default_sort_order_id(base),
+            "properties": table.properties(base),
+            "snapshots": table.snapshots(base),
+            "current-snapshot-id": table.current_snapshot_id(base),
+            "refs": table.refs(base),
+            "last-sequence-number": base.get("last-sequence-number") or 0,
+            "statistics": base.get("statistics") or [],
+            "partition-statistics": base.get("partition-statistics") or [],
+            "snapshot-log": base.get("snapshot-log") or [],
+            "metadata-log": base.get("metadata-log") or [],
+        }
+        return cls(document, base, now_ms)
+
+    @classmethod
+    def empty(cls, *, format_version: int, now_ms: int) -> "Draft":
+        document = table.empty_table(format_version=format_version, now_ms=now_ms)
+        return cls(document, None, now_ms, is_changed=True, is_current_changed=True)
+
+    @property
+    def format_version(self) -> int:
+        return int(self.document["format-version"])
+
+    # Members, each copied when it is first written to.
+
+    def own_list(self, key: str) -> list[Any]:
+        if key not in self._owned:
+            self.document[key] = list(self.document.get(key) or [])
+            self._owned.add(key)
+        return self.document[key]  # type: ignore[no-any-return]
+
+    def own_map(self, key: str) -> dict[str, Any]:
+        if key not in self._owned:
+            self.document[key] = dict(self.document.get(key) or {})
+            self._owned.add(key)
+        return self.document[key]  # type: ignore[no-any-return]
+
+    @property
+    def snapshots(self) -> dict[int, Json]:
+        """All snapshots by id; writing to it writes to the document."""
+        if self._snapshots is None:
+            self._snapshots = {item["snapshot-id"]: item for item in self.document["snapshots"]}
+        return self._snapshots
+
+    def statistics(self, key: str) -> dict[int, list[Json]]:
+        """`statistics` or `partition-statistics` by snapshot; writing to it writes through."""
+        if key not in self._statistics:
+            grouped: dict[int, list[Json]] = {}
+            for item in self.document[key]:
+                grouped.setdefault(item["snapshot-id"], []).append(item)
+            self._statistics[key] = grouped
+        return self._statistics[key]
+
+    def set(self, key: str, value: object) -> None:
+        """Set a member; a value that is already there changes nothing."""
+        if self.document.get(key) != value:
+            self.document[key] = value
+            self.is_changed = True
+
+    def replace(self, key: str, items: list[Any]) -> None:
+        """Put a list in place of a member's; it belongs to the draft from now on."""
+        self.document[key] = items
+        self._owned.add(key)
+        self.is_changed = True
+
+    # Schemas, specs, orders.
+
+    def schema(self, document: Json) -> Schema:
+        """The checked schema of this document, which the table holds."""
+        schema_id = document["schema-id"]
+        if schema_id not in self._parsed_schemas:
+            self._parsed_schemas[schema_id] = parse_schema(document)
+        return self._parsed_schemas[schema_id]
+
+    def current_schema(self) -> Schema:
+        """The schema that specs and sort orders are checked against.
+
+        Raises:
+            InvalidUpdate: there is none yet.
+        """
+        document = table.schema_by_id(self.document, self.document["current-schema-id"])
+        if document is None:
+            raise InvalidUpdate("the table has no current schema")
+        return self.schema(document)
+
+    def count_definition(self) -> None:
+        """Count one more request to add a schema, spec or sort order.
+
+        Raises:
+            InvalidUpdate: more of them than one commit may make.
+        """
+        self.definitions_count += 1
+        if self.definitions_count > DEFINITIONS_MAX:
+            raise InvalidUpdate(
+                f"a commit must not add more than {DEFINITIONS_MAX} schemas, specs and sort orders"
+            )
+
+    def add_definition(self, key: str, id_key: str, definition: Json) -> None:
+        """Append a schema, spec or sort order under its new id."""
+        self.own_list(key).append(definition)
+        self.last_added_ids[key] = definition[id_key]
+        self.is_changed = True
+
+    def remove_definitions(self, key: str, id_key: str, ids: Iterable[int]) -> None:
+        """Remove those that exist."""
+        unwanted = set(ids)
+        kept = [item for item in self.document[key] if item[id_key] not in unwanted]
+        if len(kept) < len(self.document[key]):
+            self.replace(key, kept)
+        if self.last_added_ids.get(key) in unwanted:
+            del self.last_added_ids[key]
+
+    # Snapshots and refs.
+
+    def set_current_snapshot(self, snapshot_id: int | None) -> None:
+        if self.document["current-snapshot-id"] == snapshot_id:
+            return
+        self.document["current-snapshot-id"] = snapshot_id
+        self.is_changed = True
+        if snapshot_id is not None:
+            was_added = snapshot_id in self.added_snapshot_ids
+            since_ms = self.snapshots[snapshot_id]["timestamp-ms"] if was_added else self.now_ms
+            self.log_additions.append({"timestamp-ms": since_ms, "snapshot-id": snapshot_id})
+
+    def remove_ref(self, name: str) -> None:
+        if name in self.document["refs"]:
+            del self.own_map("refs")[name]
+            self.is_changed = True
+        if name == MAIN:
+            self.set_current_snapshot(None)
+
+    # The end.
+
+    def finish(self, *, metadata_location: str | None) -> tuple[Json, tuple[str, ...]]:
+        """The finished document, and the metadata files that it no longer lists.
+
+        Raises:
+            InvalidUpdate: something that every table has is missing.
+            InvalidRequest: the default spec or order does not fit the current schema.
+        """
+        self._check_complete()
+        document = self.document
+        if self._snapshots is not None:
+            document["snapshots"] = list(self._snapshots.values())
+        for key, grouped in self._statistics.items():
+            document[key] = [item for items in grouped.values() for item in items]
+        document["snapshot-log"] = self._snapshot_log()
+        expired = self._extend_metadata_log(metadata_location)
+        document["last-updated-ms"] = max(
+            self.now_ms,
+            self.base["last-updated-ms"] if self.base else 0,
+            *(log[-1]["timestamp-ms"] for key in _LOGS if (log := document[key])),
+        )
+        return table.with_derived_members(document), expired
+
+    def _snapshot_log(self) -> list[Json]:
+        if not self.log_additions and not self.has_removed_snapshots:
+            return self.document["snapshot-log"]  # type: ignore[no-any-return]
+        return repaired_log(
+            self.document["snapshot-log"],
+            self.log_additions,
+            snapshot_ids=self.snapshots.keys(),
+            added_snapshot_ids=self.added_snapshot_ids,
+            current_snapshot_id=self.document["current-snapshot-id"],
+            has_removed_snapshots=self.has_removed_snapshots,
+            now_ms=self.now_ms,
+        )
+
+    def _extend_metadata_log(self, metadata_location: str | None) -> tuple[str, ...]:
+        if self.base is None or metadata_location is None:
+            return ()
+        entry = {
+            "timestamp-ms": self.base["last-updated-ms"],
+            "metadata-file": metadata_location,
+        }
+        kept_properties = self.document["properties"]
+        log = [*self.document["metadata-log"], entry]
+        surplus = max(0, len(log) - properties.previous_versions_max(kept_properties))
+        self.document["metadata-log"] = log[surplus:]
+        if not properties.deletes_after_commit(kept_properties):
+            return ()
+        return tuple(item["metadata-file"] for item in log[:surplus])
+
+    def _check_complete(self) -> None:
+        document = self.document
+        if self.format_version >= SEQUENCE_NUMBERS and document.get("table-uuid") is None:
+            raise InvalidUpdate(f"UUID is required in format v{self.format_version}")
+        if document.get("location") is None:
+            raise InvalidUpdate("a table needs a location: send `set-location`")
+        if not self.is_current_changed:
+            return
+        if not document["partition-specs"] or not document["sort-orders"]:
+            raise InvalidUpdate("a table needs a partition spec and a sort order")
+        schema = self.current_schema()
+        partitioning.check_spec(table.default_partition_spec(document), schema)
+        sorting.check_order(table.default_sort_order(document), schema)
+
+
+_LOGS: Final = ("snapshot-log", "metadata-log")

@@ -1,0 +1,223 @@
+"""Catalogs: made on a private storage integration, found by what a client calls a warehouse.
+
+Transactions and authorisation live here.  Another organisation's catalog is as absent as one that
+never was.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+from uuid6 import uuid7
+
+from graticule.access.keyring import Keyring
+from graticule.access.policy import Action, require
+from graticule.db import catalogs as catalogs_db
+from graticule.db import integrations as integrations_db
+from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.catalog import BucketType, Catalog, OpenCatalog, StorageIntegration
+from graticule.domain.errors import (
+    NoSuchCatalog,
+    NoSuchIntegration,
+    NoSuchWarehouse,
+    WrongState,
+)
+from graticule.domain.identifiers import check_resource_name
+from graticule.domain.location import parse_sub_path
+from graticule.domain.tenancy import Principal
+from graticule.iceberg.properties import check_properties
+from graticule.services.expiring_cache import ExpiringCache
+from graticule.services.namespaces import Page, page
+
+log = structlog.get_logger(__name__)
+
+CATALOG_CACHE_MS: Final = 5_000
+"""A catalog's row never changes and its integration rarely does; another replica may use what was
+deleted for this long, and finds it empty.
+"""
+CATALOGS_CACHED_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedCatalog:
+    catalog: Catalog
+    integration: StorageIntegration
+    warning: str | None
+
+
+class Catalogs:
+    def __init__(self, engine: Engine, keyring: Keyring, *, now_ms: Callable[[], int]) -> None:
+        self._engine = engine
+        self._keyring = keyring
+        self._now_ms = now_ms
+        self._opened: ExpiringCache[tuple[str, str], OpenCatalog] = ExpiringCache(
+            lifetime_ms=CATALOG_CACHE_MS, entries_max=CATALOGS_CACHED_MAX, now_ms=now_ms
+        )
+
+    def create(
+        self,
+        principal: Principal,
+        *,
+        name: str,
+        integration: str,
+        sub_path: str | None = None,
+        properties: Mapping[str, str] | None = None,
+        force: bool = False,
+    ) -> CreatedCatalog:
+        """Make a catalog on an integration (by id or name), in a folder of its own.
+
+        Raises:
+            AlreadyExists: the organisation has one of that name.
+            NoSuchIntegration: the organisation has no such integration.
+            WrongState: the bucket is not private and `force` is not set.
+        """
+        require(principal, Action.MANAGE_CATALOGS)
+        check_resource_name(name, of="catalog")
+        folder = parse_sub_path(sub_path)
+        check_properties(properties or {})
+        catalog_id = str(uuid7())
+
+        def create_once() -> CreatedCatalog:
+            with write(self._engine) as conn:
+                found = integrations_db.find(
+                    conn, self._keyring, principal.organisation_id, integration
+                )
+                if found is None:
+                    raise NoSuchIntegration(f"no storage integration is called `{integration}`")
+                warning = _check_bucket(found, force=force)
+                catalog = Catalog(
+                    id=catalog_id,
+                    organisation_id=principal.organisation_id,
+                    integration_id=found.id,
+                    name=name,
+                    location=found.location.join(folder, catalog_id),
+                    properties=dict(properties or {}),
+                    created_at_ms=self._now_ms(),
+                )
+                catalogs_db.create(conn, catalog)
+                return CreatedCatalog(catalog, found, warning)
+
+        created = retry_serialisation(create_once)
+        log.info("catalog created", catalog_id=catalog_id, integration_id=created.integration.id)
+        return created
+
+    def list(self, principal: Principal, *, after: str | None = None, limit: int) -> Page:
+        require(principal, Action.LIST_CATALOGS)
+        with read(self._engine) as conn:
+            found = catalogs_db.page(conn, principal.organisation_id, after=after, limit=limit + 1)
+        return page(found, limit, key=lambda catalog: catalog.id)
+
+    def get(self, principal: Principal, id_or_name: str) -> Catalog:
+        """A catalog by id or name.
+
+        Raises:
+            NoSuchCatalog: the organisation has none.
+        """
+        require(principal, Action.LIST_CATALOGS)
+        with read(self._engine) as conn:
+            found = catalogs_db.find(conn, principal.organisation_id, id_or_name)
+        if found is None:
+            raise NoSuchCatalog(f"no catalog is called `{id_or_name}`")
+        return found
+
+    def open(self, principal: Principal, id_or_name: str) -> OpenCatalog:
+        """A catalog with its integration, for work inside it.  No SQL while it is cached.
+
+        Which work is allowed is for the service that does it to decide.
+
+        Raises:
+            NoSuchCatalog: the organisation has none.
+        """
+        key = (principal.organisation_id, id_or_name)
+        known = self._opened.get(key)
+        if known is not None:
+            return known
+        with read(self._engine) as conn:
+            catalog = catalogs_db.find(conn, principal.organisation_id, id_or_name)
+            integration = (
+                integrations_db.load(conn, self._keyring, catalog.integration_id)
+                if catalog is not None
+                else None
+            )
+        if catalog is None or integration is None:
+            raise NoSuchCatalog(f"no catalog is called `{id_or_name}`")
+        opened = OpenCatalog(catalog, integration)
+        self._opened.put(key, opened)
+        return opened
+
+    def delete(self, principal: Principal, id_or_name: str) -> None:
+        """Delete an empty catalog.  Nothing in storage is touched.
+
+        Raises:
+            NoSuchCatalog: the organisation has none.
+            InUse: it holds namespaces or tables.
+        """
+        require(principal, Action.MANAGE_CATALOGS)
+
+        def delete_once() -> Catalog:
+            with write(self._engine) as conn:
+                found = catalogs_db.find(conn, principal.organisation_id, id_or_name)
+                if found is None or not catalogs_db.remove(conn, found.id):
+                    raise NoSuchCatalog(f"no catalog is called `{id_or_name}`")
+                return found
+
+        deleted = retry_serialisation(delete_once)
+        self._opened.clear()
+        log.info("catalog deleted", catalog_id=deleted.id)
+
+    def resolve_warehouse(self, principal: Principal, warehouse: str | None) -> Catalog:
+        """The catalog a client means by `warehouse`: a name, an id, or `organisation/catalog`.
+
+        A client that names none gets the organisation's only catalog.
+
+        Raises:
+            NoSuchWarehouse: unknown or of another organisation; or none named, and not one only.
+        """
+        require(principal, Action.LIST_CATALOGS)
+        wanted = (warehouse or "").strip()
+        with read(self._engine) as conn:
+            if not wanted:
+                only = catalogs_db.page(conn, principal.organisation_id, after=None, limit=2)
+                if len(only) != 1:
+                    raise NoSuchWarehouse(
+                        "name a catalog with the `warehouse` property; "
+                        + ("there is none yet" if not only else "there are several")
+                    )
+                return only[0]
+            organisation, slash, catalog = wanted.partition("/")
+            found = (
+                catalogs_db.find_qualified(conn, principal.organisation_id, organisation, catalog)
+                if slash
+                else catalogs_db.find(conn, principal.organisation_id, wanted)
+            )
+        if found is None:
+            raise NoSuchWarehouse(
+                f"no catalog is called `{wanted}`; `warehouse` takes a catalog's name or id"
+            )
+        return found
+
+
+def _check_bucket(integration: StorageIntegration, *, force: bool) -> str | None:
+    """Refuse a bucket that is not private; a warning where that is not known or was overruled."""
+    match integration.bucket_type:
+        case BucketType.PRIVATE:
+            return None
+        case BucketType.UNKNOWN:
+            return (
+                f"`{integration.name}` has not been verified, so its bucket may be public; "
+                "verify it before you write tables there"
+            )
+        case BucketType.PUBLIC:
+            reason = "its bucket is public: anyone could read the tables, perhaps write them"
+        case BucketType.REQUESTER_PAYS:
+            reason = (
+                "its bucket is requester-pays, which engines cannot read with plain credentials"
+            )
+    if not force:
+        raise WrongState(
+            f"a catalog belongs on a private bucket, and `{integration.name}` is not: {reason}; "
+            "set `force` to go on nevertheless"
+        )
+    return f"`{integration.name}` is not private: {reason}"

@@ -1,0 +1,396 @@
+"""Commits: requirements and updates on one table or several, all or nothing.
+
+The one door through which a table's pointer moves; engines and discovery both use it.
+
+No answer may lie: `CommitConflict` and every 4xx promise that nothing landed, because clients then
+delete the files they wrote.  Whatever may have landed is `CommitStateUnknown`.
+No database connection is held while talking to the store.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import structlog
+from sqlalchemy import Connection, Engine
+from uuid6 import uuid7
+
+from graticule.access.policy import Action, require
+from graticule.db import namespaces as namespaces_db
+from graticule.db import tables as tables_db
+from graticule.db.engine import SerialisationFailure, read, write
+from graticule.domain.catalog import OpenCatalog, TableRecord
+from graticule.domain.errors import (
+    AlreadyExists,
+    CatalogError,
+    CommitConflict,
+    CommitStateUnknown,
+    InvalidRequest,
+    NoSuchTable,
+    Overloaded,
+    Unavailable,
+)
+from graticule.domain.identifiers import TableIdentifier
+from graticule.domain.location import Location
+from graticule.domain.tenancy import Principal
+from graticule.iceberg import metadata, replays, requirements, updates
+from graticule.iceberg.properties import check_properties
+from graticule.services import table_locations
+from graticule.services.credentials import Credentials
+from graticule.services.documents import Documents
+from graticule.storage.metadata_files import MetadataFiles
+
+Json = dict[str, Any]
+log = structlog.get_logger(__name__)
+
+COMMIT_ATTEMPTS_MAX: Final = 4
+"""Swaps lost to another server before the client is told to retry."""
+RETRY_PAUSE_S: Final = 0.05
+TURN_TIMEOUT_S: Final = 30.0
+"""How long a commit waits for another one on the same table in this process."""
+TABLES_PER_COMMIT_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What a client asks of one table."""
+
+    identifier: TableIdentifier
+    requirements: Sequence[Json]
+    updates: Sequence[Json]
+    sources: tuple[str, ...] = ()
+    """Places a new table reads beside its location.  Only discovery may set them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A table after the commit, and its metadata document."""
+
+    record: TableRecord
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One table's part of a commit, with its metadata file decided but not yet written."""
+
+    base: TableRecord | None
+    record: TableRecord
+    applied: updates.Applied
+    encoded: bytes
+
+    @property
+    def is_written(self) -> bool:
+        return self.base is None or self.base.metadata_location != self.record.metadata_location
+
+
+class _SwapLost(Exception):
+    """Ends the transaction of a commit whose table moved on."""
+
+
+class Commits:
+    def __init__(
+        self,
+        engine: Engine,
+        files: MetadataFiles,
+        documents: Documents,
+        credentials: Credentials,
+        *,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._engine = engine
+        self._files = files
+        self._documents = documents
+        self._credentials = credentials
+        self._now_ms = now_ms
+        self._turns = _Turns()
+
+    def commit(
+        self, principal: Principal, catalog: OpenCatalog, changes: Sequence[TableChange]
+    ) -> list[Committed]:
+        """Apply the changes, each to its table, all or none of them.
+
+        A swap lost to another writer is retried while the requirements hold.  A commit that this
+        table already holds (a client or proxy sent it again) is answered as the success it was.
+
+        Raises:
+            NoSuchTable: a table to change is not there.
+            CommitConflict: a requirement does not hold; nothing landed.
+            InvalidUpdate: an update makes no sense; nothing landed.
+            CommitStateUnknown: the outcome cannot be told.
+        """
+        require(principal, Action.WRITE_CATALOG)
+        identifiers = [change.identifier for change in changes]
+        if len(set(identifiers)) != len(identifiers):
+            raise InvalidRequest("a transaction may change each table only once")
+        if len(changes) > TABLES_PER_COMMIT_MAX:
+            raise InvalidRequest(f"a transaction may change at most {TABLES_PER_COMMIT_MAX} tables")
+        with self._turns.take(
+            f"{catalog.catalog.id}/{i.namespace.path}/{i.name}" for i in identifiers
+        ):
+            for attempt in range(1, COMMIT_ATTEMPTS_MAX + 1):
+                prepared = [self._prepare(catalog, change) for change in changes]
+                if self._land(catalog, prepared):
+                    return self._finish(catalog, prepared, attempt)
+                time.sleep(RETRY_PAUSE_S * attempt * random.uniform(0.5, 1.5))  # noqa: S311
+        raise CommitConflict(
+            f"Commit failed: `{identifiers[0]}` was changed by other writers "
+            f"{COMMIT_ATTEMPTS_MAX} times while this commit was being applied; try again"
+        )
+
+    def _prepare(self, catalog: OpenCatalog, change: TableChange) -> _Prepared:
+        """Check the requirements and apply the updates to the table as it is now."""
+        with read(self._engine) as conn:
+            record = tables_db.load(conn, catalog.catalog.id, change.identifier)
+        is_create = requirements.is_create(change.requirements)
+        if record is None:
+            if not is_create:
+                raise NoSuchTable(f"Table does not exist: {change.identifier}")
+            return self._prepare_create(catalog, change)
+        document = self._documents.parsed(record, catalog.integration)
+        if is_create:
+            raise AlreadyExists(f"Table already exists: {change.identifier}")
+        now_ms = self._now_ms()
+        try:
+            requirements.check_all(change.requirements, document)
+        except CommitConflict:
+            if not replays.is_already_applied(change.updates, document):
+                raise
+            unchanged = updates.Applied(document, changed=False, expired_metadata_files=())
+            return self._unchanged(catalog, record, unchanged)
+        applied = updates.apply(
+            change.updates, document, now_ms=now_ms, metadata_location=record.metadata_location
+        )
+        if not applied.changed:
+            return self._unchanged(catalog, record, applied)
+        location = record.location
+        if applied.document["location"].rstrip("/") != document["location"].rstrip("/"):
+            location = table_locations.check_requested(catalog, applied.document["location"])
+        _check_properties(change, applied.document, location)
+        return _Prepared(
+            base=record,
+            record=_moved(record, applied.document, location, now_ms=now_ms),
+            applied=applied,
+            encoded=metadata.encode(applied.document),
+        )
+
+    def _prepare_create(self, catalog: OpenCatalog, change: TableChange) -> _Prepared:
+        requirements.check_all(change.requirements, None)
+        now_ms = self._now_ms()
+        applied = updates.apply(change.updates, None, now_ms=now_ms, metadata_location=None)
+        document = applied.document
+        location = table_locations.check_requested(catalog, document["location"])
+        _check_properties(change, document, location)
+        with read(self._engine) as conn:
+            namespace = namespaces_db.require(conn, catalog.catalog.id, change.identifier.namespace)
+        record = new_record(
+            catalog,
+            namespace.id,
+            change.identifier,
+            document,
+            location,
+            now_ms=now_ms,
+            sources=change.sources,
+        )
+        return _Prepared(
+            base=None, record=record, applied=applied, encoded=metadata.encode(document)
+        )
+
+    def _unchanged(
+        self, catalog: OpenCatalog, record: TableRecord, applied: updates.Applied
+    ) -> _Prepared:
+        encoded = self._documents.encoded(record, catalog.integration)
+        return _Prepared(base=record, record=record, applied=applied, encoded=encoded)
+
+    def _land(self, catalog: OpenCatalog, prepared: Sequence[_Prepared]) -> bool:
+        """Write the metadata files, then move all pointers in one transaction.
+
+        False when another writer was first; then nothing landed and our files are gone again.
+        """
+        written = [part for part in prepared if part.is_written]
+        if not written:
+            return True
+        store = self._credentials.store_for(catalog.integration)
+        try:
+            for part in written:
+                self._files.write(store, part.record.metadata_location, part.encoded)
+            with write(self._engine) as conn:
+                for part in written:
+                    self._swap(conn, part)
+        except (_SwapLost, SerialisationFailure):
+            self._discard(catalog, written)
+            return False
+        except CommitStateUnknown as error:
+            self._resolve_unknown(written, error)
+        except Exception:
+            self._discard(catalog, written)
+            raise
+        return True
+
+    @staticmethod
+    def _swap(conn: Connection, part: _Prepared) -> None:
+        if part.base is None:
+            tables_db.create(conn, part.record, part.encoded)
+            return
+        if part.record.location != part.base.location:
+            tables_db.refuse_overlap(conn, part.record.location, but_not=part.record.id)
+        swap = tables_db.Swap(
+            table_id=part.record.id,
+            expected=part.base.metadata_location,
+            metadata_location=part.record.metadata_location,
+            location=part.record.location,
+            document=part.encoded,
+        )
+        if not tables_db.swap_metadata_location(conn, swap, now_ms=part.record.updated_at_ms):
+            raise _SwapLost
+
+    def _resolve_unknown(self, written: Sequence[_Prepared], error: CommitStateUnknown) -> None:
+        """The database's answer to the commit was lost: look whether the pointers moved.
+
+        Seeing our own metadata locations proves that it landed.  Anything else proves nothing,
+        since the old state may be what a commit still under way has not replaced yet.
+        """
+        expected = {part.record.id: part.record.metadata_location for part in written}
+        with suppress(Unavailable), read(self._engine) as conn:
+            if tables_db.metadata_locations(conn, expected) == expected:
+                return
+        raise error
+
+    def _discard(self, catalog: OpenCatalog, written: Sequence[_Prepared]) -> None:
+        """Delete the metadata files of a commit that did not land.  Best effort: orphans only."""
+        with suppress(CatalogError):
+            store = self._credentials.store_for(catalog.integration)
+            for part in written:
+                self._files.delete(store, part.record.metadata_location)
+
+    def _finish(
+        self, catalog: OpenCatalog, prepared: Sequence[_Prepared], attempt: int
+    ) -> list[Committed]:
+        """After the commit point: nothing here may fail the request."""
+        for part in prepared:
+            if not part.is_written:
+                continue
+            self._documents.keep(part.record.metadata_location, part.applied.document, part.encoded)
+            self._delete_expired(catalog, part)
+            log.info(
+                "table committed",
+                table=str(part.record.identifier),
+                table_id=part.record.id,
+                version=part.record.version,
+                attempts=attempt,
+            )
+        return [Committed(part.record, part.encoded) for part in prepared]
+
+    def _delete_expired(self, catalog: OpenCatalog, part: _Prepared) -> None:
+        properties = part.applied.document.get("properties") or {}
+        enabled = properties.get("write.metadata.delete-after-commit.enabled", "false")
+        if str(enabled).lower() != "true":
+            return
+        own = [
+            file
+            for file in part.applied.expired_metadata_files
+            if file.startswith(part.record.location.prefix)
+        ]
+        with suppress(CatalogError):
+            store = self._credentials.store_for(catalog.integration)
+            for file in own:
+                self._files.delete(store, file)
+
+
+def new_record(
+    catalog: OpenCatalog,
+    namespace_id: str,
+    identifier: TableIdentifier,
+    document: Json,
+    location: Location,
+    *,
+    now_ms: int,
+    sources: tuple[str, ...] = (),
+    metadata_location: str | None = None,
+) -> TableRecord:
+    """The row of a new table.  Its metadata file gets a name unless it has one already."""
+    return TableRecord(
+        id=str(uuid7()),
+        catalog_id=catalog.catalog.id,
+        namespace_id=namespace_id,
+        identifier=identifier,
+        table_uuid=document["table-uuid"],
+        location=location,
+        metadata_location=metadata_location or _metadata_location(document, location, None),
+        version=0,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        sources=sources,
+    )
+
+
+def _moved(record: TableRecord, document: Json, location: Location, *, now_ms: int) -> TableRecord:
+    return TableRecord(
+        id=record.id,
+        catalog_id=record.catalog_id,
+        namespace_id=record.namespace_id,
+        identifier=record.identifier,
+        table_uuid=record.table_uuid,
+        location=location,
+        metadata_location=_metadata_location(document, location, record.metadata_location),
+        version=record.version + 1,
+        created_at_ms=record.created_at_ms,
+        updated_at_ms=now_ms,
+        sources=record.sources,
+    )
+
+
+def _metadata_location(document: Json, location: Location, previous: str | None) -> str:
+    properties = document.get("properties") or {}
+    codec = str(properties.get("write.metadata.compression-codec", "none")).lower()
+    name = metadata.next_metadata_file_name(previous, uuid=str(uuid7()), gzip=codec == "gzip")
+    return table_locations.metadata_folder(properties, location).join(name).uri
+
+
+def _check_properties(change: TableChange, document: Json, location: Location) -> None:
+    """Check what this change sets: a table may keep an old property that is refused today."""
+    for update in change.updates:
+        if str(update.get("action", "")).lower() == "set-properties":
+            check_properties(update.get("updates") or update.get("updated") or {})
+    table_locations.check_path_properties(document.get("properties") or {}, location)
+
+
+class _Turns:
+    """One commit at a time per table in this process: waiting costs less than losing the swap."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def take(self, keys: Iterator[str]) -> Iterator[None]:
+        """Hold all keys, taken in sorted order so that two transactions cannot deadlock."""
+        with ExitStack() as stack:
+            for key in sorted(keys):
+                with self._guard:
+                    turn = self._locks.setdefault(key, _Lock())
+                if not turn.lock.acquire(timeout=TURN_TIMEOUT_S):
+                    raise Overloaded(
+                        "too many commits wait for this table; nothing was changed",
+                        retry_after_s=2,
+                    )
+                stack.callback(_release, turn)
+            yield
+
+
+class _Lock:
+    """A lock that a weak dictionary can hold."""
+
+    __slots__ = ("__weakref__", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+def _release(turn: _Lock) -> None:
+    turn.lock.release()

@@ -1,0 +1,116 @@
+"""Table metadata documents: from memory, else from the database's copy, else from the store.
+
+A metadata file never changes, so what is kept under its location is right for ever; only the
+pointer in the table's row says which one is current, and that is read afresh each time.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import Engine
+
+from graticule.db import tables as tables_db
+from graticule.db.engine import read
+from graticule.domain.catalog import StorageIntegration, TableRecord
+from graticule.iceberg import metadata
+from graticule.services.credentials import Credentials
+from graticule.storage.metadata_files import MetadataFiles
+
+Json = dict[str, Any]
+Value = TypeVar("Value")
+
+CACHED_BYTES_MAX: Final = 64 * 1024 * 1024
+PARSED_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Parsed documents take some ten times their encoded size in memory."""
+
+
+class _ByteBoundedCache(Generic[Value]):
+    """Least recently used values, bounded by the encoded size of what they stand for."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._entries: OrderedDict[str, tuple[Value, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Value | None:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry[0]
+
+    def put(self, key: str, value: Value, size_bytes: int) -> None:
+        if size_bytes > self._bytes_max:
+            return
+        with self._lock:
+            if key in self._entries:
+                return
+            self._entries[key] = (value, size_bytes)
+            self._bytes += size_bytes
+            while self._bytes > self._bytes_max:
+                _, (_, dropped) = self._entries.popitem(last=False)
+                self._bytes -= dropped
+
+
+class Documents:
+    """Reads metadata documents; commits and creates put theirs in."""
+
+    def __init__(self, engine: Engine, files: MetadataFiles, credentials: Credentials) -> None:
+        self._engine = engine
+        self._files = files
+        self._credentials = credentials
+        self._encoded: _ByteBoundedCache[bytes] = _ByteBoundedCache(CACHED_BYTES_MAX)
+        self._refs_only: _ByteBoundedCache[bytes] = _ByteBoundedCache(CACHED_BYTES_MAX)
+        self._parsed: _ByteBoundedCache[Json] = _ByteBoundedCache(PARSED_BYTES_MAX)
+
+    def encoded(self, record: TableRecord, integration: StorageIntegration) -> bytes:
+        """The current metadata document of a table, as it is in its file.
+
+        Raises:
+            NoSuchFile: neither the database nor the store has it.
+        """
+        return self._through(
+            self._encoded, record.metadata_location, lambda: self._fetch(record, integration)
+        )
+
+    def refs_only(self, record: TableRecord, integration: StorageIntegration) -> bytes:
+        """The same with only the snapshots that a branch or tag names (`snapshots=refs`)."""
+        return self._through(
+            self._refs_only,
+            record.metadata_location,
+            lambda: metadata.encode(metadata.refs_only(self.parsed(record, integration))),
+        )
+
+    def parsed(self, record: TableRecord, integration: StorageIntegration) -> Json:
+        """The document as JSON.  Shared between threads: never to be changed in place."""
+        known = self._parsed.get(record.metadata_location)
+        if known is None:
+            data = self.encoded(record, integration)
+            known = metadata.decode(data)
+            self._parsed.put(record.metadata_location, known, len(data))
+        return known
+
+    def keep(self, metadata_location: str, document: Json, encoded: bytes) -> None:
+        """Remember a document that was just written, so that the next reader has it at hand."""
+        self._encoded.put(metadata_location, encoded, len(encoded))
+        self._parsed.put(metadata_location, document, len(encoded))
+
+    def _fetch(self, record: TableRecord, integration: StorageIntegration) -> bytes:
+        with read(self._engine) as conn:
+            copy = tables_db.read_document(conn, record.id, record.metadata_location)
+        if copy is not None:
+            return copy
+        store = self._credentials.store_for(integration)
+        return self._files.read(store, record.metadata_location)
+
+    @staticmethod
+    def _through(cache: _ByteBoundedCache[bytes], key: str, produce: Callable[[], bytes]) -> bytes:
+        value = cache.get(key)
+        if value is None:
+            value = produce()
+            cache.put(key, value, len(value))
+        return value

@@ -1,0 +1,288 @@
+"""Storage integrations: made, verified, explained, deleted.
+
+Transactions and authorisation live here.  Secrets go in and are never answered back.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Engine
+from uuid6 import uuid7
+
+from graticule.access.keyring import Keyring
+from graticule.access.policy import Action, require
+from graticule.db import integrations as integrations_db
+from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.catalog import AccessKeys, AccessLevel, BucketType, StorageIntegration
+from graticule.domain.errors import InvalidRequest, NoSuchIntegration, WrongState
+from graticule.domain.identifiers import check_resource_name
+from graticule.domain.location import Location, parse_integration_path
+from graticule.domain.tenancy import Principal
+from graticule.services import integration_rules as rules
+from graticule.services.namespaces import Page, page
+from graticule.storage.iam_policy import partition_of, role_policy, trust_policy
+from graticule.storage.verification import Verification
+
+Json = dict[str, Any]
+log = structlog.get_logger(__name__)
+
+DEFAULT_ROLE_TAG: Final = "graticuleOrgID"
+
+
+@dataclass(frozen=True, slots=True)
+class NewIntegration:
+    """What an admin says about a bucket; checked by `Integrations.create`."""
+
+    name: str
+    path: str
+    role_arn: str | None = None
+    access_keys: AccessKeys | None = None
+    region: str | None = None
+    endpoint: str | None = None
+    path_style: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What the bucket's owner attaches to the role before it works."""
+
+    role_policy: Json
+    trust_policy: Json | None
+    """None while the server does not know its own principal."""
+    external_id: str
+    principal_arn: str | None
+    role_tag: tuple[str, str]
+    partition: str
+
+
+Verify = Callable[[StorageIntegration], Verification]
+"""Asks the store and its token service: `storage.verification.verify`, as the server."""
+
+
+class Integrations:
+    def __init__(
+        self,
+        engine: Engine,
+        keyring: Keyring,
+        *,
+        now_ms: Callable[[], int],
+        verify: Verify,
+        invalidate: Callable[[str], None],
+        principal_arn: str | None,
+        allow_private_endpoints: bool = False,
+        role_tag: str = DEFAULT_ROLE_TAG,
+        resolve: rules.Resolve | None = None,
+    ) -> None:
+        """`invalidate` forgets what is cached about an integration."""
+        self._engine = engine
+        self._keyring = keyring
+        self._now_ms = now_ms
+        self._verify = verify
+        self._invalidate = invalidate
+        self._principal_arn = principal_arn
+        self._allow_private_endpoints = allow_private_endpoints
+        self._role_tag = role_tag
+        self._resolve = resolve
+
+    def create(self, principal: Principal, new: NewIntegration) -> StorageIntegration:
+        """Check what an admin says about a bucket, and keep it.  Asks no store: see `verify`.
+
+        Raises:
+            AlreadyExists: the organisation has the name or the bucket, or the role is not free.
+            EditionForbids: community organisations have no integrations of their own.
+            InvalidRequest: a rule is broken; the message names the field.
+        """
+        require(principal, Action.CREATE_INTEGRATIONS)
+        integration = self._checked(principal, new)
+
+        def create_once() -> None:
+            with write(self._engine) as conn:
+                integrations_db.create(conn, self._keyring, integration)
+
+        retry_serialisation(create_once)
+        log.info(
+            "integration created", integration_id=integration.id, location=integration.location.uri
+        )
+        return integration
+
+    def _checked(self, principal: Principal, new: NewIntegration) -> StorageIntegration:
+        check_resource_name(new.name, of="storage integration")
+        location = parse_integration_path(new.path)
+        if (new.role_arn is None) == (new.access_keys is None):
+            raise InvalidRequest(
+                "give either `role_arn`, or `access_key_id` and `secret_access_key`; not both"
+            )
+        on_aws = new.endpoint is None
+        endpoint = None
+        if new.endpoint is not None:
+            endpoint = rules.check_endpoint(
+                new.endpoint, allow_private=self._allow_private_endpoints, resolve=self._resolve
+            )
+        if new.role_arn is not None:
+            rules.check_role_arn(new.role_arn, on_aws=on_aws)
+        if new.access_keys is not None:
+            rules.check_access_keys(new.access_keys)
+        return StorageIntegration(
+            id=str(uuid7()),
+            organisation_id=principal.organisation_id,
+            name=new.name,
+            location=location,
+            region=rules.check_region(new.region, on_aws=on_aws, role_arn=new.role_arn),
+            endpoint=endpoint,
+            path_style=not on_aws if new.path_style is None else new.path_style,
+            role_arn=new.role_arn,
+            access_keys=new.access_keys,
+            external_id=principal.organisation_id,
+            bucket_type=BucketType.UNKNOWN,
+            version=1,
+            created_at_ms=self._now_ms(),
+        )
+
+    def list(self, principal: Principal, *, after: str | None = None, limit: int) -> Page:
+        require(principal, Action.USE_INTEGRATIONS)
+        with read(self._engine) as conn:
+            found = integrations_db.page(
+                conn, self._keyring, principal.organisation_id, after=after, limit=limit + 1
+            )
+        return page(found, limit, key=lambda integration: integration.id)
+
+    def get(self, principal: Principal, id_or_name: str) -> StorageIntegration:
+        """An integration by id or name.
+
+        Raises:
+            NoSuchIntegration: the organisation has none.
+        """
+        require(principal, Action.USE_INTEGRATIONS)
+        with read(self._engine) as conn:
+            found = integrations_db.find(conn, self._keyring, principal.organisation_id, id_or_name)
+        if found is None:
+            raise NoSuchIntegration(f"no storage integration is called `{id_or_name}`")
+        return found
+
+    def last_verification(self, principal: Principal, id_or_name: str) -> Json | None:
+        """The report that `verify` stored, None before the first."""
+        found = self.get(principal, id_or_name)
+        with read(self._engine) as conn:
+            return integrations_db.verification(conn, found.id)
+
+    def verify(self, principal: Principal, id_or_name: str) -> tuple[StorageIntegration, Json]:
+        """Try what the integration promises, and keep the report.  Takes as long as the store does.
+
+        Raises:
+            NoSuchIntegration: the organisation has none, or it was deleted meanwhile.
+            WrongState: it was changed meanwhile; the report would be about something else.
+        """
+        require(principal, Action.MANAGE_INTEGRATIONS)
+        found = self.get(principal, id_or_name)
+        self._invalidate(
+            found.id
+        )  # a credential from before the last edit of a policy proves nothing
+        verification = self._verify(found)
+        now_ms = self._now_ms()
+        bucket_type = _bucket_type(found, verification)
+        report = _report(verification, bucket_type, now_ms)
+
+        def keep() -> bool:
+            with write(self._engine) as conn:
+                return integrations_db.keep_verification(
+                    conn, found, report, bucket_type=bucket_type, now_ms=now_ms
+                )
+
+        kept = retry_serialisation(keep)
+        verified = self.get(principal, found.id)
+        if not kept:
+            raise WrongState(f"`{found.name}` was changed while it was verified; verify it again")
+        log.info(
+            "integration verified",
+            integration_id=found.id,
+            passed=verification.passed,
+            bucket_type=bucket_type,
+        )
+        return verified, report
+
+    def delete(self, principal: Principal, id_or_name: str) -> None:
+        """Delete an integration.  Nothing in storage is touched.
+
+        Raises:
+            NoSuchIntegration: the organisation has none.
+            InUse: catalogs use it.
+        """
+        require(principal, Action.MANAGE_INTEGRATIONS)
+
+        def delete_once() -> StorageIntegration:
+            with write(self._engine) as conn:
+                found = integrations_db.find(
+                    conn, self._keyring, principal.organisation_id, id_or_name
+                )
+                if found is None or not integrations_db.remove(conn, found.id):
+                    raise NoSuchIntegration(f"no storage integration is called `{id_or_name}`")
+                return found
+
+        deleted = retry_serialisation(delete_once)
+        self._invalidate(deleted.id)
+        log.info("integration deleted", integration_id=deleted.id)
+
+    # Policy texts
+
+    def policies(self, principal: Principal, id_or_name: str, access: AccessLevel) -> Policies:
+        """The policy texts for an integration."""
+        require(principal, Action.MANAGE_INTEGRATIONS)
+        found = self.get(principal, id_or_name)
+        partition = partition_of(role_arn=found.role_arn, region=found.region)
+        return self._policies(principal, found.location, access, partition)
+
+    def preview_policies(
+        self, principal: Principal, *, path: str, access: AccessLevel, region: str | None = None
+    ) -> Policies:
+        """As `policies`, before the role and the integration exist.
+
+        Raises:
+            InvalidLocation: `path` could not be the path of an integration.
+        """
+        require(principal, Action.CREATE_INTEGRATIONS)
+        partition = partition_of(role_arn=None, region=region or "")
+        return self._policies(principal, parse_integration_path(path), access, partition)
+
+    def _policies(
+        self, principal: Principal, location: Location, access: AccessLevel, partition: str
+    ) -> Policies:
+        arn = self._principal_arn
+        external_id = principal.organisation_id
+        return Policies(
+            role_policy=role_policy(location, access, partition=partition),
+            trust_policy=trust_policy(arn, external_id) if arn is not None else None,
+            external_id=external_id,
+            principal_arn=arn,
+            role_tag=(self._role_tag, external_id),
+            partition=partition,
+        )
+
+
+def _bucket_type(found: StorageIntegration, verification: Verification) -> BucketType:
+    """What is known now.  A check that could not look does not undo what an earlier one saw:
+    a bucket known to be public must not become a mere question mark because it is out of reach.
+    """
+    if verification.bucket_type is BucketType.UNKNOWN:
+        return found.bucket_type
+    return verification.bucket_type
+
+
+def _report(verification: Verification, bucket_type: BucketType, now_ms: int) -> Json:
+    return {
+        "verified_at_ms": now_ms,
+        "passed": verification.passed,
+        "bucket_type": bucket_type.value,
+        "checks": [
+            {
+                "id": check.id,
+                "title": check.title,
+                "status": check.status.value,
+                "ms": check.ms,
+                "detail": check.detail,
+                "remedy": check.remedy or None,
+            }
+            for check in verification.checks
+        ],
+    }

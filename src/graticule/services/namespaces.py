@@ -1,0 +1,157 @@
+"""What can be done with namespaces.  Transactions and authorisation live here."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Engine
+from uuid6 import uuid7
+
+from graticule.access.policy import Action, require
+from graticule.db import namespaces as namespaces_db
+from graticule.db.engine import read, write
+from graticule.domain.catalog import NamespaceRecord, OpenCatalog
+from graticule.domain.errors import InvalidRequest, UnprocessableProperties
+from graticule.domain.identifiers import Namespace
+from graticule.domain.tenancy import Principal
+
+PROPERTIES_BYTES_MAX: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; `next_after` is where the next part begins, None at the end."""
+
+    items: Sequence[Any]
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PropertiesChange:
+    updated: Sequence[str]
+    removed: Sequence[str]
+    missing: Sequence[str]
+
+
+class Namespaces:
+    def __init__(self, engine: Engine, *, now_ms: Callable[[], int]) -> None:
+        self._engine = engine
+        self._now_ms = now_ms
+
+    def list_children(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        parent: Namespace | None,
+        *,
+        after: str = "",
+        limit: int | None = None,
+    ) -> Page:
+        """Direct children of a namespace, or the top level.
+
+        Raises:
+            NoSuchNamespace: the parent is not there.
+        """
+        require(principal, Action.READ_CATALOG)
+        with read(self._engine) as conn:
+            if parent is not None:
+                namespaces_db.require(conn, catalog.catalog.id, parent)
+            found = namespaces_db.list_children(
+                conn,
+                catalog.catalog.id,
+                parent,
+                after=after,
+                limit=None if limit is None else limit + 1,
+            )
+        return page(found, limit, key=lambda namespace: namespace.path)
+
+    def load(
+        self, principal: Principal, catalog: OpenCatalog, namespace: Namespace
+    ) -> NamespaceRecord:
+        require(principal, Action.READ_CATALOG)
+        with read(self._engine) as conn:
+            return namespaces_db.require(conn, catalog.catalog.id, namespace)
+
+    def create(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        namespace: Namespace,
+        properties: Mapping[str, str],
+    ) -> NamespaceRecord:
+        """Create a namespace below one that is there, or at the top.
+
+        Raises:
+            AlreadyExists: the catalog has it.
+            NoSuchNamespace: its parent is not there.
+        """
+        require(principal, Action.WRITE_CATALOG)
+        _check_size(properties)
+        record = NamespaceRecord(
+            id=str(uuid7()),
+            catalog_id=catalog.catalog.id,
+            namespace=namespace,
+            properties=dict(properties),
+            created_at_ms=self._now_ms(),
+        )
+        with write(self._engine) as conn:
+            namespaces_db.create(conn, record)
+        return record
+
+    def drop(self, principal: Principal, catalog: OpenCatalog, namespace: Namespace) -> None:
+        """Drop an empty namespace.
+
+        Raises:
+            NoSuchNamespace: it is not there.
+            NamespaceNotEmpty: it holds tables, views or namespaces.
+        """
+        require(principal, Action.WRITE_CATALOG)
+        with write(self._engine) as conn:
+            namespaces_db.drop(conn, catalog.catalog.id, namespace)
+
+    def update_properties(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        namespace: Namespace,
+        *,
+        removals: Sequence[str],
+        updates: Mapping[str, str],
+    ) -> PropertiesChange:
+        """Set and remove properties at once; names to remove that are not there are reported.
+
+        Raises:
+            UnprocessableProperties: a name is to be both set and removed.
+        """
+        require(principal, Action.WRITE_CATALOG)
+        both = sorted(set(removals) & set(updates))
+        if both:
+            raise UnprocessableProperties(
+                f"cannot set and remove the same property: {', '.join(both)}"
+            )
+        with write(self._engine) as conn:
+            record = namespaces_db.load_for_update(conn, catalog.catalog.id, namespace)
+            removed = [name for name in dict.fromkeys(removals) if name in record.properties]
+            missing = [name for name in dict.fromkeys(removals) if name not in record.properties]
+            kept = {k: v for k, v in record.properties.items() if k not in set(removed)}
+            properties = {**kept, **updates}
+            _check_size(properties)
+            namespaces_db.set_properties(conn, record.id, properties)
+        return PropertiesChange(updated=list(updates), removed=removed, missing=missing)
+
+
+def page(found: Sequence[Any], limit: int | None, *, key: Callable[[Any], str]) -> Page:
+    """Cut a list that was read one item beyond the limit, to know whether there is more."""
+    if limit is None or len(found) <= limit:
+        return Page(found, None)
+    items = found[:limit]
+    return Page(items, key(items[-1]))
+
+
+def _check_size(properties: Mapping[str, str]) -> None:
+    size = len(json.dumps(dict(properties)))
+    if size > PROPERTIES_BYTES_MAX:
+        raise InvalidRequest(
+            f"the properties take {size} bytes; at most {PROPERTIES_BYTES_MAX} are kept"
+        )

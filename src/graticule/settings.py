@@ -1,0 +1,230 @@
+"""Everything an operator can set, from `GRATICULE_…` environment variables.  The one list of them.
+
+Read once, at the edge; below, values arrive as constructor arguments.
+"""
+
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from graticule.access.keyring import Keyring, new_key
+from graticule.domain.catalog import AccessKeys
+from graticule.domain.errors import Unavailable
+from graticule.domain.secret import Secret
+from graticule.storage.keys import Keys, TemporaryCredentials
+
+KEY_FILE: Final = "secret.key"
+DATABASE_FILE: Final = "graticule.db"
+
+_DATABASE_URL: Final = re.compile(
+    r"(?:postgres(?:ql)?(?:\+psycopg)?://|sqlite(?:\+pysqlite)?:///.)"
+)
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "graticule"
+
+
+class Settings(BaseSettings):
+    """Field `data_dir` is the variable `GRATICULE_DATA_DIR`, and so on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GRATICULE_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    # Where things are
+    data_dir: Annotated[
+        Path,
+        Field(
+            default_factory=_default_data_dir,
+            description="Folder of the SQLite database and of the key file; made on first start",
+        ),
+    ]
+    database_url: Annotated[
+        str,
+        Field(
+            description="`postgresql://user:password@host/name`, or `sqlite:///file`; "
+            "default: graticule.db in the data folder"
+        ),
+    ] = ""
+
+    # How it is reached
+    host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 picks one")] = 8181
+    public_url: Annotated[
+        str | None,
+        Field(
+            description="URL under which clients reach this server, when a proxy stands in front; "
+            "default: what each request says"
+        ),
+    ] = None
+
+    # Secrets
+    secret_keys: Annotated[
+        SecretStr | None,
+        Field(
+            description="Keys that seal stored secrets and sign tokens: `name:base64 of 32 bytes`, "
+            "several joined by commas, the newest first. Must be the same on all replicas. "
+            "Default: the file secret.key in the data folder, made on first start"
+        ),
+    ] = None
+
+    # The server's own AWS identity, which assumes the roles of integrations
+    sts_access_key_id: Annotated[
+        str | None,
+        Field(
+            description="Access key id of the server's own AWS identity; "
+            "default: what the environment, profile or instance role offers"
+        ),
+    ] = None
+    sts_secret_access_key: Annotated[SecretStr | None, Field(description="Its secret")] = None
+    sts_session_token: Annotated[
+        SecretStr | None, Field(description="Its session token, when it is temporary")
+    ] = None
+    principal_arn: Annotated[
+        str | None,
+        Field(
+            description="ARN of that identity, which generated trust policies name; "
+            "without it none can be generated"
+        ),
+    ] = None
+    allow_private_endpoints: Annotated[
+        bool,
+        Field(
+            description="Let integrations use S3 endpoints on loopback, private or link-local "
+            "addresses. Whoever may create integrations can then make this server connect there"
+        ),
+    ] = False
+
+    # Lifetimes
+    credential_lifetime_s: Annotated[
+        int, Field(ge=900, le=43_200, description="Lifetime of vended credentials, in seconds")
+    ] = 3600
+    token_lifetime_s: Annotated[
+        int, Field(ge=60, le=86_400, description="Lifetime of access tokens, in seconds")
+    ] = 3600
+
+    # Limits
+    request_body_bytes_max: Annotated[
+        int, Field(ge=1024, description="Longest request body that is read, in bytes")
+    ] = 16 * 1024 * 1024
+    threads: Annotated[
+        int, Field(ge=1, le=512, description="Requests that are worked on at once")
+    ] = 16
+    heavy_threads: Annotated[
+        int, Field(ge=1, le=64, description="Scan plans that are worked on at once, besides those")
+    ] = 2
+
+    # Logs
+    log_format: Annotated[
+        Literal["console", "json"],
+        Field(description="`console` for people, `json` for machines: one object a line"),
+    ] = "console"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level to log")
+    ] = "info"
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return url.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url and not _DATABASE_URL.match(url):
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        return url
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _readable_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is not None:
+            Keyring.parse(keys.get_secret_value())
+        return keys
+
+    @field_validator("log_format", "log_level", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _keys_in_pairs(self) -> Self:
+        if (self.sts_access_key_id is None) != (self.sts_secret_access_key is None):
+            raise ValueError("set both sts_access_key_id and sts_secret_access_key, or neither")
+        if self.sts_session_token is not None and self.sts_access_key_id is None:
+            raise ValueError("sts_session_token needs sts_access_key_id")
+        return self
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / DATABASE_FILE}"
+
+    @property
+    def sts_keys(self) -> Keys | None:
+        """The server's own AWS identity, None to use what the environment offers."""
+        if self.sts_access_key_id is None or self.sts_secret_access_key is None:
+            return None
+        secret = Secret(self.sts_secret_access_key.get_secret_value())
+        if self.sts_session_token is None:
+            return AccessKeys(self.sts_access_key_id, secret)
+        return TemporaryCredentials(
+            access_key_id=self.sts_access_key_id,
+            secret_access_key=secret,
+            session_token=Secret(self.sts_session_token.get_secret_value()),
+            expires_at_ms=0,
+        )
+
+    def make_data_dir(self) -> Path:
+        """The data folder, made readable for its owner only when it was not there."""
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.data_dir
+
+    def keyring(self) -> Keyring:
+        """The key ring from `secret_keys`, else from the key file, which is made when missing.
+
+        Raises:
+            Unavailable: the key file is damaged.
+        """
+        if self.secret_keys is not None:
+            return Keyring.parse(self.secret_keys.get_secret_value())
+        file = self.make_data_dir() / KEY_FILE
+        if not file.exists():
+            _write_key_file(file)
+        try:
+            return Keyring.parse(file.read_text("ascii").strip())
+        except ValueError as error:
+            raise Unavailable(
+                f"the key file `{file}` is damaged ({error}); put back a copy, because what was "
+                "sealed with its key cannot be read without it"
+            ) from error
+
+
+def _write_key_file(file: Path) -> None:
+    """Make the key file as a whole or not at all; of two that try, the first wins."""
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(f"k1:{new_key()}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(draft, file)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

@@ -1,0 +1,244 @@
+"""Iceberg fields and leaf columns of a Parquet schema.  No I/O: pyarrow has read the footer.
+
+Spec: https://iceberg.apache.org/spec/#parquet (types), #primitive-types.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+UNKNOWN_TYPE: Final = "unknown"
+"""A column that holds nothing but nulls: any other file may decide its type."""
+
+DECIMAL_PRECISION_MAX: Final = 38
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One physical column.  `ordinal` counts leaves in file order.
+
+    `type` is the Iceberg type, or None when Iceberg has none.  `unit` is the Parquet time unit of
+    times and timestamps.  `physical` is Parquet's own name, such as `INT64`.
+    """
+
+    ordinal: int
+    path: str
+    parquet_path: str
+    type: str | None
+    repeated: bool
+    physical: str
+    unit: str | None = None
+    logical: str = "NONE"
+    logical_crs: str | None = None
+    algorithm: str | None = None
+    extension: tuple[str, str] | None = None
+    """Name and metadata of the Arrow extension type that the writer put on a top-level column."""
+
+    @property
+    def is_geospatial(self) -> bool:
+        return self.logical in {"GEOMETRY", "GEOGRAPHY"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileSchema:
+    fields: tuple[dict[str, Any], ...]
+    leaves: tuple[Leaf, ...]
+    unsupported: tuple[str, ...]
+
+
+def read_schema(metadata: pq.FileMetaData) -> FileSchema:
+    """Translate the schema.  Columns of types that Iceberg lacks are left out and listed."""
+    global _last_read  # noqa: PLW0603 - a cache: without effect on any result
+    schema, last = metadata.schema, _last_read
+    arrow_schema = schema.to_arrow_schema()
+    if (
+        last is not None
+        and schema.equals(last[0])
+        and arrow_schema.equals(last[1], check_metadata=True)
+    ):
+        return last[2]
+    translated = _translate(metadata, arrow_schema)
+    _last_read = (schema, arrow_schema, translated)
+    return translated
+
+
+_last_read: tuple[pq.ParquetSchema, pa.Schema, FileSchema] | None = None
+"""Files of one table come in a row and share their schema, and translating it takes as long as all
+row groups do.  Parquet's comparison does not see the names of groups, so Arrow's is asked, too."""
+
+
+def _translate(metadata: pq.FileMetaData, arrow_schema: pa.Schema) -> FileSchema:
+    walked: list[tuple[str, str | None, bool]] = []
+    fields: list[dict[str, Any]] = []
+    unsupported: list[str] = []
+    for field in arrow_schema:
+        iceberg_type = _walk(field.type, field.name, repeated=False, leaves=walked)
+        if iceberg_type is None:
+            unsupported.append(field.name)
+        else:
+            fields.append({"name": field.name, "required": False, "type": iceberg_type})
+    if len(walked) != metadata.num_columns:
+        raise pa.ArrowInvalid(
+            f"{len(walked)} of the {metadata.num_columns} columns of the schema were understood"
+        )
+    parquet_schema = metadata.schema
+    extensions = {
+        field.name: _extension(field.metadata) for field in arrow_schema if field.metadata
+    }
+    leaves = tuple(
+        _leaf(
+            parquet_schema.column(ordinal),
+            ordinal=ordinal,
+            path=path,
+            iceberg_type=iceberg_type,
+            repeated=repeated,
+            extension=extensions.get(path),
+        )
+        for ordinal, (path, iceberg_type, repeated) in enumerate(walked)
+    )
+    return FileSchema(tuple(fields), leaves, tuple(unsupported))
+
+
+def _leaf(
+    column: pq.ColumnSchema,
+    *,
+    ordinal: int,
+    path: str,
+    iceberg_type: str | None,
+    repeated: bool,
+    extension: tuple[str, str] | None,
+) -> Leaf:
+    logical = column.logical_type
+    kind = logical.type
+    unit = crs = algorithm = None
+    if kind in {"TIMESTAMP", "TIME"}:
+        unit = json.loads(logical.to_json())["timeUnit"]
+    elif kind in {"GEOMETRY", "GEOGRAPHY"}:
+        described = json.loads(logical.to_json())
+        crs, algorithm = described.get("crs") or None, described.get("algorithm")
+    return Leaf(
+        ordinal=ordinal,
+        path=path,
+        parquet_path=column.path,
+        type=iceberg_type,
+        repeated=repeated,
+        physical=column.physical_type,
+        unit=unit,
+        logical=kind,
+        logical_crs=crs,
+        algorithm=algorithm,
+        extension=extension,
+    )
+
+
+def _extension(metadata: dict[bytes, bytes]) -> tuple[str, str] | None:
+    name = metadata.get(b"ARROW:extension:name")
+    if name is None:
+        return None
+    described = metadata.get(b"ARROW:extension:metadata", b"")
+    return name.decode(errors="replace"), described.decode(errors="replace")
+
+
+def _walk(
+    type_: pa.DataType,
+    path: str,
+    *,
+    repeated: bool,
+    leaves: list[tuple[str, str | None, bool]],
+) -> Any:
+    """The Iceberg type, or None if any part has none; leaves are appended in file order."""
+    if isinstance(type_, pa.BaseExtensionType) and type_.extension_name != "arrow.uuid":
+        type_ = type_.storage_type
+    if pa.types.is_dictionary(type_):
+        return _walk(type_.value_type, path, repeated=repeated, leaves=leaves)
+    if pa.types.is_struct(type_):
+        return _struct(type_, path, repeated=repeated, leaves=leaves)
+    if pa.types.is_map(type_):
+        key = _walk(type_.key_type, f"{path}.key", repeated=True, leaves=leaves)
+        value = _walk(type_.item_type, f"{path}.value", repeated=True, leaves=leaves)
+        if key is None or value is None:
+            return None
+        return {"type": "map", "key": key, "value": value, "value-required": False}
+    if _is_list(type_):
+        element = _walk(type_.value_type, f"{path}.element", repeated=True, leaves=leaves)
+        if element is None:
+            return None
+        return {"type": "list", "element": element, "element-required": False}
+    iceberg_type = primitive_type(type_)
+    leaves.append((path, iceberg_type, repeated))
+    return iceberg_type
+
+
+def _struct(
+    type_: pa.StructType,
+    path: str,
+    *,
+    repeated: bool,
+    leaves: list[tuple[str, str | None, bool]],
+) -> dict[str, Any] | None:
+    children = [
+        (child.name, _walk(child.type, f"{path}.{child.name}", repeated=repeated, leaves=leaves))
+        for child in type_
+    ]
+    if any(child is None for _, child in children):
+        return None
+    return {
+        "type": "struct",
+        "fields": [{"name": name, "required": False, "type": child} for name, child in children],
+    }
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(type_)
+        or pa.types.is_large_list(type_)
+        or pa.types.is_fixed_size_list(type_)
+        or pa.types.is_list_view(type_)
+        or pa.types.is_large_list_view(type_)
+    )
+
+
+_SIMPLE: Final = {
+    pa.bool_(): "boolean",
+    pa.int8(): "int",
+    pa.int16(): "int",
+    pa.int32(): "int",
+    pa.uint8(): "int",
+    pa.uint16(): "int",
+    pa.int64(): "long",
+    pa.uint32(): "long",
+    pa.float32(): "float",
+    pa.float64(): "double",
+    pa.date32(): "date",
+    pa.date64(): "date",
+    pa.string(): "string",
+    pa.large_string(): "string",
+    pa.string_view(): "string",
+    pa.binary(): "binary",
+    pa.large_binary(): "binary",
+    pa.binary_view(): "binary",
+    pa.null(): UNKNOWN_TYPE,
+    pa.uuid(): "uuid",
+}
+
+
+def primitive_type(type_: pa.DataType) -> str | None:
+    """The Iceberg primitive for an Arrow type; None for `uint64`, `float16` and durations.
+
+    Nanosecond timestamps become microseconds, as Iceberg's readers of format version 2 do.
+    """
+    simple = _SIMPLE.get(type_)
+    if simple is not None:
+        return simple
+    if pa.types.is_timestamp(type_):
+        return "timestamptz" if type_.tz is not None else "timestamp"
+    if pa.types.is_time(type_):
+        return "time"
+    if pa.types.is_decimal(type_) and 0 <= type_.scale <= type_.precision <= DECIMAL_PRECISION_MAX:
+        return f"decimal({type_.precision}, {type_.scale})"
+    if pa.types.is_fixed_size_binary(type_):
+        return f"fixed[{type_.byte_width}]"
+    return None

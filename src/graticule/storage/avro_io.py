@@ -1,0 +1,137 @@
+"""PyIceberg's Avro files over bytes, and its models built from our JSON documents.
+
+The one place that adapts to what PyIceberg 0.12 can parse: types of format version 3 that it does
+not know, or spells differently, are read as what they are in Avro.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pyiceberg.avro.file import AvroFile, AvroOutputFile
+from pyiceberg.io import InputFile, InputStream, OutputFile, OutputStream
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
+
+from graticule.domain.errors import UnreadableFile
+
+Json = dict[str, Any]
+
+_OPAQUE_IN_AVRO: Final = re.compile(r"(geometry|geography|variant)\b.*", re.IGNORECASE)
+_MAGIC: Final = b"Obj\x01"
+
+
+class BytesOutput(OutputFile):
+    """An output file whose bytes stay in memory."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self._stream = _KeptStream()
+
+    def create(self, overwrite: bool = False) -> OutputStream:  # noqa: ARG002
+        return self._stream
+
+    def getvalue(self) -> bytes:
+        return self._stream.kept
+
+    def __len__(self) -> int:
+        return len(self._stream.kept)
+
+    def exists(self) -> bool:
+        return False
+
+    def to_input_file(self) -> InputFile:
+        return BytesInput(self.location, self._stream.kept)
+
+
+class _KeptStream(io.BytesIO):
+    """Keeps its bytes when PyIceberg closes it."""
+
+    kept: bytes = b""
+
+    def close(self) -> None:
+        if not self.closed:
+            self.kept = self.getvalue()
+        super().close()
+
+
+class BytesInput(InputFile):
+    def __init__(self, location: str, data: bytes) -> None:
+        super().__init__(location)
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def exists(self) -> bool:
+        return True
+
+    def open(self, seekable: bool = True) -> InputStream:  # noqa: ARG002
+        return io.BytesIO(self._data)
+
+
+def write_avro(
+    records: Sequence[Any], *, schema: Schema, name: str, metadata: Mapping[str, str]
+) -> bytes:
+    """One Avro file with one deflated block; records are tuples in the order of the schema."""
+    output = BytesOutput("memory:")
+    with AvroOutputFile[Any](
+        output, file_schema=schema, schema_name=name, metadata=dict(metadata)
+    ) as file:
+        file.write_block(list(records))
+    return output.getvalue()
+
+
+def read_avro(data: bytes, *, schema: Schema, of: str) -> Iterator[Any]:
+    """Records projected to `schema` by field id; `of` names the file in errors.
+
+    Raises:
+        UnreadableFile: not an Avro file, cut short, or without a field that is required.
+    """
+    if not data.startswith(_MAGIC):
+        raise UnreadableFile(f"`{of}` is not an Avro file")
+    try:
+        with AvroFile[Any](BytesInput(of, data), schema) as file:
+            yield from file
+    # Anything can happen inside a parser that is fed foreign bytes; to the caller it is one thing.
+    except Exception as error:
+        raise UnreadableFile(f"`{of}` cannot be read as Avro: {error}") from error
+
+
+def schema_model(schema: Json) -> Schema:
+    """PyIceberg's model of a schema document, good for partition types; geometry becomes binary."""
+    return Schema.model_validate(_parseable(schema))
+
+
+def spec_model(spec: Json) -> PartitionSpec:
+    return PartitionSpec.model_validate(
+        {"spec-id": spec["spec-id"], "fields": [_single_source(field) for field in spec["fields"]]}
+    )
+
+
+def _single_source(field: Json) -> Json:
+    """Version 3 allows `source-ids`; every transform that exists takes one."""
+    if "source-id" in field or not field.get("source-ids"):
+        return field
+    return {**field, "source-id": field["source-ids"][0]}
+
+
+_LEFT_OUT: Final = frozenset({"initial-default", "write-default", "doc"})
+_HOLDS_A_TYPE: Final = frozenset({"type", "element", "key", "value"})
+
+
+def _parseable(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_parseable(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: "binary" if key in _HOLDS_A_TYPE and _is_opaque(value) else _parseable(value)
+        for key, value in node.items()
+        if key not in _LEFT_OUT
+    }
+
+
+def _is_opaque(type_: Any) -> bool:
+    return isinstance(type_, str) and _OPAQUE_IN_AVRO.fullmatch(type_) is not None

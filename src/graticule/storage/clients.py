@@ -1,0 +1,164 @@
+"""Builds the AWS clients.  Nothing but what is passed decides where they connect and as whom.
+
+Why so guarded: endpoints come from users.  A client must not fall back to the server's own
+identity, read its profile, or follow a redirect to a host that nobody checked.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.utils import parse_timestamp
+
+from graticule.domain.catalog import AccessKeys
+from graticule.domain.secret import Secret
+from graticule.storage.keys import Keys, TemporaryCredentials
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
+CONNECT_TIMEOUT_S: Final = 5.0
+READ_TIMEOUT_S: Final = 30.0
+ATTEMPTS_MAX: Final = 3
+POOL_CONNECTIONS: Final = 32
+
+_DEFAULT_REGION: Final = "us-east-1"
+_NOTHING_AMBIENT: Final = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ca_bundle": ("ca_bundle", "AWS_CA_BUNDLE", None, None),
+}
+_building = threading.Lock()  # a botocore session is not safe to build clients from in parallel
+
+
+def s3_client(
+    keys: Keys | None,
+    *,
+    region: str,
+    endpoint: str | None,
+    path_style: bool,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> "S3Client":
+    """An S3 client that acts as `keys`, or as nobody when there are none."""
+    config = _config(endpoint, read_timeout_s=read_timeout_s).merge(
+        Config(
+            signature_version=UNSIGNED if keys is None else "s3v4",
+            s3={"addressing_style": "path" if path_style else "virtual"},
+            # Older stores answer unknown checksum headers with an error.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+    )
+    with _building:
+        client = _session().client(
+            "s3", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
+        )
+    client.meta.events.register_last("before-parameter-build.s3", _mark_as_redirected)
+    return client
+
+
+def sts_client(
+    keys: Keys,
+    *,
+    region: str,
+    endpoint: str | None,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> "STSClient":
+    """A client of the token service: the region's own on AWS, else the store's endpoint."""
+    config = _config(endpoint, read_timeout_s=read_timeout_s)
+    with _building:
+        return _session().client(
+            "sts", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
+        )
+
+
+def ambient_keys() -> Callable[[], Keys | None]:
+    """The identity that the machine lends to this process: environment, profile or instance role.
+
+    Only AssumeRole on AWS itself may use it, and only when the operator set no explicit keys.
+    """
+    session = botocore.session.Session()
+    found: list[Any] = []
+    looking = threading.Lock()
+
+    def keys() -> Keys | None:
+        with looking:
+            if not found:
+                credentials = session.get_credentials()
+                if credentials is None:
+                    return None
+                found.append(credentials)
+        frozen = found[0].get_frozen_credentials()
+        if frozen.token is None:
+            return AccessKeys(frozen.access_key, Secret(frozen.secret_key))
+        # botocore refreshes these by itself; ask again for every client.
+        return TemporaryCredentials(
+            access_key_id=frozen.access_key,
+            secret_access_key=Secret(frozen.secret_key),
+            session_token=Secret(frozen.token),
+            expires_at_ms=0,
+        )
+
+    return keys
+
+
+@cache
+def _session() -> boto3.session.Session:
+    core = botocore.session.Session(session_vars=_NOTHING_AMBIENT)
+    # Half the cost of a listing is botocore's lenient parser of dates.
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    return boto3.session.Session(botocore_session=core, region_name=_DEFAULT_REGION)
+
+
+def _timestamp(text: str) -> datetime:
+    """S3's own `2026-01-31T12:00:00.000Z` fast; whatever else a store writes as botocore does."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return parse_timestamp(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _config(endpoint: str | None, *, read_timeout_s: float) -> Config:
+    options: dict[str, Any] = {"ignore_configured_endpoint_urls": True}  # the stubs lack this one
+    return Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
+        max_pool_connections=POOL_CONNECTIONS,
+        # The proxy of the environment is for the way to AWS, not to a store next door.
+        proxies=None if endpoint is None else {},
+        user_agent_extra="graticule",
+        **options,
+    )
+
+
+def _identity(keys: Keys | None) -> dict[str, Any]:
+    match keys:
+        case None:
+            return {}
+        case AccessKeys(access_key_id, secret):
+            return {
+                "aws_access_key_id": access_key_id,
+                "aws_secret_access_key": secret.reveal(),
+            }
+        case TemporaryCredentials():
+            return {
+                "aws_access_key_id": keys.access_key_id,
+                "aws_secret_access_key": keys.secret_access_key.reveal(),
+                "aws_session_token": keys.session_token.reveal(),
+            }
+
+
+def _mark_as_redirected(context: dict[str, Any], **_: object) -> None:
+    # botocore's region redirector follows what the answer names, but only once per request.
+    context["s3_redirect"] = {**context.get("s3_redirect", {}), "redirected": True}

@@ -1,0 +1,244 @@
+"""Write manifests and manifest lists of format version 2.  Reading is next door.
+
+Values in, bytes out; nothing here talks to a store.
+Spec: https://iceberg.apache.org/spec/#manifests, #manifest-lists, #sequence-number-inheritance.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pyiceberg.manifest import (
+    MANIFEST_LIST_FILE_SCHEMAS,
+    data_file_with_partition,
+    manifest_entry_schema_with_data_file,
+)
+
+from graticule.iceberg.values import encode_value
+from graticule.planning.files import DATA, DataFileEntry
+from graticule.storage.avro_io import Json, schema_model, spec_model, write_avro
+from graticule.storage.manifests import ADDED, CONTENTS, DELETED, EXISTING, FieldSummary, Manifest
+
+MANIFEST_ENTRIES_MAX: Final = 1000
+"""Few enough that the summary of a spatially ordered manifest is a small box."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenManifest:
+    """A manifest that has yet to be stored, at `manifest.path`."""
+
+    manifest: Manifest
+    data: bytes
+
+
+def manifest_path(folder: str, *, token: str, number: int) -> str:
+    return f"{folder.rstrip('/')}/{token}-m{number}.avro"
+
+
+def manifest_list_path(folder: str, *, token: str, snapshot_id: int, attempt: int = 1) -> str:
+    return f"{folder.rstrip('/')}/snap-{snapshot_id}-{attempt}-{token}.avro"
+
+
+def write_manifests(
+    entries: Sequence[DataFileEntry],
+    *,
+    schema: Json,
+    spec: Json,
+    snapshot_id: int,
+    folder: str,
+    token: str,
+    deleted: Sequence[DataFileEntry] = (),
+    entries_max: int = MANIFEST_ENTRIES_MAX,
+) -> list[WrittenManifest]:
+    """Data manifests of at most `entries_max` entries each, in the order given.
+
+    An entry without a sequence number is new in this snapshot; one with is carried over.  `deleted`
+    are entries that this snapshot removes, which go to manifests of their own.  `token` makes the
+    paths unique, `folder` is the table's metadata folder.
+    """
+    for entry in (*entries, *deleted):
+        if entry.spec_id != spec["spec-id"] or entry.content != DATA:
+            raise ValueError(f"`{entry.path}` does not belong into a data manifest of this spec")
+    writer = _ManifestWriter(schema, spec, snapshot_id)
+    added = [entry for entry in entries if entry.sequence_number is None]
+    existing = [entry for entry in entries if entry.sequence_number is not None]
+    batches = [
+        (batch, False) for kind in (added, existing) for batch in _batches(kind, entries_max)
+    ]
+    batches += [(batch, True) for batch in _batches(deleted, entries_max)]
+    return [
+        writer.write(batch, manifest_path(folder, token=token, number=number), removed=removed)
+        for number, (batch, removed) in enumerate(batches)
+    ]
+
+
+def _batches(entries: Sequence[DataFileEntry], size: int) -> Iterator[Sequence[DataFileEntry]]:
+    for start in range(0, len(entries), size):
+        yield entries[start : start + size]
+
+
+class _ManifestWriter:
+    """Everything that manifests of one spec share."""
+
+    def __init__(self, schema: Json, spec: Json, snapshot_id: int) -> None:
+        partition_type = spec_model(spec).partition_type(schema_model(schema))
+        self._types = [str(field.field_type) for field in partition_type.fields]
+        self._avro_schema = manifest_entry_schema_with_data_file(
+            2, data_file_with_partition(partition_type, 2)
+        )
+        self._spec_id = int(spec["spec-id"])
+        self._snapshot_id = snapshot_id
+        self._metadata = {
+            # Our document and not PyIceberg's view of it, which lacks geometry types.
+            "schema": json.dumps(schema, separators=(",", ":")),
+            "schema-id": str(schema.get("schema-id", 0)),
+            "partition-spec": json.dumps(spec["fields"], separators=(",", ":")),
+            "partition-spec-id": str(self._spec_id),
+            "format-version": "2",
+            "content": "data",
+            "avro.codec": "deflate",
+        }
+
+    def write(
+        self, entries: Sequence[DataFileEntry], path: str, *, removed: bool
+    ) -> WrittenManifest:
+        files, rows = [0, 0, 0], [0, 0, 0]
+        records = []
+        for entry in entries:
+            status = _status(entry, removed=removed)
+            files[status] += 1
+            rows[status] += entry.record_count
+            records.append(self._record(entry, status))
+        data = write_avro(
+            records, schema=self._avro_schema, name="manifest_entry", metadata=self._metadata
+        )
+        manifest = Manifest(
+            path=path,
+            size_bytes=len(data),
+            spec_id=self._spec_id,
+            added_snapshot_id=self._snapshot_id,
+            min_sequence_number=min((entry.sequence_number or 0 for entry in entries), default=None)
+            if files[EXISTING]
+            else None,
+            added_files_count=files[ADDED],
+            existing_files_count=files[EXISTING],
+            deleted_files_count=files[DELETED],
+            added_rows_count=rows[ADDED],
+            existing_rows_count=rows[EXISTING],
+            deleted_rows_count=rows[DELETED],
+            partitions=tuple(self._summaries(entries)),
+        )
+        return WrittenManifest(manifest, data)
+
+    def _record(self, entry: DataFileEntry, status: int) -> tuple[Any, ...]:
+        is_new = status == ADDED
+        return (
+            status,
+            # None is inherited by readers.  Who added a carried-over file is not known here.
+            self._snapshot_id if status != EXISTING else None,
+            None if is_new else entry.sequence_number,
+            None if is_new else entry.file_sequence_number,
+            (
+                CONTENTS.index(entry.content),
+                entry.path,
+                entry.file_format.upper(),
+                entry.partition,
+                entry.record_count,
+                entry.size_bytes,
+                dict(entry.column_sizes),
+                dict(entry.value_counts),
+                dict(entry.null_value_counts),
+                dict(entry.nan_value_counts),
+                dict(entry.lower_bounds),
+                dict(entry.upper_bounds),
+                entry.key_metadata,
+                list(entry.split_offsets) or None,
+                list(entry.equality_ids) or None,
+                entry.sort_order_id,
+            ),
+        )
+
+    def _summaries(self, entries: Sequence[DataFileEntry]) -> Iterator[FieldSummary]:
+        for position, type_ in enumerate(self._types):
+            values = [entry.partition[position] for entry in entries]
+            present = [value for value in values if value is not None and not _is_nan(value)]
+            yield FieldSummary(
+                contains_null=any(value is None for value in values),
+                contains_nan=any(_is_nan(value) for value in values),
+                lower=_bound(type_, min(present, default=None)),  # type: ignore[type-var]
+                upper=_bound(type_, max(present, default=None)),  # type: ignore[type-var]
+            )
+
+
+def _status(entry: DataFileEntry, *, removed: bool) -> int:
+    if removed:
+        return DELETED
+    return ADDED if entry.sequence_number is None else EXISTING
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _bound(type_: str, value: object) -> bytes | None:
+    return None if value is None else encode_value(type_, value)
+
+
+def _summary_records(partitions: tuple[FieldSummary, ...] | None) -> list[tuple[Any, ...]] | None:
+    if partitions is None:
+        return None
+    return [(part.contains_null, part.contains_nan, part.lower, part.upper) for part in partitions]
+
+
+def write_manifest_list(
+    manifests: Iterable[Manifest],
+    *,
+    snapshot_id: int,
+    parent_snapshot_id: int | None,
+    sequence_number: int,
+) -> bytes:
+    """The manifest list of a snapshot; manifests that this commit wrote get `sequence_number`."""
+    records = []
+    for manifest in manifests:
+        is_new = manifest.sequence_number is None
+        if is_new and manifest.added_snapshot_id != snapshot_id:
+            raise ValueError(f"`{manifest.path}` has no sequence number and is of another snapshot")
+        least = manifest.min_sequence_number
+        records.append(
+            (
+                manifest.path,
+                manifest.size_bytes,
+                manifest.spec_id,
+                int(manifest.holds_deletes),
+                sequence_number if is_new else manifest.sequence_number,
+                sequence_number if least is None else least,
+                manifest.added_snapshot_id,
+                manifest.added_files_count or 0,
+                manifest.existing_files_count or 0,
+                manifest.deleted_files_count or 0,
+                manifest.added_rows_count or 0,
+                manifest.existing_rows_count or 0,
+                manifest.deleted_rows_count or 0,
+                None
+                if manifest.partitions is None
+                else [
+                    (s.contains_null, s.contains_nan, s.lower, s.upper) for s in manifest.partitions
+                ],
+                manifest.key_metadata,
+            )
+        )
+    parent = "null" if parent_snapshot_id is None else str(parent_snapshot_id)
+    return write_avro(
+        records,
+        schema=MANIFEST_LIST_FILE_SCHEMAS[2],
+        name="manifest_file",
+        metadata={
+            "snapshot-id": str(snapshot_id),
+            "parent-snapshot-id": parent,
+            "sequence-number": str(sequence_number),
+            "format-version": "2",
+            "avro.codec": "deflate",
+        },
+    )

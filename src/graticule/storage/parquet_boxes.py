@@ -1,0 +1,357 @@
+"""Where the rows of a Parquet file lie, as far as its footer proves it.  No data page is read.
+
+What is trusted, per row group and in this order: native geospatial statistics, then statistics of
+covering columns, then statistics of coordinates.  The `bbox` of the GeoParquet metadata is only
+reported: it survives edits that make it wrong.  What is not certain is unknown.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from graticule.discovery.inspection import BoxSource, GeometryInspection
+from graticule.domain.errors import InvalidRequest
+from graticule.spatial.bounding_box import (
+    EMPTY,
+    LATITUDE_MAX_DEG,
+    UNKNOWN,
+    BoundingBox,
+    BoxStatus,
+    FileBox,
+    combine,
+    exact,
+    outer,
+    union_of,
+    windows_of,
+)
+from graticule.spatial.box_columns import BoxColumns, find_box_columns, find_position_columns
+from graticule.spatial.covering import ColumnRange, box_of_covering, box_of_positions
+from graticule.spatial.crs import CRS84, UNKNOWN_CRS, Crs
+from graticule.spatial.geoparquet import GeoMetadata
+from graticule.storage.arrow_types import FileSchema, Leaf
+from graticule.storage.parquet_geometry import (
+    CANDIDATE_NAMES,
+    DeclaredGeometry,
+    declared_geometries,
+)
+from graticule.storage.parquet_metrics import ChunkStatistics
+
+S2_PADDING_DEG: Final = 1e-9
+"""Bounds of spherical edges come from trigonometry and may end a few ulps inside of the truth."""
+
+LONGITUDE_LIMIT_DEG: Final = 360.0
+"""Longitudes are written -180..180 or 0..360; beyond that the numbers are no longitudes."""
+
+_POINT_TYPES: Final = frozenset({"Point", "MultiPoint"})
+_TYPE_NAMES: Final = {
+    1: "Point",
+    2: "LineString",
+    3: "Polygon",
+    4: "MultiPoint",
+    5: "MultiLineString",
+    6: "MultiPolygon",
+    7: "GeometryCollection",
+}
+_DIMENSIONS: Final = ("", " Z", " M", " ZM")
+
+Statistics = Mapping[str, Sequence[ChunkStatistics]]
+
+
+class BoxReader:
+    """Reads the boxes of one file: first says which statistics it needs, then uses them."""
+
+    def __init__(
+        self,
+        row_groups: Sequence[pq.RowGroupMetaData],
+        schema: FileSchema,
+        geo: GeoMetadata | None,
+        key_values: Mapping[str, str],
+    ) -> None:
+        self._row_groups = row_groups
+        self._group_rows = [row_group.num_rows for row_group in row_groups]
+        self._leaves = {leaf.path: leaf for leaf in schema.leaves}
+        self._geo = geo
+        plain = [leaf.path for leaf in schema.leaves if _is_coordinate(leaf)]
+        self._boxes = find_box_columns(plain)
+        self._positions = find_position_columns(path for path in plain if "." not in path)
+        self.columns = declared_geometries(schema, geo, key_values)
+
+    @property
+    def needed_statistics(self) -> set[str]:
+        """Paths of leaf columns whose statistics per row group `inspect` looks at."""
+        needed = {name for box in self._boxes for name in box.names}
+        for column in self.columns:
+            needed.add(column.name)
+            covering = column.covering
+            needed.update(covering.names if covering else ())
+            needed.update(_native_leaves(column, self._leaves) or ())
+        if not self.columns:
+            needed.update(name for pair in self._positions for name in pair)
+        return needed
+
+    def inspect(self, statistics: Statistics) -> dict[str, GeometryInspection]:
+        return {column.name: self._inspect(column, statistics) for column in self.columns}
+
+    def primary(self) -> str | None:
+        """The column that a search means when it names none."""
+        names = [column.name for column in self.columns if column.encoding != "candidate"]
+        if self._geo is not None and self._geo.primary_column in names:
+            return self._geo.primary_column
+        preferred = [name for name in names if name.lower() in CANDIDATE_NAMES]
+        return next(iter(preferred + names), None)
+
+    def positions(self, statistics: Statistics) -> GeometryInspection | None:
+        """The first pair of position columns whose numbers are possible in every row group."""
+        for x, y in self._positions:
+            boxes = tuple(
+                box_of_positions(
+                    self._range(x, statistics, group),
+                    self._range(y, statistics, group),
+                    rows=self._group_rows[group],
+                    is_lonlat=True,
+                )
+                for group in range(len(self._row_groups))
+            )
+            if all(box.status is not BoxStatus.UNKNOWN for box in boxes):
+                return GeometryInspection(
+                    encoding="lonlat",
+                    crs=CRS84,
+                    edges="planar",
+                    types=("Point",),
+                    file_box=combine(boxes),
+                    row_group_boxes=boxes,
+                    source=BoxSource.COLUMNS,
+                    box_columns=BoxColumns.of_position(x, y),
+                )
+        return None
+
+    def _inspect(self, column: DeclaredGeometry, statistics: Statistics) -> GeometryInspection:
+        notes: list[str] = []
+        boxes, types = self._native_boxes(column)
+        file_box, source = combine(boxes), BoxSource.NATIVE
+        box_columns: BoxColumns | None = None
+        # Vertices do not bound edges that bulge, and only reading shows what a candidate is.
+        vertices_suffice = column.edges == "planar" or _are_points(types or column.types)
+        if not vertices_suffice:
+            notes.append(f"edges are {column.edges}: only native statistics bound them")
+        elif column.encoding != "candidate":
+            box_columns = self._box_columns(column, statistics, boxes, file_box)
+            if file_box.status is BoxStatus.UNKNOWN:
+                source = self._fill_gaps(boxes, column, box_columns, statistics)
+                file_box = combine(boxes)
+        return GeometryInspection(
+            encoding=column.encoding,
+            crs=checked_crs(column.crs, file_box, boxes, notes),
+            edges=column.edges,
+            types=types or column.types,
+            file_box=file_box,
+            row_group_boxes=tuple(boxes),
+            source=source if file_box.status is not BoxStatus.UNKNOWN else BoxSource.NONE,
+            box_columns=box_columns,
+            declared_box=column.geo.bbox if column.geo is not None else None,
+            notes=tuple(notes),
+        )
+
+    def _fill_gaps(
+        self,
+        boxes: list[FileBox],
+        column: DeclaredGeometry,
+        box_columns: BoxColumns | None,
+        statistics: Statistics,
+    ) -> BoxSource:
+        """Replace unknown boxes by the next best ones; answers the least trusted source used."""
+        least = BoxSource.NATIVE
+        for group, box in enumerate(boxes):
+            if box.status is not BoxStatus.UNKNOWN:
+                continue
+            if box_columns is not None:
+                boxes[group] = self._covering_box(column, box_columns, statistics, group)
+                least = BoxSource.COVERING if least is BoxSource.NATIVE else least
+            if boxes[group].status is BoxStatus.UNKNOWN:
+                boxes[group] = self._coordinate_box(column, statistics, group)
+                least = BoxSource.COLUMNS
+        return least
+
+    def _native_boxes(self, column: DeclaredGeometry) -> tuple[list[FileBox], tuple[str, ...]]:
+        groups = range(len(self._row_groups))
+        if column.leaf is None or not column.leaf.is_geospatial:
+            return [UNKNOWN if rows else EMPTY for rows in self._group_rows], ()
+        boxes, codes = [], set[int]()
+        for group in groups:
+            chunk = self._row_groups[group].column(column.leaf.ordinal)
+            found = chunk.geo_statistics if chunk.is_geo_stats_set else None
+            if found is None or not self._group_rows[group]:
+                boxes.append(UNKNOWN if self._group_rows[group] else EMPTY)
+                codes.add(0)
+                continue
+            codes.update(found.geospatial_types or (0,))
+            boxes.append(_native_box(found.xmin, found.ymin, found.xmax, found.ymax, column=column))
+        # A row group that does not say may hold any type.
+        types = () if 0 in codes else tuple(_type_name(code) for code in sorted(codes))
+        return boxes, types
+
+    def _covering_box(
+        self, column: DeclaredGeometry, columns: BoxColumns, statistics: Statistics, group: int
+    ) -> FileBox:
+        xmin, ymin, xmax, ymax = (self._range(n, statistics, group) for n in columns.names)
+        geometry = statistics.get(column.name)
+        return box_of_covering(
+            xmin,
+            ymin,
+            xmax,
+            ymax,
+            rows=self._group_rows[group],
+            geometry_null_count=geometry[group].null_count if geometry else None,
+            is_lonlat=column.crs.is_lonlat,
+        )
+
+    def _coordinate_box(
+        self, column: DeclaredGeometry, statistics: Statistics, group: int
+    ) -> FileBox:
+        leaves = _native_leaves(column, self._leaves)
+        if leaves is None:
+            return UNKNOWN
+        x, y = (self._range(path, statistics, group) for path in leaves)
+        values = statistics[leaves[0]][group].value_count
+        return box_of_positions(x, y, rows=values, is_lonlat=False)
+
+    def _box_columns(
+        self,
+        column: DeclaredGeometry,
+        statistics: Statistics,
+        native: Sequence[FileBox],
+        native_file_box: FileBox,
+    ) -> BoxColumns | None:
+        """Columns that bound each row: those declared, else those named after the geometry.
+
+        As a whole they have to bound the file, and to contain what native statistics prove.
+        """
+        candidates = [] if column.covering is None else [column.covering]
+        for columns in self._boxes:
+            stem = columns.xmin[:-4].rstrip("_.").lower()
+            if stem == f"{column.name}_bbox".lower() or (stem == "bbox" and len(self.columns) == 1):
+                candidates.append(columns)
+        # Engines prune best on columns that are not part of a struct.
+        candidates.sort(key=lambda columns: any("." in name for name in columns.names))
+        proven = native_file_box.extent
+        if candidates and proven is None:
+            proven = union_of(box for file_box in native for box in file_box.boxes)
+        for columns in candidates:
+            if not all(name in statistics for name in columns.names):
+                continue
+            extent = self._covering_extent(column, columns, statistics)
+            if extent is not None and (proven is None or extent.contains(proven)):
+                return columns
+        return None
+
+    def _covering_extent(
+        self, column: DeclaredGeometry, columns: BoxColumns, statistics: Statistics
+    ) -> BoundingBox | None:
+        geometry = _whole(statistics.get(column.name, ()))
+        xmin, ymin, xmax, ymax = (
+            self._column_range(name, _whole(statistics[name])) for name in columns.names
+        )
+        return box_of_covering(
+            xmin,
+            ymin,
+            xmax,
+            ymax,
+            rows=sum(self._group_rows),
+            geometry_null_count=geometry.null_count,
+            is_lonlat=column.crs.is_lonlat,
+        ).extent
+
+    def _range(self, path: str, statistics: Statistics, group: int) -> ColumnRange:
+        return self._column_range(path, statistics[path][group])
+
+    def _column_range(self, path: str, chunk: ChunkStatistics) -> ColumnRange:
+        leaf = self._leaves[path]
+        if leaf.physical not in {"FLOAT", "DOUBLE"}:
+            return ColumnRange(None, None, None)
+        return ColumnRange(
+            chunk.lower, chunk.upper, chunk.null_count, is_float32=leaf.physical == "FLOAT"
+        )
+
+
+def _whole(chunks: Sequence[ChunkStatistics]) -> ChunkStatistics:
+    """Of all row groups together; unknown in one is unknown in all, unless it holds no value."""
+    if not chunks:
+        return ChunkStatistics(0, None, None, None)
+    values = sum(chunk.value_count for chunk in chunks)
+    counts = [chunk.null_count for chunk in chunks]
+    nulls = None if None in counts else sum(count or 0 for count in counts)
+    filled = [chunk for chunk in chunks if chunk.value_count not in (0, chunk.null_count)]
+    lows = [chunk.lower for chunk in filled]
+    highs = [chunk.upper for chunk in filled]
+    if None in lows or None in highs or not filled:
+        return ChunkStatistics(values, nulls, None, None)
+    return ChunkStatistics(values, nulls, min(lows), max(highs))
+
+
+def _is_coordinate(leaf: Leaf) -> bool:
+    return leaf.type in {"float", "double"} and not leaf.repeated
+
+
+def _native_leaves(column: DeclaredGeometry, leaves: Mapping[str, Leaf]) -> tuple[str, str] | None:
+    """Paths of the x and y leaves of a GeoArrow encoding; None if they are interleaved."""
+    if column.leaf is not None:
+        return None
+    below = [path for path in leaves if path.startswith(f"{column.name}.")]
+    x = [path for path in below if path.endswith(".x")]
+    y = [path for path in below if path.endswith(".y")]
+    return (x[0], y[0]) if len(x) == len(y) == 1 else None
+
+
+def _native_box(
+    xmin: float | None,
+    ymin: float | None,
+    xmax: float | None,
+    ymax: float | None,
+    *,
+    column: DeclaredGeometry,
+) -> FileBox:
+    """Nothing but nulls, nothing but empty geometries and never computed all look the same here."""
+    if xmin is None or ymin is None or xmax is None or ymax is None:
+        return UNKNOWN
+    if not all(map(math.isfinite, (xmin, ymin, xmax, ymax))) or ymin > ymax:
+        return UNKNOWN
+    if column.edges != "planar":
+        xmin, ymin = xmin - S2_PADDING_DEG, ymin - S2_PADDING_DEG
+        xmax, ymax = xmax + S2_PADDING_DEG, ymax + S2_PADDING_DEG
+    if xmin <= xmax:
+        box = BoundingBox(xmin, ymin, xmax, ymax)
+        return exact(box) if column.edges == "planar" else outer(box)
+    # Parquet lets both types cross the antigraticule, which only longitudes can.
+    if not column.crs.is_lonlat:
+        return UNKNOWN
+    try:
+        return outer(*windows_of(xmin, ymin, xmax, ymax))
+    except InvalidRequest:
+        return UNKNOWN
+
+
+def checked_crs(crs: Crs, file_box: FileBox, boxes: Sequence[FileBox], notes: list[str]) -> Crs:
+    """Coordinates in metres under a CRS of degrees are a frequent mislabel: believe neither."""
+    if not crs.is_lonlat:
+        return crs
+    extent = file_box.extent or union_of(part for box in boxes for part in box.boxes)
+    if extent is None or (
+        max(-extent.ymin, extent.ymax) <= LATITUDE_MAX_DEG + S2_PADDING_DEG
+        and max(-extent.xmin, extent.xmax) <= LONGITUDE_LIMIT_DEG
+    ):
+        return crs
+    notes.append(f"coordinates are no degrees, although the CRS is {crs}")
+    return UNKNOWN_CRS
+
+
+def _type_name(code: int) -> str:
+    dimension, kind = divmod(code, 1000)
+    if kind not in _TYPE_NAMES or dimension >= len(_DIMENSIONS):
+        return "Unknown"
+    return _TYPE_NAMES[kind] + _DIMENSIONS[dimension]
+
+
+def _are_points(types: Sequence[str]) -> bool:
+    return bool(types) and all(kind.split(" ")[0] in _POINT_TYPES for kind in types)

@@ -1,0 +1,207 @@
+"""Column metrics from a Parquet footer.  No I/O, and no data page is read.
+
+Raw statistics are aggregated first and translated once per column: converting every row group's
+minimum to a Python date or decimal costs more than the rest of the inspection together.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Context, Decimal
+from typing import Any, Final, NamedTuple
+
+import pyarrow.parquet as pq
+
+from graticule.discovery.inspection import ColumnMetrics
+from graticule.storage.arrow_types import UNKNOWN_TYPE, Leaf
+
+STRING_BOUND_CHARACTERS: Final = 16
+"""Iceberg's default `truncate(16)`, counted in Unicode code points."""
+
+_SURROGATES: Final = range(0xD800, 0xE000)
+_CODE_POINT_MAX: Final = 0x10FFFF
+_UINT32_MASK: Final = 0xFFFFFFFF
+_EXACT: Final = Context(prec=76)
+
+
+class ChunkStatistics(NamedTuple):
+    """One column in one row group, raw.  `lower` and `upper` are None when not written."""
+
+    value_count: int
+    null_count: int | None
+    lower: Any
+    upper: Any
+
+
+def collect(
+    row_groups: Sequence[pq.RowGroupMetaData], leaves: Sequence[Leaf], *, keep: Iterable[str] = ()
+) -> tuple[dict[str, ColumnMetrics], dict[str, list[ChunkStatistics]]]:
+    """Metrics per column path, and the statistics per row group of the columns in `keep`."""
+    kept = frozenset(keep)
+    metrics: dict[str, ColumnMetrics] = {}
+    statistics: dict[str, list[ChunkStatistics]] = {}
+    for leaf in leaves:
+        into: list[ChunkStatistics] | None = None
+        if leaf.path in kept:
+            into = statistics[leaf.path] = []
+        elif leaf.type is None or leaf.type == UNKNOWN_TYPE:
+            continue
+        metrics[leaf.path] = _column_metrics(leaf, row_groups, into)
+    return metrics, statistics
+
+
+def _column_metrics(
+    leaf: Leaf, row_groups: Sequence[pq.RowGroupMetaData], into: list[ChunkStatistics] | None
+) -> ColumnMetrics:
+    """One pass over the row groups; pyarrow's calls are what it costs, so each is made once."""
+    translate = None if leaf.repeated or leaf.is_geospatial else _translator(leaf)
+    key = _orderings(leaf)
+    size_bytes = values = 0
+    nulls: int | None = 0
+    bounded = translate is not None
+    lowest: Any = None
+    highest: Any = None
+    for row_group in row_groups:
+        chunk = row_group.column(leaf.ordinal)
+        size_bytes += chunk.total_compressed_size
+        chunk_values = chunk.num_values
+        values += chunk_values
+        chunk_nulls = low = high = None
+        found = chunk.statistics
+        if found is not None:
+            chunk_nulls = found.null_count if found.has_null_count else None
+            if (bounded or into is not None) and found.has_min_max:
+                low, high = found.min_raw, found.max_raw
+        if into is not None:
+            into.append(ChunkStatistics(chunk_values, chunk_nulls, low, high))
+        nulls = None if nulls is None or chunk_nulls is None else nulls + chunk_nulls
+        if not bounded or chunk_values in (0, chunk_nulls):
+            continue
+        if low is None or high is None:
+            bounded = False
+            continue
+        if key is not None:
+            low, high = key(low), key(high)
+        # A NaN among the statistics makes every comparison false: it must not be carried along.
+        if low != low or high != high:  # noqa: PLR0124
+            bounded = False
+            continue
+        if lowest is None or low < lowest:
+            lowest = low
+        if highest is None or high > highest:
+            highest = high
+    if leaf.repeated:
+        # Counts of elements include rows with an empty list: they are no metrics of Iceberg's.
+        return ColumnMetrics(leaf.type or UNKNOWN_TYPE, size_bytes, None, None)
+    lower = upper = None
+    if bounded and translate is not None and lowest is not None:
+        lower, upper = translate(lowest, highest)
+    return ColumnMetrics(leaf.type or UNKNOWN_TYPE, size_bytes, values, nulls, lower, upper)
+
+
+def _orderings(leaf: Leaf) -> Callable[[Any], Any] | None:
+    """How raw values become comparable, where their raw order is not the column's order."""
+    if leaf.type is not None and leaf.type.startswith("decimal"):
+        return _unscaled
+    if leaf.type == "long" and leaf.physical == "INT32":
+        return _unsigned_32
+    return None
+
+
+def _unscaled(raw: Any) -> int:
+    return int.from_bytes(raw, "big", signed=True) if isinstance(raw, bytes) else int(raw)
+
+
+def _unsigned_32(raw: int) -> int:
+    return raw & _UINT32_MASK
+
+
+Bounds = tuple[Any, Any]
+Translate = Callable[[Any, Any], Bounds]
+
+_TICKS_PER_SECOND: Final = {"milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+
+
+def _translator(leaf: Leaf) -> Translate | None:
+    """From raw extremes to bounds in Iceberg's units; None where bounds are unknown or useless."""
+    type_ = leaf.type or ""
+    if type_ in _AS_THEY_ARE:
+        return _AS_THEY_ARE[type_] if leaf.physical != "INT96" else None
+    if type_ in {"time", "timestamp", "timestamptz"}:
+        ticks = _TICKS_PER_SECOND.get(leaf.unit or "")
+        return None if ticks is None or leaf.physical == "INT96" else _microseconds(ticks)
+    if type_.startswith("decimal"):
+        scale = int(type_.rstrip(")").rpartition(",")[2])
+        return lambda low, high: (_scaled(low, scale), _scaled(high, scale))
+    # Bounds of plain bytes would be right but serve nobody, and a geometry that no metadata declare
+    # is plain bytes, too.
+    return None
+
+
+def _scaled(unscaled: int, scale: int) -> Decimal:
+    """Exact: `Decimal.scaleb` in the default context would round what has more than 28 digits."""
+    return Decimal(unscaled).scaleb(-scale, _EXACT)
+
+
+def _unchanged(low: Any, high: Any) -> Bounds:
+    return low, high
+
+
+def _floats(low: float, high: float) -> Bounds:
+    """Zeros are widened: a writer that saw both -0.0 and 0.0 may have kept either."""
+    return (-0.0 if low == 0 else low), (0.0 if high == 0 else high)
+
+
+def _strings(low: Any, high: Any) -> Bounds:
+    return lower_string_bound(low), upper_string_bound(high)
+
+
+def _uuids(low: bytes, high: bytes) -> Bounds:
+    return uuid.UUID(bytes=low), uuid.UUID(bytes=high)
+
+
+_AS_THEY_ARE: Final[Mapping[str, Translate]] = {
+    "boolean": _unchanged,
+    "int": _unchanged,
+    "long": _unchanged,
+    "date": _unchanged,
+    "float": _floats,
+    "double": _floats,
+    "string": _strings,
+    "uuid": _uuids,
+}
+
+
+def _microseconds(ticks_per_second: int) -> Translate:
+    if ticks_per_second <= 10**6:
+        factor = 10**6 // ticks_per_second
+        return lambda low, high: (low * factor, high * factor)
+    divisor = ticks_per_second // 10**6
+    return lambda low, high: (low // divisor, -(-high // divisor))
+
+
+def lower_string_bound(raw: bytes | str) -> str | None:
+    """The first 16 code points: nothing that begins with more can sort before them."""
+    try:
+        text = raw if isinstance(raw, str) else raw.decode()
+    except UnicodeDecodeError as error:
+        # A writer cut its minimum inside a character.  What is left of the cut still sorts first.
+        text = bytes(raw)[: error.start].decode() if isinstance(raw, bytes) else ""
+    return text[:STRING_BOUND_CHARACTERS]
+
+
+def upper_string_bound(raw: bytes | str) -> str | None:
+    """The smallest text of 16 code points that nothing exceeds; None if there is none."""
+    try:
+        text = raw if isinstance(raw, str) else raw.decode()
+    except UnicodeDecodeError:
+        return None
+    if len(text) <= STRING_BOUND_CHARACTERS:
+        return text
+    head = text[:STRING_BOUND_CHARACTERS]
+    for position in range(len(head) - 1, -1, -1):
+        successor = ord(head[position]) + 1
+        if successor in _SURROGATES:
+            successor = _SURROGATES.stop
+        if successor <= _CODE_POINT_MAX:
+            return head[:position] + chr(successor)
+    return None

@@ -1,0 +1,20 @@
+"""Fixtures that every room may use.  Each engine is described in `support/`."""
+
+from support.database import database, empty_database_url, migrated_sqlite, sqlite_database
+from support.ministack import ministack
+from support.postgres import postgres
+from support.seaweedfs import seaweedfs
+from support.server import catalog, http, server
+
+__all__ = [
+    "catalog",
+    "database",
+    "empty_database_url",
+    "http",
+    "migrated_sqlite",
+    "ministack",
+    "postgres",
+    "seaweedfs",
+    "server",
+    "sqlite_database",
+]
