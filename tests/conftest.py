@@ -1,6 +1,12 @@
 """Fixtures that every room may use.  Each engine is described in `support/`."""
 
-from support.database import database, empty_database_url, migrated_sqlite, sqlite_database
+from support.database import (
+    database,
+    empty_database_url,
+    migrated_sqlite,
+    postgres_database,
+    sqlite_database,
+)
 from support.ministack import ministack
 from support.postgres import postgres
 from support.seaweedfs import seaweedfs
@@ -14,6 +20,7 @@ __all__ = [
     "migrated_sqlite",
     "ministack",
     "postgres",
+    "postgres_database",
     "seaweedfs",
     "server",
     "sqlite_database",

@@ -19,6 +19,7 @@ from graticule.services.indexing import Indexing
 from graticule.services.integrations import Integrations
 from graticule.services.namespaces import Namespaces
 from graticule.services.organisations import Organisations
+from graticule.services.registration import Registration
 from graticule.services.scans import Scans
 from graticule.services.tables import Tables
 from graticule.settings import Settings
@@ -111,6 +112,12 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         commits=commits,
         indexing=indexing,
         scans=Scans(tables, indexing),
-        discovery=Discovery(engine, credentials, namespaces, commits, indexing, now_ms=now_ms),
+        discovery=Discovery(
+            engine,
+            credentials,
+            namespaces,
+            Registration(engine, credentials, commits, now_ms=now_ms),
+            now_ms=now_ms,
+        ),
         page_tokens=PageTokens(keyring.derive(PAGE_TOKEN_PURPOSE)),
     )

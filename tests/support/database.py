@@ -60,13 +60,16 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
             yield url
 
 
-@pytest.fixture(params=ENGINES)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """An empty database with the current schema, once on each engine."""
-    if request.param == SQLITE:
-        yield request.getfixturevalue("sqlite_database")
-        return
-    cluster: Postgres = request.getfixturevalue("postgres")
-    with cluster.database() as url, opened(url) as engine:
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> Iterator[Engine]:
+    """An empty PostgreSQL database with the current schema: for what only it can do."""
+    with postgres.database() as url, opened(url) as engine:
         upgrade(engine)
         yield engine
+
+
+@pytest.fixture(params=ENGINES)
+def database(request: pytest.FixtureRequest) -> Engine:
+    """An empty database with the current schema, once on each engine."""
+    engine: Engine = request.getfixturevalue(f"{request.param}_database")
+    return engine

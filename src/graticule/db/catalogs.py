@@ -92,6 +92,12 @@ def page(conn: Connection, organisation_id: str, *, after: str | None, limit: in
     return [_catalog(row) for row in conn.execute(query.order_by(catalogs.c.id).limit(limit))]
 
 
+def locations_on(conn: Connection, integration_id: str) -> list[Location]:
+    """The roots of all catalogs on an integration."""
+    query = select(catalogs.c.location).where(catalogs.c.integration_id == integration_id)
+    return [Location.parse(location) for location in conn.execute(query).scalars()]
+
+
 def remove(conn: Connection, catalog_id: str) -> bool:
     """Delete an empty catalog with the record of its scans.  False if it is gone.
 

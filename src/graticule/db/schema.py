@@ -179,7 +179,7 @@ spatial_indexes = Table(
     metadata,
     Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE"), primary_key=True),
     Column("snapshot_id", BigInteger, primary_key=True),
-    Column("place", Text, primary_key=True, comment="field ids of the geometry or of the box columns"),
+    Column("place", Text, primary_key=True, comment="field ids of what bounds rows"),
     Column("index_location", Text, nullable=False),
     Column("file_count", BigInteger, nullable=False),
     Column("unknown_count", BigInteger, nullable=False),

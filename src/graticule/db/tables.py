@@ -179,6 +179,20 @@ def metadata_locations(conn: Connection, table_ids: Iterable[str]) -> dict[str, 
     return {row.id: row.metadata_location for row in conn.execute(query)}
 
 
+def tables_by_source(conn: Connection, catalog_id: str) -> dict[str, TableIdentifier]:
+    """The tables that were registered in place, by each of the places they read."""
+    query = (
+        select(tables.c.name, tables.c.sources, namespaces.c.path)
+        .join(namespaces, namespaces.c.id == tables.c.namespace_id)
+        .where(tables.c.catalog_id == catalog_id, tables.c.sources.is_not(None))
+    )
+    return {
+        source: TableIdentifier(Namespace.from_path(row.path), row.name)
+        for row in conn.execute(query)
+        for source in json.loads(row.sources)
+    }
+
+
 def list_names(
     conn: Connection, namespace_id: str, *, kind: str, after: str, limit: int | None
 ) -> Sequence[str]:

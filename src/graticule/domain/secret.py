@@ -5,7 +5,7 @@ from typing import Final
 
 
 class Secret:
-    """Wraps a secret string.  `reveal()` is the only way to the value, so that uses can be found."""
+    """Wraps a secret text.  `reveal()` is the only way to the value, so that uses can be found."""
 
     __slots__ = ("_value",)
 

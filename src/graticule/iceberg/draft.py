@@ -17,8 +17,8 @@ from graticule.iceberg.schema import Schema, parse_schema
 from graticule.iceberg.snapshot_log import repaired_log
 from graticule.iceberg.snapshots import MAIN
 
-DEFINITIONS_MAX: Final = 1_000
-"""Schemas, specs and sort orders that one commit may add: each is compared with all others."""
+DEFINITIONS_MAX: Final = 200
+"""Schemas, specs, orders and keys that one commit may add: each is compared with all others."""
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ class Draft:
         return self.schema(document)
 
     def count_definition(self) -> None:
-        """Count one more request to add a schema, spec or sort order.
+        """Count one more request to add a schema, spec, sort order or key.
 
         Raises:
             InvalidUpdate: more of them than one commit may make.
@@ -145,7 +145,7 @@ class Draft:
         self.definitions_count += 1
         if self.definitions_count > DEFINITIONS_MAX:
             raise InvalidUpdate(
-                f"a commit must not add more than {DEFINITIONS_MAX} schemas, specs and sort orders"
+                f"a commit must not add more than {DEFINITIONS_MAX} schemas, specs, orders and keys"
             )
 
     def add_definition(self, key: str, id_key: str, definition: Json) -> None:

@@ -70,11 +70,15 @@ def get_text(document: Json, key: str, of: str) -> str:
 
 
 def get_int(document: Json, key: str, of: str, *, least: int = 0, most: int = INT_MAX) -> int:
-    return as_int(document.get(key), f"`{key}` of {of}", least=least, most=most)
+    value = document.get(key)
+    if type(value) is int and least <= value <= most:
+        # Documents hold ten thousands of these: make no message that nobody reads.
+        return value
+    return as_int(value, f"`{key}` of {of}", least=least, most=most)
 
 
 def get_long(document: Json, key: str, of: str, *, least: int = LONG_MIN) -> int:
-    return as_long(document.get(key), f"`{key}` of {of}", least=least)
+    return get_int(document, key, of, least=least, most=LONG_MAX)
 
 
 def get_bool(document: Json, key: str, of: str) -> bool:

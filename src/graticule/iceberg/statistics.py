@@ -34,6 +34,7 @@ def remove_partition_statistics(draft: Draft, update: Json) -> None:
 
 def add_encryption_key(draft: Draft, update: Json) -> None:
     """A key under an id that is already there changes nothing.  Its metadata stays opaque."""
+    draft.count_definition()
     key = as_object(update.get("encryption-key"), "`encryption-key`")
     key_id = get_text(key, "key-id", "`encryption-key`")
     metadata = get_text(key, "encrypted-key-metadata", "`encryption-key`")

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from operator import index
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
@@ -84,9 +85,9 @@ def _encode(type_: str, kind: str, value: Any) -> bytes:
         return packer.pack(value)
     match kind:
         case "boolean":
-            return b"\x01" if value else b"\x00"
+            return b"\x01" if index(value) else b"\x00"
         case "string":
-            return str(value).encode()
+            return _text(value).encode()
         case "uuid":
             return _uuid(value).bytes
         case "fixed" | "binary":
@@ -168,17 +169,17 @@ def to_json_value(type_: str, value: Any) -> Any:
 def _to_json(type_: str, kind: str, value: Any) -> Any:
     match kind:
         case "boolean":
-            return bool(value)
+            return bool(index(value))
         case "int" | "long":
-            return int(value)
+            return index(value)
         case "float" | "double":
             # Always with a point, since readers tell 1 from 1.0; JSON cannot say the rest.
-            number = float(value)
+            number = float(value) if not isinstance(value, str) else _refuse(value)
             if math.isfinite(number):
                 return number
             return "NaN" if math.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
         case "string":
-            return str(value)
+            return _text(value)
         case "uuid":
             return str(_uuid(value))
         case "fixed" | "binary":
@@ -186,12 +187,12 @@ def _to_json(type_: str, kind: str, value: Any) -> Any:
         case "decimal":
             return str(_decimal(_unscaled(type_, Decimal(value)), _scale(type_)[1]))
         case "date":
-            return _format_date(int(value))
+            return _format_date(index(value))
         case "time":
-            return _format_time(int(value), MICROS_PER_SECOND)
+            return _format_time(index(value), MICROS_PER_SECOND)
         case "timestamp" | "timestamptz" | "timestamp_ns" | "timestamptz_ns":
             units = _UNITS_PER_SECOND[kind]
-            days, ticks = divmod(int(value), units * SECONDS_PER_DAY)
+            days, ticks = divmod(index(value), units * SECONDS_PER_DAY)
             zone = "+00:00" if "tz" in kind else ""
             return f"{_format_date(days)}T{_format_time(ticks, units)}{zone}"
     raise InvalidRequest(f"type `{type_}` has no JSON single value")
@@ -239,7 +240,7 @@ def _read_float(_: str, value: Any) -> float:
 
 
 def _read_string(_: str, value: Any) -> str:
-    return value if isinstance(value, str) else _refuse(value)
+    return _text(value)
 
 
 def _read_uuid(_: str, value: Any) -> UUID:
@@ -247,7 +248,7 @@ def _read_uuid(_: str, value: Any) -> UUID:
 
 
 def _read_binary(type_: str, value: Any) -> bytes:
-    data = bytes.fromhex(_read_string(type_, value))
+    data = bytes.fromhex(_text(value))
     fixed = _FIXED.fullmatch(type_.strip().lower())
     return data if fixed is None or int(fixed[1]) == len(data) else _refuse(value)
 
@@ -265,14 +266,14 @@ def _read_decimal(_: str, value: Any) -> Decimal:
 def _read_date(_: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    match = _DATE.fullmatch(_read_string("string", value))
+    match = _DATE.fullmatch(_text(value))
     return _days(match) if match else _refuse(value)
 
 
 def _read_time(_: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    return _ticks(_read_string("string", value), MICROS_PER_SECOND)
+    return _ticks(_text(value), MICROS_PER_SECOND)
 
 
 def _read_timestamp(type_: str, value: Any) -> int:
@@ -280,7 +281,7 @@ def _read_timestamp(type_: str, value: Any) -> int:
         return value
     kind = kind_of(type_)
     units = _UNITS_PER_SECOND[kind]
-    day, separator, clock = _read_string("string", value).replace(" ", "T", 1).partition("T")
+    day, separator, clock = _text(value).replace(" ", "T", 1).partition("T")
     match = _DATE.fullmatch(day)
     if not match or not separator:
         return _refuse(value)
@@ -318,6 +319,10 @@ _READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
 
 def _refuse(value: object) -> NoReturn:
     raise ValueError(value)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _refuse(value)
 
 
 def _uuid(value: Any) -> UUID:

@@ -76,8 +76,10 @@ class FileIndex:
     tree: PackedRTree
     """Over the finite ones of `boxes`; its ids are rows of `boxes[finite]`."""
     finite: npt.NDArray[np.int64]
-    always: Positions
-    """Files that every window may meet: unknown, or with an infinite side."""
+    infinite: npt.NDArray[np.int64]
+    """The other rows of `boxes`, few if any, looked at one by one."""
+    unknown: Positions
+    """Files that every window may meet."""
     crossing: Positions
     """Files that cross the antigraticule."""
 
@@ -115,7 +117,6 @@ class FileIndex:
         **columns: Any,
     ) -> Self:
         is_finite = np.isfinite(boxes).all(axis=1)
-        always = np.union1d(np.flatnonzero(statuses == _UNKNOWN), box_files[~is_finite])
         per_file = np.bincount(box_files, minlength=len(statuses))
         return cls(
             **columns,
@@ -124,7 +125,8 @@ class FileIndex:
             box_files=box_files,
             tree=PackedRTree.build(boxes[is_finite]) if tree is None else tree,
             finite=np.flatnonzero(is_finite),
-            always=always.astype(np.int64),
+            infinite=np.flatnonzero(~is_finite),
+            unknown=np.flatnonzero(statuses == _UNKNOWN),
             crossing=np.flatnonzero(per_file > 1),
         )
 
@@ -144,11 +146,12 @@ class FileIndex:
             return np.arange(len(self), dtype=np.int64)
         if not windows:
             return np.zeros(0, np.int64)
-        found = [self.always]
+        found = [self.unknown]
         if with_crossing:
             found.append(self.crossing)
         for window in windows:
-            rows = self.finite[self.tree.search(window)]
+            # The tree rounds outward; the boxes themselves decide.
+            rows = np.concatenate([self.finite[self.tree.search(window)], self.infinite])
             sides = self.boxes[rows]
             hit = (
                 (sides[:, 0] <= window.xmax)

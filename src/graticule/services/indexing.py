@@ -214,7 +214,7 @@ class Indexing:
                     place=files.place.key,
                     index_location=at,
                     file_count=len(files.index),
-                    unknown_count=len(files.index.always),
+                    unknown_count=len(files.index.unknown),
                     created_at_ms=self._now_ms(),
                 )
         except CatalogError as error:

@@ -25,6 +25,10 @@ _REGION_ELSEWHERE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _ACCESS_KEY_ID: Final = re.compile(r"[\x21-\x7e]{3,128}")
 _SECRET_CHARACTERS_MAX: Final = 1024
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_TRANSLATED: Final = (  # NAT64: an IPv4 address, perhaps a private one, in other clothes
+    ipaddress.ip_network("64:ff9b::/96"),
+    ipaddress.ip_network("64:ff9b:1::/48"),
+)
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 
 DEFAULT_REGION_ELSEWHERE: Final = "us-east-1"
@@ -146,6 +150,8 @@ def _is_public(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
+        return False
+    if any(parsed in network for network in _TRANSLATED):
         return False
     inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
     return all(ip.is_global and not ip.is_multicast for ip in (parsed, inner) if ip is not None)

@@ -170,7 +170,7 @@ class Scans:
             rows_kept=int(rows[kept].sum()),
             bytes_total=int(sizes.sum()),
             bytes_kept=int(sizes[kept].sum()),
-            unknown_count=len(np.intersect1d(index.always, kept)),
+            unknown_count=len(np.intersect1d(index.unknown, kept)),
         )
 
 

@@ -118,6 +118,22 @@ class ObjectStore:
             return False
         return True
 
+    def holds_version(self, uri: str, etag: str) -> bool:
+        """True if the object is there and still the version with this `etag`."""
+        try:
+            with translated("looking for", uri):
+                self._client().head_object(
+                    Bucket=self.root.bucket, Key=self._key(uri), IfMatch=f'"{etag}"'
+                )
+        except NoSuchFile:
+            return False
+        except StorageRefused as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and code_of(cause) in PRECONDITION_CODES:
+                return False
+            raise
+        return True
+
     def put_if_absent(self, uri: str, data: bytes, content_type: str = OCTET_STREAM) -> None:
         """Write a new object; never replace one.
 

@@ -53,7 +53,7 @@ def test_after_a_rotation_old_secrets_open_and_new_ones_use_the_new_key():
 def test_a_missing_key_is_named():
     sealed = Keyring.from_keys([("k1", OLD)]).seal(Secret("s3cret"), bound_to=PLACE)
 
-    with pytest.raises(Unavailable, match="sealed with the key `k1`.*GRATICULE_SECRET_KEYS"):
+    with pytest.raises(Unavailable, match=r"sealed with the key `k1`.*GRATICULE_SECRET_KEYS"):
         Keyring.from_keys([("k2", NEW)]).open(sealed, bound_to=PLACE)
 
 

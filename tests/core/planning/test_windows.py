@@ -92,7 +92,8 @@ def test_what_is_not_understood_adds_no_constraint(expression):
 
 def test_either_of_two_windows_is_both():
     windows = window_of(Or(around(0, 0, 1, 1), around(5, 5, 6, 6)), [FLAT])
-    assert [is_about(*pair) for pair in ((windows[0], 0, 0, 1, 1), (windows[1], 5, 5, 6, 6))]
+    assert is_about(windows[0], 0, 0, 1, 1)
+    assert is_about(windows[1], 5, 5, 6, 6)
     assert len(windows) == 2
 
 

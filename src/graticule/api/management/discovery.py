@@ -38,7 +38,7 @@ def start_scan(call: Call) -> Response:
 
 def list_scans(call: Call) -> Response:
     asked = page_of(call)
-    found = call.services.discovery.list(
+    found = call.services.discovery.list_scans(
         call.principal, _catalog(call), after=asked.after, limit=asked.limit
     )
     return json_response(page_to_json(found, _without_report))

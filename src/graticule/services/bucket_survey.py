@@ -1,0 +1,160 @@
+"""One look through a folder of a bucket: list, group, inspect, propose.  Changes nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from graticule.discovery.grouping import Grouping, Skipped, StoredObject, group
+from graticule.discovery.inspection import FileInspection
+from graticule.discovery.proposal import Proposal, Proposals
+from graticule.discovery.proposing import propose
+from graticule.domain.errors import (
+    CatalogError,
+    InvalidLocation,
+    InvalidRequest,
+    StorageUnavailable,
+    UnreadableFile,
+)
+from graticule.domain.identifiers import TableIdentifier
+from graticule.domain.location import Location
+from graticule.storage import parquet
+from graticule.storage.access_probe import PROBE_FOLDER
+from graticule.storage.s3 import ObjectStore
+
+Json = dict[str, Any]
+Progress = Callable[[Json], None]
+
+OBJECTS_PER_SCAN_MAX: Final = 1_000_000
+FETCHES_AT_ONCE: Final = 16
+PROGRESS_EVERY_FILES: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found, with the inspections that registration goes on from."""
+
+    location: Location
+    proposals: Proposals
+    inspections: Mapping[str, FileInspection | str]
+    objects_count: int
+    bytes_total: int
+
+
+def look(
+    store: ObjectStore,
+    location: Location,
+    *,
+    excluded: Sequence[Location],
+    progress: Progress = lambda _: None,
+) -> Survey:
+    """Look through everything below `location` but the `excluded` folders.
+
+    `progress` is called often and may raise to stop.
+
+    Raises:
+        StorageRefused: the store does not let us list.
+        InvalidRequest: more objects than one scan takes.
+    """
+    objects, unsafe = _list(store, location, excluded, progress)
+    grouping = group(objects)
+    grouping = Grouping(
+        grouping.candidates, (*grouping.skipped, *unsafe), grouping.skipped_count + len(unsafe)
+    )
+    inspections = _inspect(store, grouping, len(objects), progress)
+    proposals = propose(grouping, inspections, root_name=location.name)
+    return Survey(
+        location=location,
+        proposals=proposals,
+        inspections=inspections,
+        objects_count=len(objects),
+        bytes_total=sum(stored.size_bytes for stored in objects),
+    )
+
+
+def _list(
+    store: ObjectStore, location: Location, excluded: Sequence[Location], progress: Progress
+) -> tuple[list[StoredObject], list[Skipped]]:
+    own = tuple(f"{folder.key_prefix}" for folder in excluded)
+    objects: list[StoredObject] = []
+    unsafe: list[Skipped] = []
+    for summaries in store.list(location):
+        for summary in summaries:
+            if summary.key.startswith(own) or PROBE_FOLDER in summary.key:
+                continue
+            try:
+                Location.parse(f"s3://{location.bucket}/{summary.key.rstrip('/')}")
+            except InvalidLocation as error:
+                unsafe.append(Skipped(summary.key, error.message))
+                continue
+            objects.append(StoredObject(summary.key, summary.size_bytes, summary.etag))
+        if len(objects) > OBJECTS_PER_SCAN_MAX:
+            raise InvalidRequest(
+                f"`{location}` holds more than {OBJECTS_PER_SCAN_MAX} objects; "
+                "scan its folders one by one"
+            )
+        progress({"phase": "listing", "objects": len(objects)})
+    return objects, unsafe
+
+
+def _inspect(
+    store: ObjectStore, grouping: Grouping, objects_count: int, progress: Progress
+) -> dict[str, FileInspection | str]:
+    files = [file.object for candidate in grouping.candidates for file in candidate.files]
+    inspections: dict[str, FileInspection | str] = {}
+    with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="inspect") as pool:
+        found = pool.map(lambda stored: _inspect_file(store, stored), files)
+        try:
+            for number, (stored, inspection) in enumerate(zip(files, found, strict=True), 1):
+                inspections[stored.key] = inspection
+                if number % PROGRESS_EVERY_FILES == 0 or number == len(files):
+                    progress(
+                        {
+                            "phase": "inspecting",
+                            "objects": objects_count,
+                            "files": len(files),
+                            "inspected": number,
+                        }
+                    )
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return inspections
+
+
+def _inspect_file(store: ObjectStore, stored: StoredObject) -> FileInspection | str:
+    """The inspection, or why there is none: one bad file is a line in the report."""
+    try:
+        return parquet.inspect(reader_of(store, stored), stored.size_bytes)
+    except StorageUnavailable:
+        raise
+    except UnreadableFile as error:
+        return error.message
+    except CatalogError as error:
+        return f"cannot be read: {error.message}"
+
+
+def reader_of(store: ObjectStore, stored: StoredObject) -> parquet.ReadRange:
+    """Reads ranges of one object."""
+    uri = f"s3://{store.root.bucket}/{stored.key}"
+    return lambda offset, length: store.get(uri, range=(offset, length))
+
+
+def survey_report(survey: Survey, *, registered: Mapping[str, TableIdentifier]) -> Json:
+    """The report of a scan, in which tables that are registered already are marked."""
+    report = survey.proposals.to_json()
+    for table, proposal in zip(report["tables"], survey.proposals.tables, strict=True):
+        known = registered_as(survey, proposal, registered)
+        table["registered-as"] = None if known is None else str(known)
+    return report | {"objects": survey.objects_count, "bytes": survey.bytes_total}
+
+
+def registered_as(
+    survey: Survey, proposal: Proposal, registered: Mapping[str, TableIdentifier]
+) -> TableIdentifier | None:
+    """The table that reads the same sources already, if there is one."""
+    for source in proposal.sources:
+        known = registered.get(f"s3://{survey.location.bucket}/{source}")
+        if known is not None:
+            return known
+    return None

@@ -1,0 +1,294 @@
+from dataclasses import replace
+
+import pytest
+
+from graticule.access.keyring import Keyring
+from graticule.db.engine import read
+from graticule.domain.catalog import AccessKeys, AccessLevel, BucketType, StorageIntegration
+from graticule.domain.errors import (
+    AlreadyExists,
+    EditionForbids,
+    Forbidden,
+    InUse,
+    InvalidLocation,
+    InvalidName,
+    InvalidRequest,
+    NoSuchIntegration,
+    Unavailable,
+)
+from graticule.domain.location import Location
+from graticule.domain.secret import Secret
+from graticule.domain.tenancy import Edition
+from graticule.services.integrations import Integrations, NewIntegration
+from graticule.storage.verification import CheckStatus
+from support.principals import ANA, BEN
+from support.tenants import PRINCIPAL_ARN, RING, ROLE, ZOE
+
+NEW = NewIntegration(name="Lake of Ana", path="s3://lake/raw", role_arn=ROLE, region="eu-central-1")
+KEYS = AccessKeys("AKIAEXAMPLE", Secret("the secret of the keys"))
+WITH_KEYS = NewIntegration(
+    name="garage",
+    path="s3://garage",
+    access_keys=KEYS,
+    endpoint="https://S3.Example.org:443/",
+)
+
+
+def test_an_integration_is_kept_as_it_was_described(integrations, clock):
+    created = integrations.create(ANA, NEW)
+
+    assert created == StorageIntegration(
+        id=created.id,
+        organisation_id="organisation-1",
+        name="Lake of Ana",
+        location=Location("lake", "raw"),
+        region="eu-central-1",
+        endpoint=None,
+        path_style=False,
+        role_arn=ROLE,
+        access_keys=None,
+        external_id="organisation-1",
+        bucket_type=BucketType.UNKNOWN,
+        version=1,
+        created_at_ms=clock(),
+    )
+    assert integrations.get(ANA, created.id) == created
+    assert integrations.get(BEN, "Lake of Ana") == created
+
+
+def test_access_keys_come_back_for_the_server_and_are_sealed_in_the_database(integrations, tenants):
+    created = integrations.create(ANA, WITH_KEYS)
+
+    found = integrations.get(ANA, "garage")
+    assert found == created
+    assert found.access_keys == KEYS
+    assert (found.endpoint, found.path_style, found.region) == (
+        "https://s3.example.org",
+        True,
+        "us-east-1",
+    )
+    with read(tenants) as conn:
+        rows = conn.exec_driver_sql("SELECT * FROM storage_integrations").all()
+    assert "the secret" not in repr(rows)
+    assert "the secret" not in repr(found)
+
+
+def test_without_its_key_the_server_says_which_is_missing(integrations, tenants, clock, verifier):
+    integrations.create(ANA, WITH_KEYS)
+    other = Integrations(
+        tenants,
+        Keyring.from_keys([("k9", b"9" * 32)]),
+        now_ms=clock,
+        verify=verifier,
+        invalidate=lambda _: None,
+        principal_arn=None,
+    )
+
+    with pytest.raises(Unavailable, match="sealed with the key `k1`"):
+        other.get(ANA, "garage")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"name": "1 2 3"}, InvalidName),
+        ({"path": "lake"}, InvalidLocation),
+        ({"path": "s3://lake/a.b"}, InvalidLocation),
+        ({"path": "s3://lake/a*"}, InvalidLocation),
+        ({"role_arn": None}, InvalidRequest),
+        ({"access_keys": KEYS}, InvalidRequest),
+        ({"role_arn": "arn:aws:iam::1:role/x"}, InvalidRequest),
+        ({"region": None}, InvalidRequest),
+        ({"region": "cn-north-1"}, InvalidRequest),
+        ({"endpoint": "https://s3.internal"}, InvalidRequest),
+        ({"endpoint": "ftp://s3.example.org"}, InvalidRequest),
+    ],
+)
+def test_a_description_that_breaks_a_rule_is_refused_and_nothing_kept(integrations, changes, error):
+    with pytest.raises(error):
+        integrations.create(ANA, replace(NEW, **changes))
+    assert list(integrations.list(ANA, limit=10).items) == []
+
+
+def test_a_bucket_and_a_name_are_taken_once_in_an_organisation(integrations):
+    integrations.create(ANA, NEW)
+
+    with pytest.raises(AlreadyExists, match="one per bucket"):
+        integrations.create(ANA, replace(NEW, name="other", path="s3://lake/elsewhere"))
+    with pytest.raises(AlreadyExists, match="`Lake of Ana` exists"):
+        integrations.create(ANA, replace(NEW, path="s3://pond"))
+    elsewhere = replace(NEW, name="same bucket name", endpoint="https://s3.example.org")
+    assert integrations.create(ANA, elsewhere).location == Location("lake", "raw")
+    with pytest.raises(AlreadyExists, match="one per bucket"):
+        integrations.create(ANA, replace(elsewhere, name="x", endpoint="HTTPS://s3.EXAMPLE.org/"))
+
+
+def test_a_role_of_another_organisation_is_refused_without_saying_whose(integrations):
+    integrations.create(ANA, NEW)
+
+    with pytest.raises(AlreadyExists, match="cannot be used here") as refused:
+        integrations.create(ZOE, replace(NEW, name="zoes", path="s3://zoes"))
+    assert "organisation-1" not in str(refused.value)
+    assert "Ana" not in str(refused.value)
+    integrations.create(ANA, replace(NEW, name="second", path="s3://second"))
+
+
+def test_only_admins_create_verify_and_delete(integrations):
+    created = integrations.create(ANA, NEW)
+
+    for refused in (
+        lambda: integrations.create(BEN, replace(NEW, name="bens", path="s3://bens")),
+        lambda: integrations.verify(BEN, created.id),
+        lambda: integrations.delete(BEN, created.id),
+        lambda: integrations.policies(BEN, created.id, AccessLevel.READ),
+    ):
+        with pytest.raises(Forbidden, match="ask an admin"):
+            refused()
+    assert integrations.get(BEN, created.id) == created
+
+
+def test_a_community_organisation_may_not_create_integrations(integrations):
+    with pytest.raises(EditionForbids, match="community edition"):
+        integrations.create(replace(ANA, edition=Edition.COMMUNITY), NEW)
+
+
+def test_another_organisation_finds_nothing(integrations):
+    created = integrations.create(ANA, NEW)
+
+    assert list(integrations.list(ZOE, limit=10).items) == []
+    for attempt in (
+        lambda: integrations.get(ZOE, created.id),
+        lambda: integrations.get(ZOE, created.name),
+        lambda: integrations.verify(ZOE, created.id),
+        lambda: integrations.delete(ZOE, created.id),
+        lambda: integrations.policies(ZOE, created.id, AccessLevel.READ),
+    ):
+        with pytest.raises(NoSuchIntegration, match="no storage integration is called"):
+            attempt()
+
+
+def test_pages_of_integrations_are_complete_and_in_order(integrations):
+    made = [
+        integrations.create(ANA, replace(NEW, name=f"i {n}", path=f"s3://bucket{n}"))
+        for n in range(5)
+    ]
+
+    first = integrations.list(ANA, limit=3)
+    second = integrations.list(ANA, after=first.next_after, limit=3)
+
+    assert [*first.items, *second.items] == made
+    assert second.next_after is None
+
+
+def test_a_verification_is_kept_and_forgets_what_was_cached(
+    integrations, verifier, invalidated, clock
+):
+    created = integrations.create(ANA, NEW)
+    assert integrations.last_verification(ANA, created.id) is None
+
+    verified, report = integrations.verify(ANA, created.name)
+
+    assert verified == replace(
+        created, bucket_type=BucketType.PRIVATE, version=2, verified_at_ms=clock()
+    )
+    assert report == integrations.last_verification(BEN, created.id)
+    assert report == {
+        "verified_at_ms": clock(),
+        "passed": True,
+        "bucket_type": "private",
+        "checks": [
+            {
+                "id": "list",
+                "title": "The path can be listed",
+                "status": "pass",
+                "ms": 3,
+                "detail": "listed",
+                "remedy": None,
+            }
+        ],
+    }
+    assert verifier.seen == [created]
+    assert invalidated == [created.id]
+
+
+def test_a_verification_that_changes_nothing_keeps_the_version(integrations, lake):
+    again, _ = integrations.verify(ANA, lake.id)
+
+    assert again.version == lake.version
+
+
+def test_a_bucket_known_to_be_public_stays_so_when_it_cannot_be_reached(integrations, verifier):
+    created = integrations.create(ANA, NEW)
+    verifier.bucket_type = BucketType.PUBLIC
+    integrations.verify(ANA, created.id)
+    verifier.bucket_type, verifier.status = BucketType.UNKNOWN, CheckStatus.FAIL
+
+    verified, report = integrations.verify(ANA, created.id)
+
+    assert verified.bucket_type is BucketType.PUBLIC
+    assert report["passed"] is False
+
+
+def test_an_integration_deleted_while_it_is_verified_is_gone(integrations, verifier):
+    created = integrations.create(ANA, NEW)
+    verifier.meanwhile = lambda: integrations.delete(ANA, created.id)
+
+    with pytest.raises(NoSuchIntegration):
+        integrations.verify(ANA, created.id)
+
+
+def test_an_integration_in_use_is_not_deleted_and_says_by_whom(integrations, catalogs, lake):
+    catalogs.create(ANA, name="maps", integration="lake")
+
+    with pytest.raises(InUse, match="`maps`"):
+        integrations.delete(ANA, "lake")
+
+    catalogs.delete(ANA, "maps")
+    integrations.delete(ANA, "lake")
+    with pytest.raises(NoSuchIntegration):
+        integrations.get(ANA, "lake")
+
+
+def test_policies_name_the_servers_principal_and_the_organisations_external_id(integrations, lake):
+    found = integrations.policies(ANA, lake.id, AccessLevel.WRITE)
+
+    assert found.trust_policy["Statement"][0]["Principal"] == {"AWS": PRINCIPAL_ARN}
+    assert found.trust_policy["Statement"][0]["Condition"] == {
+        "StringEquals": {"sts:ExternalId": "organisation-1"}
+    }
+    assert found.role_tag == ("graticuleOrgID", "organisation-1")
+    assert found.role_policy["Statement"][0]["Resource"] == ["arn:aws:s3:::lake/raw/*"]
+
+
+def test_policies_can_be_had_before_the_integration(integrations, lake):
+    before = integrations.preview_policies(
+        ANA, path="s3://lake/raw", access=AccessLevel.READ, region="eu-central-1"
+    )
+
+    assert before == integrations.policies(ANA, lake.id, AccessLevel.READ)
+    with pytest.raises(InvalidLocation):
+        integrations.preview_policies(ANA, path="s3://a.b/c", access=AccessLevel.READ)
+
+
+def test_policies_follow_the_partition_of_the_region(integrations):
+    found = integrations.preview_policies(
+        ANA, path="s3://lake", access=AccessLevel.READ, region="cn-north-1"
+    )
+
+    assert found.partition == "aws-cn"
+    assert found.role_policy["Statement"][0]["Resource"] == ["arn:aws-cn:s3:::lake/*"]
+
+
+def test_a_server_that_does_not_know_its_principal_gives_no_trust_policy(tenants, clock, verifier):
+    lost = Integrations(
+        tenants,
+        RING,
+        now_ms=clock,
+        verify=verifier,
+        invalidate=lambda _: None,
+        principal_arn=None,
+    )
+
+    found = lost.preview_policies(ANA, path="s3://lake", access=AccessLevel.READ)
+
+    assert (found.trust_policy, found.principal_arn) == (None, None)
