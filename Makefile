@@ -31,7 +31,7 @@ $(UV):
 	@touch $@
 
 demo: .venv/.demo
-	@$(RUN)/graticule demo $(if $(ONCE),--once) $(if $(JSON),--json)
+	@$(RUN)/graticule demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(PORT),--port $(PORT))
 
 test: .venv/.dev .venv-iam/.ready
 	$(RUN)/pytest $(ARGS)

@@ -3,10 +3,12 @@
 from support.database import (
     database,
     empty_database_url,
+    migrated_postgres,
     migrated_sqlite,
     postgres_database,
     sqlite_database,
 )
+from support.logs import logs_restored, quiet_logs
 from support.ministack import ministack
 from support.postgres import postgres
 from support.seaweedfs import seaweedfs
@@ -17,10 +19,13 @@ __all__ = [
     "database",
     "empty_database_url",
     "http",
+    "logs_restored",
+    "migrated_postgres",
     "migrated_sqlite",
     "ministack",
     "postgres",
     "postgres_database",
+    "quiet_logs",
     "seaweedfs",
     "server",
     "sqlite_database",

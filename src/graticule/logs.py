@@ -62,7 +62,11 @@ def configure(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _without_colours,
+                *last,
+            ],
         )
     )
     root = logging.getLogger()
@@ -94,6 +98,11 @@ def request_id_bound(request_id: str) -> Iterator[None]:
     """Every event inside the block carries the request's id."""
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         yield
+
+
+def _without_colours(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)  # uvicorn says everything twice, once for terminals
+    return event
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

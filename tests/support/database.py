@@ -60,11 +60,19 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
             yield url
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Postgres) -> Iterator[str]:
+    """The name of a database with the current schema, to be copied; nobody is connected to it."""
+    with postgres.database() as url:
+        with opened(url) as engine:
+            upgrade(engine)
+        yield url.rpartition("/")[2]
+
+
 @pytest.fixture
-def postgres_database(postgres: Postgres) -> Iterator[Engine]:
+def postgres_database(postgres: Postgres, migrated_postgres: str) -> Iterator[Engine]:
     """An empty PostgreSQL database with the current schema: for what only it can do."""
-    with postgres.database() as url, opened(url) as engine:
-        upgrade(engine)
+    with postgres.database(template=migrated_postgres) as url, opened(url) as engine:
         yield engine
 
 

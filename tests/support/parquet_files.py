@@ -69,11 +69,12 @@ def boxes(rows, type_=None):
 def parquet(columns, *, metadata=None, rows_per_group=1024, **options):
     """The bytes of a file; `metadata` becomes its `geo` entry."""
     table = columns if isinstance(columns, pa.Table) else pa.table(columns)
-    if metadata is not None:
-        text = metadata if isinstance(metadata, str) else json.dumps(metadata)
-        table = table.replace_schema_metadata({"geo": text})
     sink = io.BytesIO()
-    pq.write_table(table, sink, row_group_size=rows_per_group, **{"store_schema": False, **options})
+    with pq.ParquetWriter(sink, table.schema, **{"store_schema": False, **options}) as writer:
+        writer.write_table(table, row_group_size=rows_per_group)
+        if metadata is not None:
+            text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+            writer.add_key_value_metadata({"geo": text})
     return sink.getvalue()
 
 

@@ -35,10 +35,10 @@ class Postgres:
         return f"postgresql://{SERVER_USER}@127.0.0.1:{self.port}/{database}"
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of an empty database, dropped at the end."""
+    def database(self, *, template: str = "template1") -> Iterator[str]:
+        """The URL of a copy of `template`, by default empty; dropped at the end."""
         name = f"t_{uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name}")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield self.url(name)
         finally:

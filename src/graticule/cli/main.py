@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from graticule.cli import catalog, database, integration, key, member, scan, serve, table
+from graticule.cli import catalog, database, demo, integration, key, member, scan, serve, table
 from graticule.cli.failures import CommandFailure, exit_code_of, show_failure
 from graticule.domain.errors import CatalogError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
 app.add_typer(integration.app, name="integration")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(scan.app, name="scan")

@@ -42,7 +42,7 @@ def print_list(items: Iterable[Json], columns: Sequence[str], output: Format | N
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " ").upper(), overflow="fold")
+        table.add_column(_heading(column).upper(), overflow="fold")
     for item in items:
         table.add_row(*(escape(_text(item.get(column))) for column in columns))
     Console().print(table)
@@ -56,7 +56,7 @@ def print_one(item: Mapping[str, Any], output: Format | None) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in item.items():
-        table.add_row(name.replace("_", " "), escape(_text(value)))
+        table.add_row(_heading(name), escape(_text(value)))
     Console().print(table)
 
 
@@ -78,6 +78,10 @@ def confirm(question: str, *, yes: bool) -> None:
         )
     if not typer.confirm(question, err=True):
         raise CommandFailure("nothing was changed")
+
+
+def _heading(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ")
 
 
 def _text(value: Any) -> str:

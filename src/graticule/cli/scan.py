@@ -128,8 +128,8 @@ def _follow(api: "ManagementApi", catalog: str, scan: dict[str, Any]) -> dict[st
 def progress_of(scan: dict[str, Any]) -> tuple[int, int | None]:
     """Files inspected and to be inspected; no total while the listing goes on."""
     progress = scan.get("progress") or {}
-    total = progress.get("files_total")
-    done = progress.get("files_inspected", 0)
+    total = progress.get("files")
+    done = progress.get("inspected", 0)
     return (done, total) if isinstance(total, int) and total else (0, None)
 
 

@@ -24,7 +24,7 @@ from graticule.spatial.hilbert import hilbert_order
 Put = Callable[[str, bytes], None]
 Json = dict[str, Any]
 
-CITY_FILES: Final = 64
+CITY_FILES: Final = 96
 ROW_GROUP_ROWS: Final = 1024
 TOWN_FILES: Final = 8
 TOWN_POPULATION_MIN: Final = 15_000
@@ -164,7 +164,7 @@ def _write_airports(put: Put) -> LakeTable:
     airports = _load_airports()
     key = "places/airports.parquet"
     table = _with_geometry(airports, tuple(airports.columns))
-    put(key, _parquet(table.replace_schema_metadata({"geo": json.dumps(_geo(airports))})))
+    put(key, _parquet(table, {"geo": json.dumps(_geo(airports))}))
     return LakeTable("airports", key, 1, len(airports))
 
 
@@ -262,9 +262,9 @@ def _with_geometry(places: _Places, names: Sequence[str]) -> pa.Table:
     return pa.table(columns | {"geometry": geometry})
 
 
-def _parquet(table: pa.Table) -> bytes:
+def _parquet(table: pa.Table, key_values: Mapping[str, str] | None = None) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table, sink, row_group_size=ROW_GROUP_ROWS, compression="zstd", store_schema=False
-    )
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        writer.add_key_value_metadata(dict(key_values or {}))
     return bytes(sink.getvalue())

@@ -20,6 +20,8 @@ from graticule.iceberg.snapshots import MAIN
 DEFINITIONS_MAX: Final = 200
 """Schemas, specs, orders and keys that one commit may add: each is compared with all others."""
 
+_LOGS: Final = ("snapshot-log", "metadata-log")
+
 
 @dataclass(slots=True)
 class Draft:
@@ -247,6 +249,3 @@ class Draft:
         schema = self.current_schema()
         partitioning.check_spec(table.default_partition_spec(document), schema)
         sorting.check_order(table.default_sort_order(document), schema)
-
-
-_LOGS: Final = ("snapshot-log", "metadata-log")

@@ -9,6 +9,7 @@ from graticule.domain.errors import CommitConflict, InvalidUpdate
 from graticule.iceberg.format_versions import SEQUENCE_NUMBERS
 from graticule.iceberg.members import (
     Json,
+    as_long,
     as_object,
     as_text_map,
     get_array,
@@ -99,7 +100,7 @@ def next_row_id_after(snapshot: Json, *, next_row_id: int) -> int:
             "Validation failed, please retry: Cannot add a snapshot, first-row-id is behind table "
             f"next-row-id: {first_row_id} < {next_row_id}"
         )
-    return int(first_row_id + added_rows)
+    return as_long(first_row_id + added_rows, "`next-row-id`")
 
 
 def parse_ref(name: str, value: Json) -> Json:

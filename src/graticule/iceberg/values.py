@@ -26,6 +26,9 @@ DECIMAL_DIGITS_MAX: Final = 38
 
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _DECIMAL: Final = re.compile(r"decimal\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.ASCII)
+NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+"""A decimal number as clients spell it in a JSON text."""
+
 _FIXED: Final = re.compile(r"fixed\s*\[\s*(\d+)\s*\]", re.ASCII)
 _DATE: Final = re.compile(r"([+-]?\d{4,9})-(\d\d)-(\d\d)", re.ASCII)
 _TIME: Final = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?", re.ASCII)
@@ -230,8 +233,11 @@ def _read_integer(_: str, value: Any) -> int:
 
 
 def _read_float(_: str, value: Any) -> float:
-    if isinstance(value, str) and value in {"NaN", "Infinity", "-Infinity"}:
-        return float(value)
+    if isinstance(value, str):
+        # PyIceberg sends a number that was written in a filter text as a decimal: "2.7".
+        if value in {"NaN", "Infinity", "-Infinity"} or NUMBER.fullmatch(value):
+            return float(value)
+        _refuse(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse(value)
     number = float(value)

@@ -1,11 +1,13 @@
 """Derive the window of a filter: the part of the plane outside of which no row can match.
 
 Only what is understood narrows the window.  Of comparisons only the sound directions count: upper
-limits on a row's lower sides and lower limits on its upper sides.
+limits on a row's lower sides and lower limits on its upper sides.  A window is *met*, not obeyed:
+the box of a matching row shares a point with it, and so does every box around that one.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -23,6 +25,7 @@ from graticule.iceberg.expressions import (
     Term,
     Unary,
 )
+from graticule.iceberg.values import NUMBER
 from graticule.spatial.bounding_box import EVERYWHERE, BoundingBox, union_of, windows_of
 from graticule.spatial.box_columns import BoxColumns
 
@@ -48,7 +51,7 @@ def window_of(
     if not case_sensitive:
         columns = [BoxColumns(*(name.lower() for name in names.names)) for names in columns]
         geometry = geometry.lower() if geometry is not None else None
-    return _Deriver(columns, geometry, case_sensitive=case_sensitive).windows(expression)
+    return _Deriver(columns, geometry, case_sensitive=case_sensitive).region(expression).windows
 
 
 def names_any(expression: Expression, columns: BoxColumns, *, case_sensitive: bool = True) -> bool:
@@ -69,6 +72,17 @@ def names_any(expression: Expression, columns: BoxColumns, *, case_sensitive: bo
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """Rectangles, one of which a row must meet.  `of_geometry`: not by its columns, but itself."""
+
+    windows: Windows
+    of_geometry: bool = False
+
+
+_EVERYWHERE: Final = _Region(None)
+
+
 class _Deriver:
     def __init__(
         self, columns: Sequence[BoxColumns], geometry: str | None, *, case_sensitive: bool
@@ -77,57 +91,57 @@ class _Deriver:
         self.geometry = geometry
         self.case_sensitive = case_sensitive
 
-    def windows(self, expression: Expression) -> Windows:
+    def region(self, expression: Expression) -> "_Region":
         match expression:
             case AlwaysFalse():
-                return ()
+                return _Region(())
             case And(left, right):
-                return _both(self.windows(left), self.windows(right))
+                return _both(self.region(left), self.region(right))
             case Or(left, right):
-                return _either(self.windows(left), self.windows(right))
+                return _either(self.region(left), self.region(right))
             case Comparison(op, term, value):
                 return self._compared(op, term, [value])
-            case SetMembership("in", term, values) if values:
-                return self._compared("in", term, values)
-            case StIntersects(term, box):
-                named = self._name(term)
-                return windows_of(*box) if named is not None and named == self.geometry else None
-        return None
+            case SetMembership("in", term, values):
+                return self._compared("in", term, values) if values else _Region(())
+            case StIntersects(term, box) if self.geometry is not None:
+                if self._name(term) == self.geometry:
+                    return _Region(windows_of(*box), of_geometry=True)
+        return _EVERYWHERE
 
     def _name(self, term: Term) -> str | None:
         if not isinstance(term, str):
             return None
         return term if self.case_sensitive else term.lower()
 
-    def _compared(self, op: str, term: Term, values: Sequence[Literal]) -> Windows:
+    def _compared(self, op: str, term: Term, values: Sequence[Literal]) -> _Region:
         name = self._name(term)
         limits = _limits(values)
         if name is None or limits is None:
-            return None
+            return _EVERYWHERE
         low, high = limits
-        windows: Windows = None
+        region = _EVERYWHERE
         for column in self.columns:
             if op in {"lt", "lt-eq", "eq", "in"}:
                 if name == column.xmin:
-                    windows = _both(windows, _window(xmax=high))
+                    region = _both(region, _limited(xmax=high))
                 if name == column.ymin:
-                    windows = _both(windows, _window(ymax=high))
+                    region = _both(region, _limited(ymax=high))
             if op in {"gt", "gt-eq", "eq", "in"}:
                 if name == column.xmax:
-                    windows = _both(windows, _window(xmin=low))
+                    region = _both(region, _limited(xmin=low))
                 if name == column.ymax:
-                    windows = _both(windows, _window(ymin=low))
-        return windows
+                    region = _both(region, _limited(ymin=low))
+        return region
 
 
-def _window(
+def _limited(
     *,
     xmin: float = -math.inf,
     ymin: float = -math.inf,
     xmax: float = math.inf,
     ymax: float = math.inf,
-) -> Windows:
-    return (BoundingBox(xmin, ymin, xmax, ymax),)
+) -> _Region:
+    return _Region((BoundingBox(xmin, ymin, xmax, ymax),))
 
 
 def _limits(values: Sequence[Literal]) -> tuple[float, float] | None:
@@ -138,7 +152,9 @@ def _limits(values: Sequence[Literal]) -> tuple[float, float] | None:
     """
     numbers: list[float] = []
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, str) and not NUMBER.fullmatch(value):
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
             return None
         try:
             numbers.append(float(value))
@@ -158,19 +174,37 @@ def _stepped(value: float, towards: float) -> float:
     return float(np.nextafter(np.nextafter(number, target), target))
 
 
-def _both(left: Windows, right: Windows) -> Windows:
-    if left is None or right is None:
-        return right if left is None else left
-    if len(left) * len(right) > WINDOWS_MAX:
-        return min(left, right, key=len)
-    pairs = (one.intersection(other) for one in left for other in right)
-    return tuple(dict.fromkeys(pair for pair in pairs if pair is not None))
+def _both(left: _Region, right: _Region) -> _Region:
+    """A region for rows that meet both."""
+    if left.windows is None or right.windows is None:
+        return right if left.windows is None else left
+    if not left.windows or not right.windows:
+        return _Region(())
+    if left.of_geometry or right.of_geometry:
+        # A geometry across the antigraticule may meet one in the east and the other in the west.
+        return left if left.of_geometry else right
+    if len(left.windows) * len(right.windows) > WINDOWS_MAX:
+        return min(left, right, key=lambda region: len(region.windows or ()))
+    pairs = (_between(one, other) for one in left.windows for other in right.windows)
+    return _Region(tuple(dict.fromkeys(pairs)))
 
 
-def _either(left: Windows, right: Windows) -> Windows:
-    if left is None or right is None:
-        return None
-    windows = tuple(dict.fromkeys(left + right))
-    if len(windows) <= WINDOWS_MAX:
-        return windows
-    return (union_of(windows) or EVERYWHERE,)
+def _between(one: BoundingBox, other: BoundingBox) -> BoundingBox:
+    """What every box that meets both must meet.
+
+    Where the two overlap it is their overlap.  Where they are apart nothing contradicts: a box may
+    reach from one to the other, and then covers the gap between them.
+    """
+    x = sorted((max(one.xmin, other.xmin), min(one.xmax, other.xmax)))
+    y = sorted((max(one.ymin, other.ymin), min(one.ymax, other.ymax)))
+    return BoundingBox(x[0], y[0], x[1], y[1])
+
+
+def _either(left: _Region, right: _Region) -> _Region:
+    if left.windows is None or right.windows is None:
+        return _EVERYWHERE
+    of_geometry = left.of_geometry or right.of_geometry
+    windows = tuple(dict.fromkeys(left.windows + right.windows))
+    if len(windows) > WINDOWS_MAX:
+        windows = (union_of(windows) or EVERYWHERE,)
+    return _Region(windows, of_geometry)

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
+from graticule.domain.errors import InvalidRequest
 from graticule.iceberg import metadata
 from graticule.iceberg.values import decode_value
 from graticule.planning.files import DataFileEntry
@@ -17,6 +18,7 @@ from graticule.spatial.bounding_box import (
     outer,
 )
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS, BoxColumns
+from graticule.spatial.covering import ColumnRange, box_of_covering, box_of_positions
 
 Json = dict[str, Any]
 
@@ -75,24 +77,52 @@ def _geometry_bounds(entry: DataFileEntry, field_id: int) -> FileBox:
 def _column_bounds(
     entry: DataFileEntry, columns: BoxColumns, place: TablePlace, types: Mapping[int, str]
 ) -> FileBox:
-    """From bounds of box columns, which must have a value for every row: a row without a box may
-    lie anywhere.  A row without a position lies nowhere.
-    """
-    values = []
-    is_position = columns.xmin == columns.xmax
-    sides = (entry.lower_bounds, entry.lower_bounds, entry.upper_bounds, entry.upper_bounds)
-    for name, bounds in zip(columns.names, sides, strict=True):
-        field_id = place.field_ids.get(name)
-        data = bounds.get(field_id) if field_id is not None else None
-        if field_id is None or data is None:
-            return UNKNOWN
-        if not is_position and entry.null_value_counts.get(field_id) != 0:
-            return UNKNOWN
-        value = decode_value(types[field_id], data)
-        if not isinstance(value, int | float):
-            return UNKNOWN
-        values.append(float(value))
-    return _box(*values)
+    """From bounds of box columns, or of the two columns that positions stand in."""
+    x0, y0, x1, y1 = (
+        _column_range(entry, place.field_ids.get(name), types) for name in columns.names
+    )
+    if x0 is None or y0 is None or x1 is None or y1 is None:
+        return UNKNOWN
+    rows = entry.record_count
+    if columns.xmin == columns.xmax:
+        return box_of_positions(x0, y0, rows=rows, is_lonlat=False)
+    geometry_id = place.field_ids.get(place.geometry or "")
+    return box_of_covering(
+        x0,
+        y0,
+        x1,
+        y1,
+        rows=rows,
+        geometry_null_count=None
+        if geometry_id is None
+        else entry.null_value_counts.get(geometry_id),
+        is_lonlat=place.is_lonlat,
+    )
+
+
+def _column_range(
+    entry: DataFileEntry, field_id: int | None, types: Mapping[int, str]
+) -> ColumnRange | None:
+    """Bounds of a column as a range; None where they cannot be read."""
+    if field_id is None or field_id not in types:
+        return None
+    kind = types[field_id]
+    return ColumnRange(
+        minimum=_number(kind, entry.lower_bounds.get(field_id)),
+        maximum=_number(kind, entry.upper_bounds.get(field_id)),
+        null_count=entry.null_value_counts.get(field_id),
+        is_float32=kind == "float",
+    )
+
+
+def _number(kind: str, data: bytes | None) -> float | None:
+    if data is None:
+        return None
+    try:
+        value = decode_value(kind, data)
+    except InvalidRequest:  # a damaged bound is no bound
+        return None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _box(xmin: float, ymin: float, xmax: float, ymax: float) -> FileBox:

@@ -117,13 +117,14 @@ class Scans:
         bound = pruning.bind(request.filter, columns, specs, case_sensitive=request.case_sensitive)
         stats = frozenset(columns[n].field_id for n in request.stats_fields if n in columns)
         writer = _TaskWriter(files, document, specs, request.filter, stats)
+        needs_metrics = bool(stats) or not bound.is_trivial
         next_first = None
         for position in _candidates(files, request)[first:]:
-            entry = files.index.entry(int(position))
             if len(writer.tasks) == TASKS_PER_ANSWER_MAX:
                 next_first = first
                 break
             first += 1
+            entry = files.index.entry(int(position), with_metrics=needs_metrics)
             if bound.is_trivial or bound.may_match(entry):
                 writer.add(entry)
         return Plan(

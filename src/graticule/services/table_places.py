@@ -16,6 +16,7 @@ from graticule.spatial.box_columns import (
     find_box_columns,
     find_position_columns,
 )
+from graticule.spatial.crs import parse_name
 
 Json = dict[str, Any]
 
@@ -32,6 +33,8 @@ class TablePlace:
     geometry: str | None
     columns: tuple[BoxColumns, ...]
     field_ids: Mapping[str, int]
+    is_lonlat: bool = True
+    """Whether coordinates are degrees, as far as is known: boxes of degrees may wrap."""
 
     @property
     def key(self) -> str:
@@ -53,7 +56,8 @@ def place_of(document: Json, schema: Json) -> TablePlace:
     boxes = find_box_columns(names)
     geometry = _declared(document) or _only_geometry(fields)
     if geometry is not None and geometry in fields:
-        return TablePlace(geometry, _of_geometry(document, geometry, boxes, names), ids)
+        columns = _of_geometry(document, geometry, boxes, names)
+        return TablePlace(geometry, columns, ids, is_lonlat=_is_lonlat(document, geometry))
     positions = [BoxColumns.of_position(x, y) for x, y in find_position_columns(names)]
     virtual = [FILE_BOX_COLUMNS] if FILE_BOX_COLUMNS in boxes else []
     return TablePlace(None, tuple(virtual + positions[:1]), ids)
@@ -78,15 +82,24 @@ def _geo(document: Json) -> Mapping[str, Any]:
     return geo if isinstance(geo, dict) else {}
 
 
+def _column(document: Json, geometry: str) -> Mapping[str, Any]:
+    columns = _geo(document).get("columns")
+    declared = columns.get(geometry) if isinstance(columns, dict) else None
+    return declared if isinstance(declared, dict) else {}
+
+
 def _declared(document: Json) -> str | None:
     primary = _geo(document).get("primary_column")
     return primary if isinstance(primary, str) else None
 
 
+def _is_lonlat(document: Json, geometry: str) -> bool:
+    crs = _column(document, geometry).get("crs")
+    return not isinstance(crs, str) or parse_name(crs).is_lonlat
+
+
 def _declared_box_columns(document: Json, geometry: str) -> BoxColumns | None:
-    columns = _geo(document).get("columns")
-    declared = columns.get(geometry) if isinstance(columns, dict) else None
-    named = declared.get("bbox_columns") if isinstance(declared, dict) else None
+    named = _column(document, geometry).get("bbox_columns")
     if isinstance(named, dict):
         named = [named.get(side) for side in ("xmin", "ymin", "xmax", "ymax")]
     if isinstance(named, list) and len(named) == 4 and all(isinstance(n, str) for n in named):

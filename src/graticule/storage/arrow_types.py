@@ -4,7 +4,7 @@ Spec: https://iceberg.apache.org/spec/#parquet (types), #primitive-types.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -71,67 +71,27 @@ row groups do.  Parquet's comparison does not see the names of groups, so Arrow'
 
 
 def _translate(metadata: pq.FileMetaData, arrow_schema: pa.Schema) -> FileSchema:
-    walked: list[tuple[str, str | None, bool]] = []
+    walk = _Walk(metadata.schema)
     fields: list[dict[str, Any]] = []
     unsupported: list[str] = []
     for field in arrow_schema:
-        iceberg_type = _walk(field.type, field.name, repeated=False, leaves=walked)
+        iceberg_type = walk.visit(field.type, field.name)
         if iceberg_type is None:
             unsupported.append(field.name)
         else:
             fields.append({"name": field.name, "required": False, "type": iceberg_type})
-    if len(walked) != metadata.num_columns:
+    if len(walk.leaves) != metadata.num_columns:
         raise pa.ArrowInvalid(
-            f"{len(walked)} of the {metadata.num_columns} columns of the schema were understood"
+            f"{len(walk.leaves)} of {metadata.num_columns} columns of the schema were understood"
         )
-    parquet_schema = metadata.schema
     extensions = {
         field.name: _extension(field.metadata) for field in arrow_schema if field.metadata
     }
     leaves = tuple(
-        _leaf(
-            parquet_schema.column(ordinal),
-            ordinal=ordinal,
-            path=path,
-            iceberg_type=iceberg_type,
-            repeated=repeated,
-            extension=extensions.get(path),
-        )
-        for ordinal, (path, iceberg_type, repeated) in enumerate(walked)
+        replace(leaf, extension=extensions[leaf.path]) if leaf.path in extensions else leaf
+        for leaf in walk.leaves
     )
     return FileSchema(tuple(fields), leaves, tuple(unsupported))
-
-
-def _leaf(
-    column: pq.ColumnSchema,
-    *,
-    ordinal: int,
-    path: str,
-    iceberg_type: str | None,
-    repeated: bool,
-    extension: tuple[str, str] | None,
-) -> Leaf:
-    logical = column.logical_type
-    kind = logical.type
-    unit = crs = algorithm = None
-    if kind in {"TIMESTAMP", "TIME"}:
-        unit = json.loads(logical.to_json())["timeUnit"]
-    elif kind in {"GEOMETRY", "GEOGRAPHY"}:
-        described = json.loads(logical.to_json())
-        crs, algorithm = described.get("crs") or None, described.get("algorithm")
-    return Leaf(
-        ordinal=ordinal,
-        path=path,
-        parquet_path=column.path,
-        type=iceberg_type,
-        repeated=repeated,
-        physical=column.physical_type,
-        unit=unit,
-        logical=kind,
-        logical_crs=crs,
-        algorithm=algorithm,
-        extension=extension,
-    )
 
 
 def _extension(metadata: dict[bytes, bytes]) -> tuple[str, str] | None:
@@ -142,53 +102,71 @@ def _extension(metadata: dict[bytes, bytes]) -> tuple[str, str] | None:
     return name.decode(errors="replace"), described.decode(errors="replace")
 
 
-def _walk(
-    type_: pa.DataType,
-    path: str,
-    *,
-    repeated: bool,
-    leaves: list[tuple[str, str | None, bool]],
-) -> Any:
-    """The Iceberg type, or None if any part has none; leaves are appended in file order."""
-    if isinstance(type_, pa.BaseExtensionType) and type_.extension_name != "arrow.uuid":
-        type_ = type_.storage_type
-    if pa.types.is_dictionary(type_):
-        return _walk(type_.value_type, path, repeated=repeated, leaves=leaves)
-    if pa.types.is_struct(type_):
-        return _struct(type_, path, repeated=repeated, leaves=leaves)
-    if pa.types.is_map(type_):
-        key = _walk(type_.key_type, f"{path}.key", repeated=True, leaves=leaves)
-        value = _walk(type_.item_type, f"{path}.value", repeated=True, leaves=leaves)
-        if key is None or value is None:
-            return None
-        return {"type": "map", "key": key, "value": value, "value-required": False}
-    if _is_list(type_):
-        element = _walk(type_.value_type, f"{path}.element", repeated=True, leaves=leaves)
-        if element is None:
-            return None
-        return {"type": "list", "element": element, "element-required": False}
-    iceberg_type = primitive_type(type_)
-    leaves.append((path, iceberg_type, repeated))
-    return iceberg_type
+class _Walk:
+    """Visits an Arrow schema beside the Parquet schema, whose columns come in the same order."""
 
+    def __init__(self, columns: pq.ParquetSchema) -> None:
+        self._columns = columns
+        self.leaves: list[Leaf] = []
 
-def _struct(
-    type_: pa.StructType,
-    path: str,
-    *,
-    repeated: bool,
-    leaves: list[tuple[str, str | None, bool]],
-) -> dict[str, Any] | None:
-    children = [
-        (child.name, _walk(child.type, f"{path}.{child.name}", repeated=repeated, leaves=leaves))
-        for child in type_
-    ]
-    if any(child is None for _, child in children):
-        return None
-    return {
-        "type": "struct",
-        "fields": [{"name": name, "required": False, "type": child} for name, child in children],
-    }
+    def visit(self, type_: pa.DataType, path: str, *, repeated: bool = False) -> Any:
+        """The Iceberg type, or None if any part has none; all leaves are appended in any case."""
+        if isinstance(type_, pa.BaseExtensionType):
+            type_ = type_.storage_type
+        if pa.types.is_dictionary(type_):
+            return self.visit(type_.value_type, path, repeated=repeated)
+        if pa.types.is_struct(type_):
+            return self._visit_struct(type_, path, repeated=repeated)
+        if pa.types.is_map(type_):
+            key = self.visit(type_.key_type, f"{path}.key", repeated=True)
+            value = self.visit(type_.item_type, f"{path}.value", repeated=True)
+            if key is None or value is None:
+                return None
+            return {"type": "map", "key": key, "value": value, "value-required": False}
+        if _is_list(type_):
+            element = self.visit(type_.value_type, f"{path}.element", repeated=True)
+            if element is None:
+                return None
+            return {"type": "list", "element": element, "element-required": False}
+        leaf = self._leaf(primitive_type(type_), path, repeated=repeated)
+        self.leaves.append(leaf)
+        return leaf.type
+
+    def _visit_struct(self, type_: pa.StructType, path: str, *, repeated: bool) -> Any:
+        children = [
+            (child.name, self.visit(child.type, f"{path}.{child.name}", repeated=repeated))
+            for child in type_
+        ]
+        if any(child is None for _, child in children):
+            return None
+        fields = [{"name": name, "required": False, "type": child} for name, child in children]
+        return {"type": "struct", "fields": fields}
+
+    def _leaf(self, iceberg_type: str | None, path: str, *, repeated: bool) -> Leaf:
+        ordinal = len(self.leaves)
+        column = self._columns.column(ordinal)
+        logical = column.logical_type
+        kind = logical.type
+        unit = crs = algorithm = None
+        if kind in {"TIMESTAMP", "TIME"}:
+            unit = json.loads(logical.to_json())["timeUnit"]
+        elif kind in {"GEOMETRY", "GEOGRAPHY"}:
+            described = json.loads(logical.to_json())
+            crs, algorithm = described.get("crs") or None, described.get("algorithm")
+        elif kind == "UUID":
+            iceberg_type = "uuid"
+        return Leaf(
+            ordinal=ordinal,
+            path=path,
+            parquet_path=column.path,
+            type=iceberg_type,
+            repeated=repeated,
+            physical=column.physical_type,
+            unit=unit,
+            logical=kind,
+            logical_crs=crs,
+            algorithm=algorithm,
+        )
 
 
 def _is_list(type_: pa.DataType) -> bool:
@@ -221,7 +199,6 @@ _SIMPLE: Final = {
     pa.large_binary(): "binary",
     pa.binary_view(): "binary",
     pa.null(): UNKNOWN_TYPE,
-    pa.uuid(): "uuid",
 }
 
 

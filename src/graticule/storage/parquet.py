@@ -2,6 +2,9 @@
 
 Works over a callable that reads byte ranges, so it neither knows nor cares where files are.
 Whatever is wrong with a file is an `UnreadableFile`; what is wrong with the store passes through.
+
+One exception: pyarrow ends the process over some footers that contradict themselves.  For files of
+strangers use `inspection_workers`, which runs the same functions where that does no harm.
 """
 
 import io
@@ -109,6 +112,9 @@ def _inspect(metadata: pq.FileMetaData, size_bytes: int) -> FileInspection:
     geo = parse_geo(key_values.get(GEO_KEY.encode()))
     notes = [geo.reason] if isinstance(geo, Broken) else []
     row_groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    # pyarrow aborts the process when a column is asked for that a row group does not have.
+    if any(row_group.num_columns != metadata.num_columns for row_group in row_groups):
+        raise UnreadableFile("its row groups do not have the columns of its schema")
     boxes = BoxReader(
         row_groups,
         schema,
@@ -146,6 +152,7 @@ def _split_offsets(
 ) -> tuple[int, ...]:
     """Where row groups begin; empty when the offsets are of no use to readers."""
     offsets, rows = [], 0
+    data_end = size_bytes - metadata.serialized_size - _TRAILER_BYTES
     for index, row_group in enumerate(row_groups):
         rows += row_group.num_rows
         if not row_group.num_columns:
@@ -154,8 +161,8 @@ def _split_offsets(
         start = chunk.data_page_offset
         if chunk.has_dictionary_page and chunk.dictionary_page_offset:
             start = min(start, chunk.dictionary_page_offset)
-        if start + chunk.total_compressed_size > size_bytes:
-            raise UnreadableFile(f"row group {index} lies beyond the end of the file")
+        if start + chunk.total_compressed_size > data_end:
+            raise UnreadableFile(f"row group {index} lies beyond the end of the data")
         offsets.append(start)
     if rows != metadata.num_rows:
         raise UnreadableFile(f"it claims {metadata.num_rows} rows but its row groups hold {rows}")

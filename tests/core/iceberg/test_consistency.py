@@ -1,4 +1,7 @@
 import pytest
+
+from graticule.domain.errors import InvalidRequest
+from graticule.iceberg.metadata import check_document
 from support.table_documents import (
     NOW_MS,
     apply,
@@ -9,9 +12,6 @@ from support.table_documents import (
     table,
     table_with_snapshots,
 )
-
-from graticule.domain.errors import InvalidRequest
-from graticule.iceberg.metadata import check_document
 
 BASE = table_with_snapshots(1, 2)
 

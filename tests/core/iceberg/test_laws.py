@@ -6,6 +6,11 @@ from contextlib import suppress
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from graticule.domain.errors import CatalogError
+from graticule.iceberg import metadata, updates
+from graticule.iceberg.requirements import REQUIREMENTS, check_all, is_create
+from graticule.iceberg.updates import UPDATES
 from support.table_documents import (
     FILE,
     NOW_MS,
@@ -23,11 +28,6 @@ from support.table_documents import (
     table,
     table_with_snapshots,
 )
-
-from graticule.domain.errors import CatalogError
-from graticule.iceberg import metadata, updates
-from graticule.iceberg.requirements import REQUIREMENTS, check_all, is_create
-from graticule.iceberg.updates import UPDATES
 
 LAWS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -127,13 +127,15 @@ def damaged(draw, wholes):
     return replaced(whole, draw(st.sampled_from(list(paths_in(whole)))), draw(json_values))
 
 
-shaped_updates = st.dictionaries(
-    st.sampled_from(
-        ["schema", "spec", "sort-order", "snapshot", "snapshot-id", "schema-id", "updates",
-         "removals", "statistics", "ref-name", "type", "uuid", "location", "format-version"]
-    ),
-    json_values,
-).flatmap(lambda body: st.sampled_from(sorted(UPDATES)).map(lambda action: {"action": action} | body))  # fmt: skip
+update_members = [
+    *("schema", "spec", "sort-order", "snapshot", "snapshot-id", "schema-id", "updates"),
+    *("removals", "statistics", "ref-name", "type", "uuid", "location", "format-version"),
+]
+shaped_updates = st.builds(
+    lambda action, body: {"action": action} | body,
+    st.sampled_from(sorted(UPDATES)),
+    st.dictionaries(st.sampled_from(update_members), json_values),
+)
 any_updates = st.one_of(
     json_values,
     st.lists(

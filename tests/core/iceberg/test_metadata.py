@@ -1,4 +1,7 @@
 import pytest
+
+from graticule.domain.errors import InvalidRequest
+from graticule.iceberg import metadata
 from support.table_documents import (
     LOCATION,
     NOW_MS,
@@ -13,9 +16,6 @@ from support.table_documents import (
     table,
     table_with_snapshots,
 )
-
-from graticule.domain.errors import InvalidRequest
-from graticule.iceberg import metadata
 
 REQUEST = {
     "schema": schema(),

@@ -1,4 +1,7 @@
 import pytest
+
+from graticule.domain.errors import CommitConflict, InvalidUpdate
+from graticule.iceberg.requirements import REQUIREMENTS_MAX, check_all, is_create
 from support.table_documents import (
     UUID,
     apply,
@@ -6,9 +9,6 @@ from support.table_documents import (
     table,
     table_with_snapshots,
 )
-
-from graticule.domain.errors import CommitConflict, InvalidUpdate
-from graticule.iceberg.requirements import REQUIREMENTS_MAX, check_all, is_create
 
 TABLE = apply([point("fork", 1), point("v1", 1, type="tag")], table_with_snapshots(1, 2))
 

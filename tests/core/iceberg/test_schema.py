@@ -1,5 +1,4 @@
 import pytest
-from support.table_documents import field, schema
 
 from graticule.domain.errors import InvalidRequest
 from graticule.iceberg import schema as schemas
@@ -10,6 +9,7 @@ from graticule.iceberg.schema import (
     parse_schema,
     same_schema,
 )
+from support.table_documents import field, schema
 
 
 def struct(*fields):
@@ -169,7 +169,7 @@ def test_schemas_compare_by_meaning_not_by_id_or_spelling():
 def test_fresh_ids_number_a_struct_before_what_its_fields_contain():
     parsed = parse_schema(
         schema(
-            field(0, "s", struct(field(10, "x", "double", required=True)), required=True),
+            field(0, "s", struct(field(10, "x", required=True)), required=True),
             field(20, "m", map_of(30, "string", 40, list_of(50, "long"))),
             field(60, "z"),
             **{"identifier-field-ids": [10]},

@@ -1,6 +1,11 @@
 """The commit as a whole, and updates of the table itself."""
 
 import pytest
+
+from graticule.domain.errors import InvalidUpdate
+from graticule.iceberg import members
+from graticule.iceberg.metadata import check_document
+from graticule.iceberg.updates import UPDATES, UPDATES_MAX, Applied
 from support.table_documents import (
     FILE,
     LOCATION,
@@ -20,11 +25,6 @@ from support.table_documents import (
     table,
     table_with_snapshots,
 )
-
-from graticule.domain.errors import InvalidUpdate
-from graticule.iceberg import members
-from graticule.iceberg.metadata import check_document
-from graticule.iceberg.updates import UPDATES, UPDATES_MAX, Applied
 
 
 def properties(**changes):

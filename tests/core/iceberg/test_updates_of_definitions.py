@@ -1,6 +1,9 @@
 """Schemas, partition specs and sort orders."""
 
 import pytest
+
+from graticule.domain.errors import InvalidUpdate
+from graticule.iceberg import draft
 from support.table_documents import (
     applied,
     apply,
@@ -11,9 +14,6 @@ from support.table_documents import (
     spec,
     table,
 )
-
-from graticule.domain.errors import InvalidUpdate
-from graticule.iceberg import draft
 
 WIDER = schema(field(1, "id"), field(2, "name", "string"), field(5, "size"))
 

@@ -1,6 +1,8 @@
 """Snapshots, refs, the snapshot log, row lineage and statistics."""
 
 import pytest
+
+from graticule.domain.errors import CommitConflict, InvalidUpdate
 from support.table_documents import (
     NOW_MS,
     add,
@@ -13,8 +15,6 @@ from support.table_documents import (
     table,
     table_with_snapshots,
 )
-
-from graticule.domain.errors import CommitConflict, InvalidUpdate
 
 MINUTE_MS = 60_000
 

@@ -213,7 +213,7 @@ def upgrade() -> None:
             "place",
             sa.Text(),
             nullable=False,
-            comment="field ids of the geometry or of the box columns",
+            comment="field ids of what bounds rows",
         ),
         sa.Column("index_location", sa.Text(), nullable=False),
         sa.Column("file_count", sa.BigInteger(), nullable=False),

@@ -1,0 +1,198 @@
+"""Inspect files in processes of their own.
+
+pyarrow ends the whole process when a footer parses but contradicts itself, for instance in a column
+that is encrypted or in a histogram of the wrong size.  Files belong to tenants, so in a server that
+must be a worker's end and an `UnreadableFile`.  As a side effect inspections use all cores.
+"""
+
+import os
+import queue
+import resource
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe
+from types import TracebackType
+from typing import Any, Final, Self
+
+from graticule.discovery.inspection import FileInspection
+from graticule.domain.errors import CatalogError, Unavailable, UnreadableFile
+from graticule.storage.parquet import ReadRange, compute_boxes, inspect
+
+FILE_TIMEOUT_S: Final = 120.0
+"""How long a worker may think between two reads before it is taken for stuck."""
+
+START_TIMEOUT_S: Final = 60.0
+
+_SECRET_PREFIXES: Final = ("GRATICULE_", "AWS_")
+
+_READY = "ready"
+_READ, _DONE, _UNREADABLE, _GAVE_UP = "read", "done", "unreadable", "gave up"
+
+
+class InspectionWorkers:
+    """A fixed number of processes, started when first needed.  Safe to share between threads."""
+
+    def __init__(self, count: int, *, timeout_s: float = FILE_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._workers = [_Worker() for _ in range(count)]
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    def inspect(self, read: ReadRange, size_bytes: int, *, budget_bytes: int = 0) -> FileInspection:
+        """`parquet.inspect`, and `parquet.compute_boxes` if there is a budget for it.
+
+        `read` is called in this process and thread; what it raises is passed on.
+
+        Raises:
+            UnreadableFile: the file is corrupt, or reading it ended or stalled the worker.
+            Unavailable: the worker cannot be started.
+        """
+        worker = self._idle.get()
+        try:
+            return worker.inspect(read, size_bytes, budget_bytes, self._timeout_s)
+        finally:
+            self._idle.put(worker)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Worker:
+    """One process and the pipe to it; used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection | None = None
+
+    def inspect(
+        self, read: ReadRange, size_bytes: int, budget_bytes: int, timeout_s: float
+    ) -> FileInspection:
+        pipe = self._started()
+        try:
+            pipe.send((size_bytes, budget_bytes))
+            return self._serve_reads(pipe, read, timeout_s)
+        except (EOFError, ConnectionError) as error:
+            self.stop()
+            raise UnreadableFile("reading it ended the process that tried") from error
+        except CatalogError:
+            raise
+        except BaseException:
+            # Whatever interrupted the exchange, the next file must not get this file's answer.
+            self.stop()
+            raise
+
+    def _serve_reads(self, pipe: Connection, read: ReadRange, timeout_s: float) -> FileInspection:
+        failure: Exception | None = None
+        while True:
+            if not pipe.poll(timeout_s):
+                self.stop()
+                raise UnreadableFile(f"reading it took more than {timeout_s:.0f} s")
+            kind, value = pipe.recv()
+            if kind == _READ:
+                try:
+                    data = read(*value)
+                except Exception as error:  # noqa: BLE001 - raised again when the worker gave up
+                    failure = error
+                    pipe.send(None)
+                else:
+                    pipe.send(data)
+                continue
+            if failure is not None:
+                raise failure
+            if kind == _DONE:
+                found: FileInspection = value
+                return found
+            raise UnreadableFile(value)
+
+    def _started(self) -> Connection:
+        if self._pipe is not None and self._process is not None and self._process.poll() is None:
+            return self._pipe
+        self.stop()
+        ours, theirs = Pipe()
+        # A fresh interpreter: forking a process with threads is not safe, and what inspects files
+        # of strangers has no business with our secrets.
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", __name__, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            env={k: v for k, v in os.environ.items() if not k.startswith(_SECRET_PREFIXES)},
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self._pipe = ours
+        try:
+            is_ready = ours.poll(START_TIMEOUT_S) and ours.recv() == _READY
+        except (EOFError, ConnectionError):
+            is_ready = False
+        if not is_ready:
+            self.stop()
+            raise Unavailable("the process that inspects files does not start")
+        return ours
+
+    def stop(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+# In the worker.
+
+
+class _ReadFailedError(CatalogError):
+    """The other side could not read; it knows why."""
+
+
+def _work(pipe: Connection) -> None:
+    """Answer until the other side goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(EOFError, ConnectionError):
+        pipe.send(_READY)
+        while True:
+            size_bytes, budget_bytes = pipe.recv()
+            pipe.send(_answer(_remote_read(pipe), size_bytes, budget_bytes))
+
+
+def _remote_read(pipe: Connection) -> ReadRange:
+    def read(offset: int, length: int) -> bytes:
+        pipe.send((_READ, (offset, length)))
+        data: bytes | None = pipe.recv()
+        if data is None:
+            raise _ReadFailedError("the file could not be read")
+        return data
+
+    return read
+
+
+def _answer(read: ReadRange, size_bytes: int, budget_bytes: int) -> tuple[str, Any]:
+    try:
+        found = inspect(read, size_bytes)
+        if budget_bytes:
+            found = compute_boxes(read, size_bytes, found, budget_bytes=budget_bytes)
+    except UnreadableFile as error:
+        return _UNREADABLE, error.message
+    except CatalogError as error:
+        return _GAVE_UP, error.message
+    return _DONE, found
+
+
+if __name__ == "__main__":
+    _work(Connection(int(sys.argv[1])))

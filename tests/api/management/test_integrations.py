@@ -1,0 +1,182 @@
+"""Integrations and catalogs over HTTP, on a live server and an enforcing store."""
+
+from uuid import uuid4
+
+import pytest
+
+ROLE = "arn:aws:iam::123456789012:role/lake"
+
+
+@pytest.fixture
+def connect(server, http):
+    """Connects a bucket that need not exist, under a name of its own; deleted at the end."""
+    made = []
+
+    def post(**changes):
+        unique = uuid4().hex[:10]
+        body = {
+            "name": f"i {unique}",
+            "path": f"s3://bucket-{unique}/raw",
+            "access_key_id": "AKIAEXAMPLE1234",
+            "secret_access_key": "the secret",
+            "endpoint": server.store.endpoint,
+            **changes,
+        }
+        answer = http.post(
+            "/api/v1/integrations", json={k: v for k, v in body.items() if v is not ...}
+        )
+        if answer.status_code == 201:
+            made.append(answer.json()["id"])
+        return answer
+
+    yield post
+    for integration_id in made:
+        http.delete(f"/api/v1/integrations/{integration_id}")
+
+
+def problem(answer):
+    body = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert body["status"] == answer.status_code
+    return body["detail"]
+
+
+def test_a_created_integration_shows_everything_but_its_secret(server, http, connect):
+    created = connect()
+
+    body = created.json()
+    assert created.headers["location"] == f"/api/v1/integrations/{body['id']}"
+    assert body == {
+        "id": body["id"],
+        "name": body["name"],
+        "path": body["path"],
+        "region": "us-east-1",
+        "endpoint": server.store.endpoint,
+        "path_style": True,
+        "role_arn": None,
+        "access_key_id": "…1234",
+        "external_id": body["external_id"],
+        "bucket_type": "unknown",
+        "created_at": body["created_at"],
+        "verified_at": None,
+    }
+    assert http.get(f"/api/v1/integrations/{body['id']}").json() == {**body, "verification": None}
+    assert http.get(f"/api/v1/integrations/{body['name']}").json()["id"] == body["id"]
+    assert http.get("/api/v1/organisation").json()["external_id"] == body["external_id"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": ...}, "`name` is missing"),
+        ({"name": 5}, "`name` should be a valid string"),
+        ({"name": "123"}, "must contain at least one letter"),
+        ({"path": "s3://a.b"}, "must not contain periods"),
+        ({"rolearn": "x"}, "`rolearn` is not a field of this request"),
+        ({"role_arn": ROLE}, "either `role_arn`, or `access_key_id` and `secret_access_key`"),
+        ({"secret_access_key": ...}, "belong together"),
+        ({"access_key_id": ..., "secret_access_key": ...}, "either `role_arn`, or"),
+        ({"endpoint": "https://u:p@host"}, "must not hold a user or password"),
+        ({"endpoint": None}, "`region` `` is not an AWS region"),
+        ({"path_style": "yes"}, "`path_style` should be a valid boolean"),
+    ],
+)
+def test_a_wrong_field_is_named_and_the_secret_never(connect, changes, says):
+    refused = connect(**changes)
+
+    assert refused.status_code == 400
+    assert says in problem(refused)
+    assert "the secret" not in refused.text
+
+
+def test_a_bucket_that_is_taken_conflicts(connect):
+    first = connect().json()
+
+    refused = connect(path=first["path"])
+
+    assert refused.status_code == 409
+    assert "one per bucket" in problem(refused)
+
+
+def test_verifying_answers_with_a_report_and_keeps_it(server, http):
+    verified = http.post(f"/api/v1/integrations/{server.integration}/verify", json={})
+
+    assert verified.status_code == 200, verified.text
+    report = verified.json()["verification"]
+    assert {check["id"]: check["status"] for check in report["checks"]}["list"] == "pass"
+    assert set(report) == {"verified_at", "passed", "bucket_type", "checks"}
+    shown = http.get(f"/api/v1/integrations/{server.integration}").json()
+    assert shown == verified.json()
+
+
+def test_a_failed_verification_is_an_answer_with_remedies(http, connect):
+    created = connect().json()
+
+    verified = http.post(f"/api/v1/integrations/{created['id']}/verify", json={})
+
+    assert verified.status_code == 200
+    report = verified.json()["verification"]
+    assert report["passed"] is False
+    assert any(check["remedy"] for check in report["checks"] if check["status"] == "fail")
+    assert "the secret" not in verified.text
+
+
+def test_policies_come_before_and_after_the_integration(server, http):
+    before = http.get("/api/v1/policies", params={"path": "s3://lake", "mode": "read"})
+    after = http.get(f"/api/v1/integrations/{server.integration}/policies", params={"mode": "read"})
+
+    assert before.status_code == after.status_code == 200
+    assert before.json()["role_policy"] == after.json()["role_policy"]
+    assert before.json()["external_id"] == after.json()["external_id"]
+    assert http.get("/api/v1/policies").status_code == 400
+    assert http.get("/api/v1/policies?path=s3://lake&mode=own").status_code == 400
+
+
+def test_lists_come_in_pages_until_next_is_null(http, connect):
+    made = {connect().json()["id"] for _ in range(3)}
+
+    found, after = [], None
+    while True:
+        page = http.get(
+            "/api/v1/integrations", params={"limit": 2, **({"after": after} if after else {})}
+        )
+        assert page.status_code == 200
+        found += [item["id"] for item in page.json()["items"]]
+        assert len(page.json()["items"]) <= 2
+        after = page.json()["next"]
+        if after is None:
+            break
+
+    assert made <= set(found)
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1001", "limit=-1", "after=%00"])
+def test_a_senseless_page_is_refused(http, query):
+    assert http.get(f"/api/v1/integrations?{query}").status_code == 400
+
+
+def test_a_catalog_is_made_shown_listed_and_deleted(server, http):
+    name = f"maps & more {uuid4().hex[:8]}"
+    made = http.post("/api/v1/catalogs", json={"name": name, "integration": server.integration})
+
+    body = made.json()
+    assert made.status_code == 201
+    assert body["location"] == f"s3://lake/{body['id']}"
+    shown = http.get(made.headers["location"]).json()
+    assert body == {**shown, "warning": body["warning"]}
+    assert shown in http.get("/api/v1/catalogs?limit=1000").json()["items"]
+    assert http.get(f"/catalog/v1/config?warehouse={body['id']}").status_code == 200
+    assert http.delete(f"/api/v1/catalogs/{body['id']}").status_code == 204
+    assert http.get(f"/api/v1/catalogs/{body['id']}").status_code == 404
+    assert http.delete(f"/api/v1/catalogs/{body['id']}").status_code == 404
+
+
+def test_an_integration_in_use_and_a_catalog_with_content_are_not_deleted(server, http, catalog):
+    made = http.post(f"{catalog.base}/namespaces", json={"namespace": ["osm"]})
+    assert made.status_code == 200
+
+    for path in (f"integrations/{server.integration}", f"catalogs/{catalog.id}"):
+        refused = http.delete(f"/api/v1/{path}")
+        assert refused.status_code == 409
+        assert refused.json()["type"] == "urn:graticule:problem:in-use"

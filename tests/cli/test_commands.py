@@ -1,0 +1,225 @@
+"""The command line against a live server: what is printed, and with which exit code it ends."""
+
+import json
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner
+
+from graticule.cli.failures import CommandFailure, ExitCode
+from graticule.cli.integration import verify_until_passed
+from graticule.cli.main import app, main
+from graticule.cli.scan import counters_of, progress_of, until_ended
+from graticule.cli.table import split_identifier
+
+
+@pytest.fixture(autouse=True)
+def _logs(logs_restored):
+    """Commands on the database set up logging."""
+
+
+@pytest.fixture
+def run(server, monkeypatch):
+    """Runs a command as the first admin; gives its JSON."""
+    monkeypatch.setenv("GRATICULE_URL", server.url)
+    monkeypatch.setenv("GRATICULE_CREDENTIAL", server.key.credential)
+    monkeypatch.delenv("GRATICULE_TOKEN", raising=False)
+
+    def invoke(*arguments, expected=0, stdin=None):
+        result = CliRunner().invoke(app, list(arguments), input=stdin)
+        if isinstance(result.exception, CommandFailure):
+            assert result.exception.exit_code == expected, result.exception.message
+            return result.exception
+        assert result.exit_code == expected, result.output
+        return json.loads(result.stdout) if result.stdout.startswith(("{", "[")) else result.output
+
+    return invoke
+
+
+def test_a_bucket_is_connected_verified_used_and_let_go(server, run):
+    unique = uuid4().hex[:8]
+    keys = server.store.admin_keys
+    created = run(
+        *("integration", "create", f"i {unique}", "--path", "s3://elsewhere"),
+        *("--access-key-id", keys.access_key_id, "--endpoint", server.store.endpoint),
+        stdin=f"{keys.secret_access_key.reveal()}\n",
+    )
+    assert created["bucket_type"] == "unknown"
+    assert keys.secret_access_key.reveal() not in json.dumps(created)
+
+    catalog = run("catalog", "create", f"c {unique}", "--storage", f"i {unique}")
+    assert catalog["location"] == f"s3://elsewhere/{catalog['id']}"
+    assert run("catalog", "show", f"c {unique}")["id"] == catalog["id"]
+    assert catalog["id"] in {item["id"] for item in run("catalog", "list")}
+
+    refused = run("integration", "delete", f"i {unique}", "--yes", expected=ExitCode.CONFLICT)
+    assert f"`c {unique}`" in refused.message
+    run("catalog", "delete", catalog["id"], "--yes")
+    run("integration", "delete", f"i {unique}", "--yes")
+    gone = run("integration", "show", f"i {unique}", expected=ExitCode.NOT_FOUND)
+    assert gone.message == f"no storage integration is called `i {unique}`"
+
+
+def test_verify_prints_the_report_and_policy_the_documents(server, run):
+    report = run("integration", "verify", server.integration)["verification"]
+    policies = run("integration", "policy", "--path", "s3://lake/x", "--mode", "read")
+
+    assert report["passed"] is True
+    assert policies["role_policy"]["Version"] == "2012-10-17"
+    assert (
+        run("integration", "policy", server.integration)["external_id"] == policies["external_id"]
+    )
+    run("integration", "policy", expected=ExitCode.USAGE)
+
+
+def test_tables_are_for_people(server, run):
+    printed = run("integration", "list", "-o", "table")
+
+    assert printed.splitlines()[0].split()[:2] == ["NAME", "PATH"]
+    assert "PASS" not in printed
+
+
+def test_a_key_is_made_used_and_revoked(server, run, monkeypatch):
+    key = run("key", "create", "for a test", "--scope", "read", "--days", "1")
+    assert key["scopes"] == ["read"]
+
+    monkeypatch.setenv("GRATICULE_CREDENTIAL", key["credential"])
+    assert run("member", "me")["key_id"] == key["client_id"]
+    run("key", "list", expected=ExitCode.NOT_ALLOWED)
+
+    monkeypatch.setenv("GRATICULE_CREDENTIAL", server.key.credential)
+    run("key", "revoke", key["client_id"], "--yes")
+    monkeypatch.setenv("GRATICULE_CREDENTIAL", key["credential"])
+    run("member", "me", expected=ExitCode.NOT_ALLOWED)
+
+
+def test_a_scan_is_followed_to_its_proposals_and_nothing_is_registered(server, catalog, run):
+    scan = run("scan", "start", catalog.id, "--prefix", "s3://lake/nothing-lies-here")
+
+    assert scan["state"] == "proposed"
+    assert run("scan", "show", catalog.id, scan["id"]) == scan
+    assert [item["id"] for item in run("scan", "list", catalog.name)] == [scan["id"]]
+    printed = run("scan", "show", catalog.id, scan["id"], "-o", "table")
+    assert "proposed" in printed
+    assert run("scan", "register", catalog.id, scan["id"], "--namespace", "x") == {"tables": []}
+
+
+def test_files_of_a_table_that_is_not_there_are_not_found(catalog, run):
+    run("table", "files", f"{catalog.id}.osm.roads", "--bbox", "0,0,1,1", expected=4)
+
+
+def test_deleting_without_a_terminal_needs_yes(run):
+    refused = run("catalog", "delete", "x", expected=ExitCode.USAGE)
+
+    assert refused.remedy == "Add `--yes`."
+
+
+def test_a_failure_is_one_line_with_its_remedy_and_no_traceback(monkeypatch, capsys):
+    monkeypatch.setenv("GRATICULE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("GRATICULE_CREDENTIAL", "a:b")
+    monkeypatch.setattr("sys.argv", ["graticule", "catalog", "list"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == ExitCode.UNREACHABLE
+    first, second = capsys.readouterr().err.strip().splitlines()
+    assert first.startswith("Error: could not reach http://127.0.0.1:1")
+    assert second == "Start the server with `graticule serve`, or set GRATICULE_URL."
+
+
+def test_without_a_credential_the_command_says_which_variable_to_set(monkeypatch, capsys):
+    monkeypatch.delenv("GRATICULE_CREDENTIAL", raising=False)
+    monkeypatch.delenv("GRATICULE_TOKEN", raising=False)
+    monkeypatch.setattr("sys.argv", ["graticule", "member", "me"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == ExitCode.NOT_ALLOWED
+    assert "Set GRATICULE_CREDENTIAL" in capsys.readouterr().err
+
+
+def test_the_database_is_upgraded_and_an_admin_let_back_in(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRATICULE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("GRATICULE_DATABASE_URL", raising=False)
+    before = CliRunner().invoke(app, ["database", "status"])
+    assert json.loads(before.stdout)["current"] is None
+    assert before.exception.exit_code == ExitCode.CHECK_FAILED
+
+    assert CliRunner().invoke(app, ["database", "upgrade"]).exit_code == 0
+
+    after = CliRunner().invoke(app, ["database", "status"])
+    assert json.loads(after.stdout)["is_current"] is True
+    assert after.exit_code == 0
+    nobody = CliRunner().invoke(app, ["database", "new-admin-key"])
+    assert "no organisation is called `default`" in str(nobody.exception)
+
+
+def test_a_wrong_setting_is_named_and_its_value_is_not_shown(monkeypatch):
+    monkeypatch.setenv("GRATICULE_SECRET_KEYS", "k1:very-secret-and-wrong")
+
+    result = CliRunner().invoke(app, ["database", "status"])
+
+    assert result.exception.exit_code == ExitCode.USAGE
+    assert "GRATICULE_SECRET_KEYS" in result.exception.message
+    assert "very-secret" not in result.exception.message
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["scan", "start"], ["table", "files"]])
+def test_every_command_explains_itself(command):
+    result = CliRunner().invoke(app, [*command, "--help"])
+
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("maps.osm.roads", ("maps", "osm", "roads")),
+        ("maps.osm.v1.roads", ("maps", "osm\x1fv1", "roads")),
+        (r"maps.a\.b.roads", ("maps", "a.b", "roads")),
+    ],
+)
+def test_a_table_is_named_by_catalog_namespace_and_table(text, expected):
+    assert split_identifier(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "roads", "osm.roads", "a..b"])
+def test_what_does_not_name_a_table_is_a_usage_error(text):
+    with pytest.raises(CommandFailure) as refused:
+        split_identifier(text)
+    assert refused.value.exit_code == ExitCode.USAGE
+
+
+def test_following_a_scan_ends_with_its_last_state():
+    states = iter([{"state": "running"}, {"state": "proposed"}])
+    pauses = []
+
+    seen = list(until_ended({"state": "running"}, lambda: next(states), sleep=pauses.append))
+
+    assert [scan["state"] for scan in seen] == ["running", "running", "proposed"]
+    assert len(pauses) == 2
+
+
+def test_progress_is_a_bar_once_the_total_is_known():
+    listing = {"progress": {"phase": "listing", "objects": 1200}}
+    inspecting = {"progress": {"phase": "inspecting", "objects": 1200, "files": 12, "inspected": 3}}
+
+    assert progress_of(listing) == (0, None)
+    assert counters_of(listing) == "1,200 objects"
+    assert progress_of(inspecting) == (3, 12)
+
+
+def test_waiting_for_iam_tries_again_until_it_passes_or_the_time_is_up():
+    def report(passed):
+        return {"verification": {"passed": passed}}
+
+    outcomes, pauses = iter([report(False), report(True)]), []
+    found = verify_until_passed(lambda: next(outcomes), pauses_s=(5, 10), sleep=pauses.append)
+    assert (found, pauses) == (report(True), [5])
+
+    pauses.clear()
+    never = verify_until_passed(lambda: report(False), pauses_s=(5, 10), sleep=pauses.append)
+    assert (never, pauses) == (report(False), [5, 10])

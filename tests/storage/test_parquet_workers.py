@@ -1,0 +1,95 @@
+import os
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from graticule.domain.errors import StorageUnavailable, Unavailable, UnreadableFile
+from graticule.spatial.bounding_box import UNKNOWN, BoundingBox, exact
+from graticule.storage.inspection_workers import InspectionWorkers
+from graticule.storage.parquet import inspect
+from support.parquet_files import Ranges, geo, parquet, point
+
+GOOD = parquet({"geometry": pa.array([point(1, 2)])}, metadata=geo())
+
+
+@pytest.fixture(scope="module")
+def workers():
+    with InspectionWorkers(1) as workers:
+        yield workers
+
+
+def test_a_worker_answers_like_the_function(workers):
+    expected = inspect(Ranges(GOOD), len(GOOD))
+    assert workers.inspect(Ranges(GOOD), len(GOOD)) == expected
+
+
+def test_geometries_are_read_within_the_budget(workers):
+    for budget, box in ((0, UNKNOWN), (1 << 20, exact(BoundingBox(1, 2, 1, 2)))):
+        found = workers.inspect(Ranges(GOOD), len(GOOD), budget_bytes=budget)
+        assert found.geometry["geometry"].file_box == box
+
+
+def test_what_is_wrong_with_a_file_is_passed_on(workers):
+    with pytest.raises(UnreadableFile, match="does not end like a Parquet file"):
+        workers.inspect(Ranges(GOOD[:-10]), len(GOOD) - 10)
+
+
+def test_what_is_wrong_with_the_store_is_passed_on(workers):
+    def read(offset, length):
+        raise StorageUnavailable("slow down")
+
+    with pytest.raises(StorageUnavailable, match="slow down"):
+        workers.inspect(read, len(GOOD))
+    assert workers.inspect(Ranges(GOOD), len(GOOD)).rows == 1
+
+
+def damaged_footers():
+    """Footers that differ from a good one in a single bit of the schema or of a column."""
+    footer = len(GOOD) - int.from_bytes(GOOD[-8:-4], "little") - 8
+    for at in range(footer, len(GOOD) - 8, 3):
+        yield GOOD[:at] + bytes([GOOD[at] ^ 0x10]) + GOOD[at + 1 :]
+
+
+def test_no_footer_can_end_this_process(workers):
+    reasons = []
+    for data in damaged_footers():
+        try:
+            workers.inspect(Ranges(data), len(data))
+        except UnreadableFile as error:
+            reasons.append(error.message)
+    assert reasons
+    assert workers.inspect(Ranges(GOOD), len(GOOD)).rows == 1
+
+
+def test_a_worker_that_ends_is_an_unreadable_file_and_is_replaced(workers):
+    def read(offset, length):
+        for worker in workers._workers:
+            os.kill(worker._process.pid, 9)
+        return b""
+
+    with pytest.raises(UnreadableFile, match="ended the process"):
+        workers.inspect(read, len(GOOD))
+    assert workers.inspect(Ranges(GOOD), len(GOOD)).rows == 1
+
+
+def test_a_worker_that_does_not_start_is_not_blamed_on_the_file(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with InspectionWorkers(1) as workers, pytest.raises(Unavailable, match="does not start"):
+        workers.inspect(Ranges(GOOD), len(GOOD))
+
+
+def test_a_worker_knows_no_secrets(monkeypatch, workers):
+    monkeypatch.setenv("GRATICULE_SECRET_KEY", "secret")
+    with InspectionWorkers(1) as fresh:
+        fresh.inspect(Ranges(GOOD), len(GOOD))
+        pid = fresh._workers[0]._process.pid
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"PATH=" in environment
+    assert b"GRATICULE_" not in environment
+
+
+def test_a_worker_that_stalls_is_an_unreadable_file():
+    with InspectionWorkers(1, timeout_s=0.0) as workers, pytest.raises(UnreadableFile, match="0 s"):
+        workers.inspect(Ranges(GOOD), len(GOOD))
