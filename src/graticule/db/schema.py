@@ -201,3 +201,63 @@ scans = Table(
     _ms("finished_at_ms", nullable=True),
     Index(None, "catalog_id", "id"),
 )
+
+functions = Table(
+    "functions",
+    metadata,
+    _id(),
+    _belongs_to("catalogs"),
+    _belongs_to("namespaces"),
+    Column("name", _Text, nullable=False),
+    Column("function_uuid", String(36), nullable=False),
+    Column("document", Text, nullable=False, comment="function metadata, JSON"),
+    Column("version", BigInteger, nullable=False),
+    _ms("created_at_ms"),
+    _ms("updated_at_ms"),
+    UniqueConstraint("namespace_id", "name"),
+    Index(None, "catalog_id"),
+)
+
+# What clients do
+
+metrics_reports = Table(
+    "metrics_reports",
+    metadata,
+    _id(),
+    Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE"), nullable=False),
+    Column("report_type", String(32), nullable=False),
+    Column("snapshot_id", BigInteger, nullable=True),
+    Column("principal", Text, nullable=False),
+    Column("report", Text, nullable=False, comment="as the client sent it, JSON"),
+    _ms("received_at_ms"),
+    Index(None, "table_id", "id"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("member_id", String(36), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("request_hash", String(64), nullable=False, comment="SHA-256 of method, path and body"),
+    Column("status", Integer, nullable=True, comment="empty until the answer is known"),
+    Column("body", LargeBinary, nullable=True, comment="of the answer, zlib"),
+    _ms("created_at_ms"),
+    _ms("expires_at_ms"),
+    Index(None, "expires_at_ms"),
+    comment="What was done under a key a client chose, kept in the transaction that did it",
+)
+
+purges = Table(
+    "purges",
+    metadata,
+    _id(),
+    _belongs_to("catalogs"),
+    Column("location", Text, nullable=False, comment="of the dropped table, with a trailing slash"),
+    Column("metadata_location", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=True, comment="why the last attempt failed"),
+    _ms("requested_at_ms"),
+    _ms("not_before_ms"),
+    Index(None, "not_before_ms"),
+    comment="Dropped tables whose files are still to be deleted",
+)

@@ -40,6 +40,8 @@ NAME_MAPPING_PROPERTY: Final = "schema.name-mapping.default"
 
 FIRST_PARTITION_FIELD_ID: Final = 1000
 
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True, slots=True)
 class TableDefinition:
@@ -267,6 +269,30 @@ def file_box_of(place: ProposedPlace | None, inspection: FileInspection) -> File
     return found.file_box if found is not None else UNKNOWN
 
 
+def virtual_values(box: FileBox) -> tuple[float, float, float, float]:
+    """Partition values of the virtual columns, widened to the next float32.
+
+    PyIceberg 0.12 reads doubles out of manifests rounded to float32, in either direction.  A number
+    that is a float32 survives that; the exact box would lose rows at its edge.
+    """
+    xmin, ymin, xmax, ymax = to_partition_values(box)
+    return (
+        _widened(xmin, -math.inf),
+        _widened(ymin, -math.inf),
+        _widened(xmax, math.inf),
+        _widened(ymax, math.inf),
+    )
+
+
+def _widened(value: float, towards: float) -> float:
+    if abs(value) > _FLOAT32_MAX:
+        return value  # an unknown or an empty box: rounding makes it infinite, which is right
+    narrow = np.float32(value)
+    if (float(narrow) > value) if towards < 0 else (float(narrow) < value):
+        narrow = np.nextafter(narrow, np.float32(towards))
+    return float(narrow)
+
+
 def _sides(box: FileBox) -> tuple[float, float, float, float]:
     extent = box.extent
     if extent is None:
@@ -287,7 +313,7 @@ class _EntryBuilder:
 
     def entry(self, file: ProposedFile, inspection: FileInspection, box: FileBox) -> DataFileEntry:
         values: dict[str, object] = dict(
-            zip(FILE_BOX_COLUMNS.names, to_partition_values(box), strict=True)
+            zip(FILE_BOX_COLUMNS.names, virtual_values(box), strict=True)
         )
         for (name, type_), text in zip(self._hive, file.hive, strict=True):
             values[name] = parse_value(type_, text)

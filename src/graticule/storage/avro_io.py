@@ -6,10 +6,13 @@ not know, or spells differently, are read as what they are in Avro.
 
 import io
 import re
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from pyiceberg.avro.decoder import BinaryDecoder, new_decoder
 from pyiceberg.avro.file import AvroFile, AvroOutputFile
+from pyiceberg.avro.reader import DoubleReader, OptionReader, Reader, StructReader
 from pyiceberg.io import InputFile, InputStream, OutputFile, OutputStream
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
@@ -20,6 +23,8 @@ Json = dict[str, Any]
 
 _OPAQUE_IN_AVRO: Final = re.compile(r"(geometry|geography|variant)\b.*", re.IGNORECASE)
 _MAGIC: Final = b"Obj\x01"
+_SYNC_BYTES: Final = 16
+_DOUBLE: Final = struct.Struct("<d")
 
 
 class BytesOutput(OutputFile):
@@ -71,6 +76,26 @@ class BytesInput(InputFile):
         return io.BytesIO(self._data)
 
 
+class _ExactDoubleReader(DoubleReader):
+    """PyIceberg 0.12's compiled decoder returns doubles rounded to float32."""
+
+    def read(self, decoder: BinaryDecoder) -> float:
+        value: float = _DOUBLE.unpack(decoder.read(_DOUBLE.size))[0]
+        return value
+
+
+def _exact(reader: Reader) -> Reader:
+    """The same reader with doubles as they are written; manifests hold them in partitions only."""
+    if isinstance(reader, DoubleReader):
+        return _ExactDoubleReader()  # type: ignore[no-untyped-call]
+    if isinstance(reader, OptionReader):
+        return OptionReader(_exact(reader.option))
+    if isinstance(reader, StructReader):
+        fields = tuple((position, _exact(field)) for position, field in reader.field_readers)
+        return StructReader(fields, reader.create_struct, reader.struct)
+    return reader
+
+
 def write_avro(
     records: Sequence[Any], *, schema: Schema, name: str, metadata: Mapping[str, str]
 ) -> bytes:
@@ -93,10 +118,24 @@ def read_avro(data: bytes, *, schema: Schema, of: str) -> Iterator[Any]:
         raise UnreadableFile(f"`{of}` is not an Avro file")
     try:
         with AvroFile[Any](BytesInput(of, data), schema) as file:
-            yield from file
+            yield from _records(file, len(data))
     # Anything can happen inside a parser that is fed foreign bytes; to the caller it is one thing.
     except Exception as error:
         raise UnreadableFile(f"`{of}` cannot be read as Avro: {error}") from error
+
+
+def _records(file: AvroFile[Any], size_bytes: int) -> Iterator[Any]:
+    """The blocks after the header.  PyIceberg's own loop takes a block that is cut for the end."""
+    codec = file.header.compression_codec()
+    reader = _exact(file.reader)
+    while file.decoder.tell() < size_bytes:
+        count = file.decoder.read_int()
+        block = file.decoder.read_bytes()
+        if file.decoder.read(_SYNC_BYTES) != file.header.sync:
+            raise ValueError("two of its blocks are not where they should be")
+        decoder = new_decoder(block if codec is None else codec.decompress(block))
+        for _ in range(count):
+            yield reader.read(decoder)
 
 
 def schema_model(schema: Json) -> Schema:

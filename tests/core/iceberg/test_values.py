@@ -154,7 +154,7 @@ def test_the_literals_of_all_clients_are_bound(type_, literal, value):
         ("int", "3"),
         ("double", 2**53 + 1),
         ("double", 10**400),
-        ("double", "1.5"),
+        ("double", "1,5"),
         ("boolean", 1),
         ("string", 1),
         ("date", "2020-02-30"),
