@@ -9,12 +9,14 @@ from support.database import (
     sqlite_database,
 )
 from support.logs import logs_restored, quiet_logs
+from support.lake import raw
 from support.ministack import ministack
 from support.postgres import postgres
 from support.seaweedfs import seaweedfs
 from support.server import catalog, http, server
 
 __all__ = [
+    "raw",
     "catalog",
     "database",
     "empty_database_url",

@@ -125,6 +125,10 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=64, description="Scan plans that are worked on at once, besides those")
     ] = 2
 
+    inspection_processes: Annotated[
+        int, Field(ge=1, le=64, description="Processes that look into data files")
+    ] = 2
+
     # Logs
     log_format: Annotated[
         Literal["console", "json"],

@@ -24,6 +24,7 @@ from graticule.services.scans import Scans
 from graticule.services.tables import Tables
 from graticule.settings import Settings
 from graticule.storage.identity import ServerIdentity
+from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.metadata_files import MetadataFiles
 from graticule.storage.verification import verify
 
@@ -51,6 +52,7 @@ class Services:
     scans: Scans
     discovery: Discovery
     page_tokens: PageTokens
+    workers: InspectionWorkers
 
     def check_ready(self) -> None:
         """Raises Unavailable unless the database answers and has this version's schema."""
@@ -58,6 +60,7 @@ class Services:
 
     def close(self) -> None:
         self.discovery.close()
+        self.workers.close()
         self.engine.dispose()
 
 
@@ -90,7 +93,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     tables = Tables(engine, files, documents, credentials, now_ms=now_ms)
     commits = Commits(engine, files, documents, credentials, now_ms=now_ms)
     namespaces = Namespaces(engine, now_ms=now_ms)
-    indexing = Indexing(engine, credentials, now_ms=now_ms)
+    workers = InspectionWorkers(settings.inspection_processes)
+    indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
     return Services(
         engine=engine,
         organisations=Organisations(
@@ -116,8 +120,10 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             engine,
             credentials,
             namespaces,
-            Registration(engine, credentials, commits, now_ms=now_ms),
+            Registration(engine, credentials, commits, workers, now_ms=now_ms),
+            workers,
             now_ms=now_ms,
         ),
+        workers=workers,
         page_tokens=PageTokens(keyring.derive(PAGE_TOKEN_PURPOSE)),
     )

@@ -18,7 +18,9 @@ def every_error(cls=errors.CatalogError):
 def test_every_domain_error_has_a_status_of_its_own_or_of_an_ancestor(cls):
     if cls is errors.CatalogError:
         return
-    assert any(ancestor in STATUS for ancestor in cls.__mro__[: cls.__mro__.index(errors.CatalogError)])
+    assert any(
+        ancestor in STATUS for ancestor in cls.__mro__[: cls.__mro__.index(errors.CatalogError)]
+    )
 
 
 def test_our_own_faults_say_nothing_but_the_request_id():
@@ -48,7 +50,17 @@ def test_a_wrong_method_names_the_right_ones(http):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"a": NaN}', b"[" * 100_000, b'{"a":' * 5000],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff\xfe",
+        b'{"a": NaN}',
+        b"[" * 100_000,
+        b'{"a":' * 5000,
+    ],
 )
 def test_a_malformed_body_is_a_bad_request(http, catalog, body):
     answer = http.post(
@@ -88,7 +100,16 @@ def test_garbage_in_a_path_is_never_a_server_error(server, http, catalog, raw):
 
 @pytest.mark.parametrize(
     "authorization",
-    [None, "Bearer None", "Bearer", "Bearer x", "Basic eDp5", "Bearer gk_a.gs_b", "Bearer a.b.c", ""],
+    [
+        None,
+        "Bearer None",
+        "Bearer",
+        "Bearer x",
+        "Basic eDp5",
+        "Bearer gk_a.gs_b",
+        "Bearer a.b.c",
+        "",
+    ],
 )
 @pytest.mark.parametrize("path", ["/catalog/v1/config", "/api/v1/me", "/catalog/v1/x/namespaces"])
 def test_nothing_is_served_without_a_credential(http, authorization, path):

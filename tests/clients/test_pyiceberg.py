@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField, StringType
+
 from support.server import LiveCatalog
 
 pytestmark = pytest.mark.client
@@ -166,7 +167,7 @@ def test_a_reader_gets_credentials_that_cannot_write(server, catalog, client):
     s3 = _s3(server, table.io.properties)
     with pytest.raises(ClientError):
         s3.put_object(Bucket="lake", Key=f"{table.location()[len('s3://lake/') :]}/x", Body=b"")
-    with pytest.raises(Exception, match="Forbidden|AccessDenied|ACCESS_DENIED|403"):
+    with pytest.raises(Exception, match=r"Forbidden|AccessDenied|ACCESS_DENIED|403"):
         table.append(rows(2))
 
 

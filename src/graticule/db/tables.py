@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from graticule.db.schema import namespaces, table_documents, tables
+from graticule.db.schema import catalogs, namespaces, table_documents, tables
 from graticule.domain.catalog import TableRecord
 from graticule.domain.errors import AlreadyExists, InvalidLocation
 from graticule.domain.identifiers import Namespace, TableIdentifier
@@ -191,6 +191,16 @@ def tables_by_source(conn: Connection, catalog_id: str) -> dict[str, TableIdenti
         for row in conn.execute(query)
         for source in json.loads(row.sources)
     }
+
+
+def sources_on(conn: Connection, integration_id: str) -> set[str]:
+    """All places that tables of any catalog on an integration read in place."""
+    query = (
+        select(tables.c.sources)
+        .join(catalogs, catalogs.c.id == tables.c.catalog_id)
+        .where(catalogs.c.integration_id == integration_id, tables.c.sources.is_not(None))
+    )
+    return {source for sources in conn.execute(query).scalars() for source in json.loads(sources)}
 
 
 def list_names(

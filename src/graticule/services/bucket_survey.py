@@ -14,12 +14,14 @@ from graticule.domain.errors import (
     InvalidLocation,
     InvalidRequest,
     StorageUnavailable,
+    Unavailable,
     UnreadableFile,
 )
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
-from graticule.storage import parquet
 from graticule.storage.access_probe import PROBE_FOLDER
+from graticule.storage.inspection_workers import InspectionWorkers
+from graticule.storage.parquet import ReadRange
 from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
@@ -44,6 +46,7 @@ class Survey:
 def look(
     store: ObjectStore,
     location: Location,
+    workers: InspectionWorkers,
     *,
     excluded: Sequence[Location],
     progress: Progress = lambda _: None,
@@ -61,7 +64,7 @@ def look(
     grouping = Grouping(
         grouping.candidates, (*grouping.skipped, *unsafe), grouping.skipped_count + len(unsafe)
     )
-    inspections = _inspect(store, grouping, len(objects), progress)
+    inspections = _inspect(store, workers, grouping, len(objects), progress)
     proposals = propose(grouping, inspections, root_name=location.name)
     return Survey(
         location=location,
@@ -98,12 +101,16 @@ def _list(
 
 
 def _inspect(
-    store: ObjectStore, grouping: Grouping, objects_count: int, progress: Progress
+    store: ObjectStore,
+    workers: InspectionWorkers,
+    grouping: Grouping,
+    objects_count: int,
+    progress: Progress,
 ) -> dict[str, FileInspection | str]:
     files = [file.object for candidate in grouping.candidates for file in candidate.files]
     inspections: dict[str, FileInspection | str] = {}
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="inspect") as pool:
-        found = pool.map(lambda stored: _inspect_file(store, stored), files)
+        found = pool.map(lambda stored: _inspect_file(store, workers, stored), files)
         try:
             for number, (stored, inspection) in enumerate(zip(files, found, strict=True), 1):
                 inspections[stored.key] = inspection
@@ -122,11 +129,13 @@ def _inspect(
     return inspections
 
 
-def _inspect_file(store: ObjectStore, stored: StoredObject) -> FileInspection | str:
+def _inspect_file(
+    store: ObjectStore, workers: InspectionWorkers, stored: StoredObject
+) -> FileInspection | str:
     """The inspection, or why there is none: one bad file is a line in the report."""
     try:
-        return parquet.inspect(reader_of(store, stored), stored.size_bytes)
-    except StorageUnavailable:
+        return workers.inspect(reader_of(store, stored), stored.size_bytes)
+    except (StorageUnavailable, Unavailable):
         raise
     except UnreadableFile as error:
         return error.message
@@ -134,7 +143,7 @@ def _inspect_file(store: ObjectStore, stored: StoredObject) -> FileInspection | 
         return f"cannot be read: {error.message}"
 
 
-def reader_of(store: ObjectStore, stored: StoredObject) -> parquet.ReadRange:
+def reader_of(store: ObjectStore, stored: StoredObject) -> ReadRange:
     """Reads ranges of one object."""
     uri = f"s3://{store.root.bucket}/{stored.key}"
     return lambda offset, length: store.get(uri, range=(offset, length))

@@ -38,6 +38,7 @@ from graticule.services.bucket_survey import Survey, look, survey_report
 from graticule.services.credentials import Credentials
 from graticule.services.namespaces import Namespaces, Page, page
 from graticule.services.registration import Registration
+from graticule.storage.inspection_workers import InspectionWorkers
 
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
@@ -66,6 +67,7 @@ class Discovery:
         credentials: Credentials,
         namespaces: Namespaces,
         registration: Registration,
+        workers: InspectionWorkers,
         *,
         now_ms: Callable[[], int],
     ) -> None:
@@ -73,6 +75,7 @@ class Discovery:
         self._credentials = credentials
         self._namespaces = namespaces
         self._registration = registration
+        self._workers = workers
         self._now_ms = now_ms
         self._pool = ThreadPoolExecutor(SCANS_AT_ONCE, thread_name_prefix="scan")
         self._stopping = threading.Event()
@@ -166,6 +169,7 @@ class Discovery:
         survey = self._recall(scan) or look(
             self._credentials.store_for(catalog.integration),
             Location.parse(scan.prefix),
+            self._workers,
             excluded=self._catalog_roots(catalog),
         )
         proposals = _chosen(survey, names)
@@ -218,6 +222,7 @@ class Discovery:
             survey = look(
                 self._credentials.store_for(catalog.integration),
                 location,
+                self._workers,
                 excluded=self._catalog_roots(catalog),
                 progress=watch.report,
             )

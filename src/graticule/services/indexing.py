@@ -28,7 +28,8 @@ from graticule.services.credentials import Credentials
 from graticule.services.entry_boxes import box_from_manifest
 from graticule.services.table_places import TablePlace, place_of
 from graticule.spatial.bounding_box import UNKNOWN, BoxStatus, FileBox
-from graticule.storage import index_files, parquet
+from graticule.storage import index_files
+from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.manifests import read_manifest, read_manifest_list
 from graticule.storage.s3 import ObjectStore
 
@@ -54,10 +55,16 @@ class SnapshotFiles:
 
 class Indexing:
     def __init__(
-        self, engine: Engine, credentials: Credentials, *, now_ms: Callable[[], int]
+        self,
+        engine: Engine,
+        credentials: Credentials,
+        workers: InspectionWorkers,
+        *,
+        now_ms: Callable[[], int],
     ) -> None:
         self._engine = engine
         self._credentials = credentials
+        self._workers = workers
         self._now_ms = now_ms
         self._guard = threading.Lock()
         self._building: dict[tuple[str, int, str], threading.Lock] = {}
@@ -178,7 +185,7 @@ class Indexing:
         def footer_box(position: int) -> FileBox:
             entry = entries[position]
             with suppress(CatalogError):
-                inspection = parquet.inspect(
+                inspection = self._workers.inspect(
                     lambda offset, length: store.get(entry.path, range=(offset, length)),
                     entry.size_bytes,
                 )

@@ -37,8 +37,10 @@ from graticule.services.bucket_survey import Survey, reader_of, registered_as
 from graticule.services.commits import Commits, TableChange
 from graticule.services.credentials import Credentials
 from graticule.spatial.bounding_box import BoxStatus
-from graticule.storage import manifest_writer, parquet
+from graticule.storage import manifest_writer
 from graticule.storage.iam_policy import LocationGrant, fits
+from graticule.storage.inspection_workers import InspectionWorkers
+from graticule.storage.parquet import COMPUTE_BUDGET_BYTES
 from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
@@ -54,12 +56,14 @@ class Registration:
         engine: Engine,
         credentials: Credentials,
         commits: Commits,
+        workers: InspectionWorkers,
         *,
         now_ms: Callable[[], int],
     ) -> None:
         self._engine = engine
         self._credentials = credentials
         self._commits = commits
+        self._workers = workers
         self._now_ms = now_ms
 
     def register(
@@ -78,14 +82,14 @@ class Registration:
             UnreadableFile: a file broke since the scan.
             WrongState: a file was replaced or removed since the scan.
         """
-        self._refuse_registered(catalog, survey, proposal)
+        registered = self._registered(catalog, survey, proposal)
         store = self._credentials.store_for(catalog.integration)
         _refuse_changed(store, survey, proposal)
         table_id = str(uuid7())
         location = table_locations.generate(catalog, table_id)
         bucket = survey.location.bucket
-        proposal = replace(proposal, sources=_safe_sources(survey, proposal, location))
-        inspections = _with_boxes(store, proposal, survey.inspections)
+        proposal = replace(proposal, sources=_safe_sources(survey, proposal, location, registered))
+        inspections = _with_boxes(store, self._workers, proposal, survey.inspections)
         definition = define_table(proposal, bucket=bucket)
         entries = data_files(
             proposal,
@@ -140,12 +144,18 @@ class Registration:
                 store.delete(list(files))
             raise
 
-    def _refuse_registered(self, catalog: OpenCatalog, survey: Survey, proposal: Proposal) -> None:
+    def _registered(
+        self, catalog: OpenCatalog, survey: Survey, proposal: Proposal
+    ) -> Sequence[str]:
+        """The keys and folders that registered tables read already, on this integration."""
         with read(self._engine) as conn:
-            registered = tables_db.tables_by_source(conn, catalog.catalog.id)
-        known = registered_as(survey, proposal, registered)
+            by_source = tables_db.tables_by_source(conn, catalog.catalog.id)
+            sources = tables_db.sources_on(conn, catalog.integration.id)
+        known = registered_as(survey, proposal, by_source)
         if known is not None:
             raise AlreadyExists(f"`{proposal.root}` is registered already, as `{known}`")
+        bucket = f"s3://{survey.location.bucket}/"
+        return sorted(source.removeprefix(bucket) for source in sources)
 
 
 def _refuse_changed(store: ObjectStore, survey: Survey, proposal: Proposal) -> None:
@@ -164,11 +174,16 @@ def _refuse_changed(store: ObjectStore, survey: Survey, proposal: Proposal) -> N
             raise WrongState(f"`{changed.key}` was replaced or removed since the scan; scan again")
 
 
-def _safe_sources(survey: Survey, proposal: Proposal, location: Location) -> tuple[str, ...]:
+def _safe_sources(
+    survey: Survey, proposal: Proposal, location: Location, registered: Sequence[str]
+) -> tuple[str, ...]:
     """What a reader of the table is let read: its folders, or its files one by one.
 
+    `registered` are the folders and files that other tables read.
+
     Raises:
-        InvalidLocation: other tables' files lie among its own, and there are too many to name.
+        InvalidLocation: other tables' files lie among its own and there are too many to name, or
+            its own lie in a folder that readers of another table may open.
     """
     bucket = survey.location.bucket
 
@@ -185,6 +200,14 @@ def _safe_sources(survey: Survey, proposal: Proposal, location: Location) -> tup
         for file in table.files
         if file.key not in own_keys
     ]
+    others += [source for source in registered if source not in proposal.sources]
+    for folder in registered:
+        if folder.endswith("/") and folder not in proposal.sources:
+            inside = next((key for key in own_keys if key.startswith(folder)), None)
+            if inside is not None:
+                raise InvalidLocation(
+                    f"`{inside}` lies in `{folder}`, all of which readers of another table may open"
+                )
     folders = tuple(source for source in proposal.sources if source.endswith("/"))
     neighbour = next((key for key in others if key.startswith(folders)), None) if folders else None
     whole_bucket = any(source in {"", "/"} for source in proposal.sources)
@@ -204,7 +227,10 @@ def _safe_sources(survey: Survey, proposal: Proposal, location: Location) -> tup
 
 
 def _with_boxes(
-    store: ObjectStore, proposal: Proposal, found: Mapping[str, FileInspection | str]
+    store: ObjectStore,
+    workers: InspectionWorkers,
+    proposal: Proposal,
+    found: Mapping[str, FileInspection | str],
 ) -> dict[str, FileInspection]:
     """The inspections of a proposal's files; geometries are read where footers know no box."""
 
@@ -217,7 +243,9 @@ def _with_boxes(
         if file_box_of(proposal.place, inspection).status is not BoxStatus.UNKNOWN:
             return inspection
         stored = StoredObject(file.key, file.size_bytes, file.etag)
-        return parquet.compute_boxes(reader_of(store, stored), file.size_bytes, inspection)
+        return workers.inspect(
+            reader_of(store, stored), file.size_bytes, budget_bytes=COMPUTE_BUDGET_BYTES
+        )
 
     with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="boxes") as pool:
         inspections = pool.map(complete, proposal.files)

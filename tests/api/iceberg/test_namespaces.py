@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
+
 from support.server import LiveCatalog
 
 

@@ -1,6 +1,7 @@
 """Table operations over HTTP, commits apart."""
 
 import pytest
+
 from support.server import LiveCatalog
 
 SCHEMA = {

@@ -38,7 +38,9 @@ def test_missing_columns_are_added_at_the_end():
 
 
 def test_a_column_of_nulls_takes_any_type():
-    merged = merge_fields(fields(a="unknown", b=a_list("unknown")), fields(a="date", b=a_list("int")))
+    merged = merge_fields(
+        fields(a="unknown", b=a_list("unknown")), fields(a="date", b=a_list("int"))
+    )
     assert list(merged) == fields(a="date", b=a_list("int"))
 
 
@@ -52,7 +54,9 @@ def test_nested_types_are_merged_within():
 def test_a_conflict_names_the_column_and_both_types():
     conflict = merge_fields(fields(s=struct(x="int")), fields(s=struct(x="string")))
     assert conflict == Conflict("s.x", "int", "string")
-    assert merge_fields(fields(s="int"), fields(s=struct(x="int"))) == Conflict("s", "int", "struct")
+    assert merge_fields(fields(s="int"), fields(s=struct(x="int"))) == Conflict(
+        "s", "int", "struct"
+    )
 
 
 def test_files_that_share_most_columns_are_a_family():

@@ -2,12 +2,12 @@
 
 import pyarrow as pa
 import pytest
-from support.parquet_files import Ranges, boxes, covering, geo, native, parquet, point
 
 from graticule.discovery.grouping import StoredObject, group
 from graticule.discovery.proposing import propose
 from graticule.domain.errors import UnreadableFile
 from graticule.storage.parquet import compute_boxes, inspect
+from support.parquet_files import Ranges, boxes, covering, geo, native, parquet, point
 
 GEOMETRY = parquet({"id": pa.array([1]), "geometry": native([point(1, 2)])})
 ROADS = parquet({"lanes": pa.array([2]), "surface": pa.array(["gravel"])})

@@ -83,6 +83,7 @@ def _request(body: Mapping[str, Any], *, snapshot_id: int | None = None) -> Plan
         raise Unsupported(
             "incremental scans are not planned by this server; plan them in the client"
         )
+    wire.names(body, "select")  # only checked: a plan names files, the client chooses columns
     wanted = body.get("snapshot-id") if snapshot_id is None else snapshot_id
     if wanted is not None and (not isinstance(wanted, int) or isinstance(wanted, bool)):
         raise InvalidRequest("`snapshot-id` must be a whole number")
