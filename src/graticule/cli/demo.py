@@ -44,7 +44,8 @@ def demo(
             if not running.account.held:
                 raise typer.Exit(ExitCode.CHECK_FAILED)
             if not once:
-                console.print(_how_to_connect(running.url, running.credential), highlight=False)
+                guide = _how_to_connect(running.url, running.credential)
+                console.print(guide, highlight=False, soft_wrap=True)
                 running.wait()
     except OSError as error:
         raise CommandFailure(
@@ -76,5 +77,5 @@ And on the command line:
 
   export GRATICULE_URL={url}
   export GRATICULE_CREDENTIAL={credential}
-  graticule table files places world.cities_hilbert --bbox 2.1,48.7,2.6,49.05
+  graticule table files places.world.cities_hilbert --bbox 2.1,48.7,2.6,49.05
 """

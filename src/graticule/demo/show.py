@@ -3,6 +3,7 @@
 The store and the server run for real; every step goes through the public API and is checked.
 """
 
+import socket
 import tempfile
 import time
 from collections import Counter
@@ -69,6 +70,7 @@ def demonstrate(console: Console, *, port: int) -> Iterator[Running]:
         EngineMissing: the embedded store is not installed.
         DemoFailed: a step failed outright.
     """
+    _refuse_taken(port)
     started = time.monotonic()
     steps = _Steps(console)
     with tempfile.TemporaryDirectory(prefix="graticule-demo-") as folder:
@@ -101,6 +103,13 @@ def demonstrate(console: Console, *, port: int) -> Iterator[Running]:
                 yield Running(server.url, credential, account, server.wait)
         finally:
             store.stop()
+
+
+def _refuse_taken(port: int) -> None:
+    """Fail before all the work, not after it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
 
 
 def _fill(store: SeaweedFS) -> tuple[Lake, int, int]:
