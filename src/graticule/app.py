@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
 
 from graticule.api.auth import ANONYMOUS, BearerAuthentication
 from graticule.api.endpoint import Endpoint
@@ -30,11 +29,11 @@ def create_app(services: Services, settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        services.upkeep.start()
         yield
         await anyio.to_thread.run_sync(services.close)
 
-    return Starlette(
-        routes=[Mount("/", app=endpoint)],
-        middleware=[Middleware(RequestContext)],
-        lifespan=lifespan,
-    )
+    app = Starlette(middleware=[Middleware(RequestContext)], lifespan=lifespan)
+    # Not mounted: a mount is a regular expression on the decoded path, which no line feed matches.
+    app.router.default = endpoint
+    return app

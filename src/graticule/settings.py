@@ -113,6 +113,15 @@ class Settings(BaseSettings):
     token_lifetime_s: Annotated[
         int, Field(ge=60, le=86_400, description="Lifetime of access tokens, in seconds")
     ] = 3600
+    idempotency_key_lifetime_s: Annotated[
+        int,
+        Field(
+            ge=60,
+            le=86_400,
+            description="How long a client may repeat a change under its Idempotency-Key, "
+            "in seconds",
+        ),
+    ] = 1800
 
     # Limits
     request_body_bytes_max: Annotated[

@@ -7,7 +7,9 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from graticule.access.stage_tokens import StageTokens
 from graticule.api.page_tokens import PageTokens
+from graticule.api.routes import ICEBERG_ROOT
 from graticule.db.engine import create_engine
 from graticule.db.upgrade import check_current, upgrade
 from graticule.services.catalogs import Catalogs
@@ -15,13 +17,23 @@ from graticule.services.commits import Commits
 from graticule.services.credentials import Credentials
 from graticule.services.discovery import Discovery
 from graticule.services.documents import Documents
+from graticule.services.functions import Functions
+from graticule.services.idempotency import Idempotency
 from graticule.services.indexing import Indexing
 from graticule.services.integrations import Integrations
+from graticule.services.metrics import Metrics
 from graticule.services.namespaces import Namespaces
 from graticule.services.organisations import Organisations
+from graticule.services.purging import Purging
 from graticule.services.registration import Registration
 from graticule.services.scans import Scans
+from graticule.services.signing import Signing
+from graticule.services.table_handover import TableHandover
+from graticule.services.table_storage import TableStorage
 from graticule.services.tables import Tables
+from graticule.services.upkeep import Upkeep
+from graticule.services.view_commits import ViewCommits
+from graticule.services.views import Views
 from graticule.settings import Settings
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -29,6 +41,7 @@ from graticule.storage.metadata_files import MetadataFiles
 from graticule.storage.verification import verify
 
 PAGE_TOKEN_PURPOSE: Final = "page tokens"
+STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
 _SPARE_CONNECTIONS: Final = 4
 
 
@@ -47,10 +60,19 @@ class Services:
     credentials: Credentials
     namespaces: Namespaces
     tables: Tables
+    table_handover: TableHandover
+    signing: Signing
     commits: Commits
+    views: Views
+    view_commits: ViewCommits
+    functions: Functions
     indexing: Indexing
     scans: Scans
     discovery: Discovery
+    metrics: Metrics
+    idempotency: Idempotency
+    purging: Purging
+    upkeep: Upkeep
     page_tokens: PageTokens
     workers: InspectionWorkers
 
@@ -59,6 +81,7 @@ class Services:
         check_current(self.engine)
 
     def close(self) -> None:
+        self.upkeep.close()
         self.discovery.close()
         self.workers.close()
         self.engine.dispose()
@@ -90,9 +113,16 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     )
     files = MetadataFiles()
     documents = Documents(engine, files, credentials)
-    tables = Tables(engine, files, documents, credentials, now_ms=now_ms)
+    stage_tokens = StageTokens(keyring.derive(STAGE_TOKEN_PURPOSE))
+    storage = TableStorage(
+        credentials, stage_tokens, now_ms=now_ms, public_url=_catalog_url(settings.public_url)
+    )
+    tables = Tables(engine, files, documents, credentials, storage, now_ms=now_ms)
     commits = Commits(engine, files, documents, credentials, now_ms=now_ms)
+    view_commits = ViewCommits(engine, files, documents, credentials, now_ms=now_ms)
     namespaces = Namespaces(engine, now_ms=now_ms)
+    idempotency = Idempotency(engine, now_ms=now_ms, lifetime_s=settings.idempotency_key_lifetime_s)
+    purging = Purging(engine, keyring, files, credentials, now_ms=now_ms)
     workers = InspectionWorkers(settings.inspection_processes)
     indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
     return Services(
@@ -113,7 +143,12 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         credentials=credentials,
         namespaces=namespaces,
         tables=tables,
+        table_handover=TableHandover(engine, documents, storage, now_ms=now_ms),
+        signing=Signing(tables, credentials, stage_tokens, now_ms=now_ms),
         commits=commits,
+        views=Views(engine, documents, view_commits, now_ms=now_ms),
+        view_commits=view_commits,
+        functions=Functions(engine, now_ms=now_ms),
         indexing=indexing,
         scans=Scans(tables, indexing),
         discovery=Discovery(
@@ -124,6 +159,15 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             workers,
             now_ms=now_ms,
         ),
+        metrics=Metrics(engine, now_ms=now_ms),
+        idempotency=idempotency,
+        purging=purging,
+        upkeep=Upkeep([purging.run_due, lambda _stopping: idempotency.remove_expired()]),
         workers=workers,
         page_tokens=PageTokens(keyring.derive(PAGE_TOKEN_PURPOSE)),
     )
+
+
+def _catalog_url(public_url: str | None) -> str | None:
+    """The base of the Iceberg operations as clients write it; None if they know better."""
+    return None if public_url is None else f"{public_url}{ICEBERG_ROOT}"

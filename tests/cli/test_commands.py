@@ -223,3 +223,36 @@ def test_waiting_for_iam_tries_again_until_it_passes_or_the_time_is_up():
     pauses.clear()
     never = verify_until_passed(lambda: report(False), pauses_s=(5, 10), sleep=pauses.append)
     assert (never, pauses) == (report(False), [5, 10])
+
+
+def test_a_function_is_set_shown_and_dropped(server, run, tmp_path):
+    catalog = server.new_catalog()
+    with server.http() as http:
+        http.post(f"{catalog.base}/namespaces", json={"namespace": ["dotted.name"]})
+    name = f"{catalog.id}.dotted\\.name.one"
+
+    def wanted(sql):
+        definition = {"parameters": [], "return-type": "int"}
+        definition["representations"] = [{"dialect": "trino", "sql": sql}]
+        return json.dumps({"definitions": [definition], "doc": "One"})
+
+    file = tmp_path / "one.json"
+    file.write_text(wanted("1"))
+    assert run("function", "set", name, "--file", str(file))["version"] == 1
+    assert run("function", "set", name, "--file", "-", stdin=wanted("2"))["version"] == 2
+    stale = run(
+        *("function", "set", name, "--file", str(file), "--version", "1"),
+        expected=ExitCode.CONFLICT,
+    )
+    assert "is not at version 1 any more" in stale.message
+    [listed] = run("function", "list", f"{catalog.id}.dotted\\.name")
+    assert (listed["name"], listed["version"], listed["doc"]) == ("one", 2, "One")
+    shown = run("function", "show", name)
+    assert shown["metadata"]["definitions"][0]["current-version-id"] == 2
+    run("function", "drop", name, "--yes", "--version", "1", expected=ExitCode.CONFLICT)
+    run("function", "drop", name, "--yes")
+    gone = run("function", "show", name, expected=ExitCode.NOT_FOUND)
+    assert gone.message == "Function does not exist: dotted.name.one"
+    file.write_text("[]")
+    run("function", "set", name, "--file", str(file), expected=ExitCode.USAGE)
+    run("function", "list", "alone", expected=ExitCode.USAGE)

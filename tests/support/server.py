@@ -18,6 +18,7 @@ from graticule.demo.seaweedfs import SeaweedFS
 from graticule.server import BackgroundServer
 from graticule.settings import Settings
 from graticule.wiring import Services, open_services
+from support.openapi import check_response
 from support.seaweedfs import BUCKET
 
 
@@ -32,10 +33,16 @@ class LiveServer:
     integration: str
 
     def http(self, credential: str | None = None) -> httpx2.Client:
-        """A client with the admin's API key, or another one (`id:secret`)."""
+        """A client with the admin's API key, or another one (`id:secret`).
+
+        Every answer of the catalog that it gets is checked against `openapi/iceberg-rest.yaml`.
+        """
         token = (credential or self.key.credential).replace(":", ".", 1)
         return httpx2.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=60
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=60,
+            event_hooks={"response": [check_response]},
         )
 
     def new_catalog(self) -> "LiveCatalog":

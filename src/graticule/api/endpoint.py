@@ -6,6 +6,8 @@ case they are written in here: the Java client looks for exactly `ETag` and `Cac
 """
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from graticule.access.policy import Action, require
 from graticule.api.errors import Surface, describe, headers_of
+from graticule.api.response_headers import add_header
 from graticule.domain.errors import (
     InvalidRequest,
     MethodNotAllowed,
@@ -28,12 +31,15 @@ from graticule.domain.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
+from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.tenancy import Principal
 
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 
 JSON_DEPTH_MAX: Final = 200
+
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,10 @@ class Call:
     request_id: str
     base_url: str
     plus_is_space: bool = True
+    target: str = ""
+    """Method, raw path and query, as they came."""
+    request: IdempotentRequest | None = None
+    """Set for a change that came with an `Idempotency-Key`; services are handed it."""
 
     def header(self, name: str) -> str | None:
         return self.headers.get(name.lower())
@@ -59,7 +69,7 @@ class Call:
         raw = self.path[parameter]
         try:
             decode = unquote_plus if self.plus_is_space else unquote
-            return decode(raw, errors="strict")
+            return without_nul(decode(raw, errors="strict"))
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"`{raw}` in the path is not UTF-8") from error
 
@@ -77,7 +87,7 @@ class Call:
 
     def form(self) -> Mapping[str, str]:
         try:
-            return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
+            return parse_form(self.body.decode())
         except (UnicodeDecodeError, ValueError) as error:
             raise InvalidRequest("the body is not a form") from error
 
@@ -91,14 +101,35 @@ class Call:
         return value.lower() == "true"
 
 
+def parse_form(text: str) -> dict[str, str]:
+    """A query or form; of a name that comes twice the last one counts.
+
+    Raises:
+        InvalidRequest: a NUL in it.
+    """
+    return dict(parse_qsl(without_nul(text.replace("%00", "\0")), keep_blank_values=True))
+
+
+def without_nul(text: str) -> str:
+    """The text, refused with a NUL in it, which PostgreSQL cannot even be asked for."""
+    if "\0" in text:
+        raise InvalidRequest("the request contains a NUL character")
+    return text
+
+
 def parse_json_object(body: bytes) -> Json:
-    """Parse a JSON object of bounded depth.
+    """Parse a JSON object of bounded depth, in UTF-8, that can be written as UTF-8 again.
 
     Raises:
         InvalidRequest: with the position of the first error.
     """
     try:
-        value = json.loads(body or b"null", parse_constant=_refuse_constant)
+        text = body.decode() or "null"
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest("the body escapes half of a surrogate pair") from error
     except RecursionError as error:
         raise InvalidRequest(f"the JSON body is nested deeper than {JSON_DEPTH_MAX}") from error
     except UnicodeDecodeError as error:
@@ -112,6 +143,13 @@ def parse_json_object(body: bytes) -> Json:
 
 def _refuse_constant(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is too large")
+    return number
 
 
 class Handler(Protocol):
@@ -143,16 +181,16 @@ def bytes_response(
 ) -> Response:
     """An answer whose JSON is already encoded, with header names in exactly the given case."""
     response = Response(content, status_code=status)
-    response.raw_headers.append((b"Content-Type", b"application/json"))
+    add_header(response, "Content-Type", "application/json")
     for name, value in (headers or {}).items():
-        response.raw_headers.append((name.encode("latin-1"), value.encode("latin-1")))
+        add_header(response, name, value)
     return response
 
 
 def no_content(status: int = 204, headers: Mapping[str, str] | None = None) -> Response:
     response = Response(status_code=status)
     for name, value in (headers or {}).items():
-        response.raw_headers.append((name.encode("latin-1"), value.encode("latin-1")))
+        add_header(response, name, value)
     return response
 
 
@@ -278,12 +316,13 @@ class Endpoint:
             services=self._services,
             principal=principal,
             path=path,
-            query=dict(parse_qsl(request.url.query, keep_blank_values=True)),
+            query=parse_form(request.url.query),
             headers=request.headers,
             body=body,
             request_id=request_id,
             base_url=str(request.base_url).rstrip("/"),
             plus_is_space=route.surface is Surface.ICEBERG,
+            target=_target_of(request),
         )
         return route.handler(call)
 
@@ -302,6 +341,12 @@ class Endpoint:
         return b"".join(chunks)
 
 
+def _target_of(request: Request) -> str:
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    query: bytes = request.scope["query_string"]
+    return f"{request.method} {(raw + b'?' + query).decode('latin-1')}"
+
+
 def surface_of(raw_path: str) -> Surface:
     """Which error shape a path speaks, also where no route is."""
     if raw_path.endswith("/oauth/tokens"):
@@ -316,5 +361,5 @@ def failure(error: Exception, surface: Surface, *, request_id: str) -> Response:
         log.error("request failed", exc_info=error, status=status)
     response = Response(json.dumps(body, ensure_ascii=False).encode(), status_code=status)
     for name, value in headers_of(error, surface):
-        response.raw_headers.append((name.encode("latin-1"), value.encode("latin-1")))
+        add_header(response, name, value)
     return response

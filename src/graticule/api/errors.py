@@ -17,7 +17,10 @@ Json = dict[str, Any]
 STATUS: Final[dict[type[errors.CatalogError], tuple[int, str]]] = {
     errors.CatalogError: (500, "InternalServerError"),
     errors.InvalidRequest: (400, "BadRequestException"),
+    # By this very type Java clients raise what their own builder would have raised.
+    errors.InvalidViewVersion: (400, "IllegalArgumentException"),
     errors.UnprocessableProperties: (422, "UnprocessableEntityException"),
+    errors.IdempotencyKeyReused: (422, "UnprocessableEntityException"),
     errors.PayloadTooLarge: (413, "PayloadTooLargeException"),
     errors.UnsupportedMediaType: (415, "UnsupportedMediaTypeException"),
     errors.MethodNotAllowed: (405, "MethodNotAllowedException"),
@@ -32,6 +35,7 @@ STATUS: Final[dict[type[errors.CatalogError], tuple[int, str]]] = {
     errors.NoSuchNamespace: (404, "NoSuchNamespaceException"),
     errors.NoSuchTable: (404, "NoSuchTableException"),
     errors.NoSuchView: (404, "NoSuchViewException"),
+    errors.NoSuchFunction: (404, "NoSuchFunctionException"),
     errors.NoSuchPlan: (404, "NoSuchPlanIdException"),
     errors.NoSuchPlanTask: (404, "NoSuchPlanTaskException"),
     errors.UnreadableFile: (422, "UnprocessableEntityException"),
@@ -40,6 +44,7 @@ STATUS: Final[dict[type[errors.CatalogError], tuple[int, str]]] = {
     errors.InUse: (409, "InUseException"),
     errors.WrongState: (409, "WrongStateException"),
     errors.CommitConflict: (409, "CommitFailedException"),
+    errors.KeyClaimed: (503, "ServiceUnavailableException"),
     errors.CommitStateUnknown: (500, "CommitStateUnknownException"),
     errors.StorageRefused: (403, "ForbiddenException"),
     errors.StorageUnavailable: (503, "SlowDownException"),

@@ -5,6 +5,7 @@ from typing import Final
 from starlette.responses import Response
 
 from graticule.api.endpoint import Call, json_response
+from graticule.api.response_headers import add_header
 
 _WELCOME: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Graticule</title>
@@ -38,8 +39,6 @@ def ready(call: Call) -> Response:
 
 def welcome(call: Call) -> Response:
     response = Response(_WELCOME.format(base=call.base_url).encode())
-    response.raw_headers.append((b"Content-Type", b"text/html; charset=utf-8"))
-    response.raw_headers.append(
-        (b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'")
-    )
+    add_header(response, "Content-Type", "text/html; charset=utf-8")
+    add_header(response, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
     return response

@@ -11,8 +11,28 @@ from graticule.access.policy import Action
 from graticule.api import health
 from graticule.api.endpoint import Handler, Route, RouteTable
 from graticule.api.errors import Surface
-from graticule.api.iceberg import config, namespaces, scans, tables, tokens
-from graticule.api.management import catalogs, discovery, files, integrations, keys, me, members
+from graticule.api.iceberg import (
+    config,
+    functions,
+    namespaces,
+    scans,
+    signing,
+    tables,
+    tokens,
+    views,
+)
+from graticule.api.idempotency import once
+from graticule.api.management import (
+    catalogs,
+    discovery,
+    files,
+    integrations,
+    keys,
+    me,
+    members,
+    metrics,
+)
+from graticule.api.management import functions as managed_functions
 
 READ: Final = Action.READ_CATALOG
 WRITE: Final = Action.WRITE_CATALOG
@@ -32,6 +52,10 @@ _NAMESPACES: Final = "/v1/{prefix}/namespaces"
 _NAMESPACE: Final = f"{_NAMESPACES}/{{namespace}}"
 _TABLES: Final = f"{_NAMESPACE}/tables"
 _TABLE: Final = f"{_TABLES}/{{table}}"
+_VIEWS: Final = f"{_NAMESPACE}/views"
+_VIEW: Final = f"{_VIEWS}/{{view}}"
+_FUNCTIONS: Final = f"{_NAMESPACE}/functions"
+_MANAGED_FUNCTIONS: Final = "/catalogs/{catalog}/namespaces/{namespace}/functions"
 
 Line = tuple[str, str, Handler, Action | None]
 
@@ -49,13 +73,26 @@ ICEBERG: Final[Sequence[Line]] = (
     ("POST", _TABLE, tables.commit_table, WRITE),
     ("DELETE", _TABLE, tables.drop_table, WRITE),
     ("POST", f"{_NAMESPACE}/register", tables.register_table, WRITE),
+    ("POST", f"{_TABLE}/unregister", tables.unregister_table, WRITE),
     ("GET", f"{_TABLE}/credentials", tables.load_credentials, READ),
+    ("POST", f"{_TABLE}/sign", signing.sign_request, READ),
     ("POST", f"{_TABLE}/metrics", tables.report_metrics, READ),
     ("POST", f"{_TABLE}/plan", scans.plan_table_scan, READ),
+    ("GET", f"{_TABLE}/plan/{{plan-id}}", scans.fetch_planning_result, READ),
     ("DELETE", f"{_TABLE}/plan/{{plan-id}}", scans.cancel_planning, READ),
     ("POST", f"{_TABLE}/tasks", scans.fetch_scan_tasks, READ),
     ("POST", "/v1/{prefix}/tables/rename", tables.rename_table, WRITE),
     ("POST", "/v1/{prefix}/transactions/commit", tables.commit_transaction, WRITE),
+    ("GET", _VIEWS, views.list_views, READ),
+    ("POST", _VIEWS, views.create_view, WRITE),
+    ("GET", _VIEW, views.load_view, READ),
+    ("HEAD", _VIEW, views.view_exists, READ),
+    ("POST", _VIEW, views.replace_view, WRITE),
+    ("DELETE", _VIEW, views.drop_view, WRITE),
+    ("POST", f"{_NAMESPACE}/register-view", views.register_view, WRITE),
+    ("POST", "/v1/{prefix}/views/rename", views.rename_view, WRITE),
+    ("GET", _FUNCTIONS, functions.list_functions, READ),
+    ("GET", f"{_FUNCTIONS}/{{function}}", functions.load_function, READ),
 )
 """The operations a client can be told of: their templates are the specification's, verbatim."""
 
@@ -92,10 +129,21 @@ MANAGEMENT: Final[Sequence[Line]] = (
     ("POST", "/catalogs/{catalog}/scans", discovery.start_scan, SCAN),
     ("GET", "/catalogs/{catalog}/scans/{scan}", discovery.show_scan, SCAN),
     ("POST", "/catalogs/{catalog}/scans/{scan}/register", discovery.register_proposals, SCAN),
+    ("GET", _MANAGED_FUNCTIONS, managed_functions.list_functions, READ),
+    ("POST", _MANAGED_FUNCTIONS, managed_functions.create_function, WRITE),
+    ("GET", f"{_MANAGED_FUNCTIONS}/{{function}}", managed_functions.show_function, READ),
+    ("PUT", f"{_MANAGED_FUNCTIONS}/{{function}}", managed_functions.replace_function, WRITE),
+    ("DELETE", f"{_MANAGED_FUNCTIONS}/{{function}}", managed_functions.drop_function, WRITE),
     (
         "GET",
         "/catalogs/{catalog}/namespaces/{namespace}/tables/{table}/files",
         files.list_files,
+        READ,
+    ),
+    (
+        "GET",
+        "/catalogs/{catalog}/namespaces/{namespace}/tables/{table}/metrics",
+        metrics.list_reports,
         READ,
     ),
 )
@@ -129,6 +177,13 @@ def route_table() -> RouteTable:
             Surface.OAUTH,
         ),
         Route(
+            "POST",
+            f"{ICEBERG_ROOT}/v1/aws/s3/sign",
+            signing.sign_without_table,
+            READ,
+            Surface.ICEBERG,
+        ),
+        Route(
             "GET",
             f"{ICEBERG_ROOT}/v1/config",
             config.config_handler(advertised_endpoints),
@@ -152,4 +207,7 @@ def route_table() -> RouteTable:
 def _route(
     method: str, template: str, handler: Handler, action: Action | None, surface: Surface
 ) -> Route:
-    return Route(method, template, handler, action, surface, is_heavy=handler in _HEAVY)
+    is_heavy = handler in _HEAVY
+    if surface is Surface.ICEBERG and action is WRITE:
+        handler = once(handler)  # every change may come with an Idempotency-Key
+    return Route(method, template, handler, action, surface, is_heavy=is_heavy)

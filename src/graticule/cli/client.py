@@ -67,8 +67,11 @@ class ManagementApi:
     ) -> Json:
         return self._call("POST", path, json=_given(body), timeout=timeout_s)
 
-    def delete(self, path: str) -> None:
-        self._call("DELETE", path)
+    def put(self, path: str, body: Mapping[str, Any]) -> Json:
+        return self._call("PUT", path, json=_given(body))
+
+    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> None:
+        self._call("DELETE", path, params=_given(params))
 
     def list(self, path: str) -> Iterator[Json]:
         """All items of a list, page by page."""

@@ -8,7 +8,18 @@ import sys
 
 import typer
 
-from graticule.cli import catalog, database, demo, integration, key, member, scan, serve, table
+from graticule.cli import (
+    catalog,
+    database,
+    demo,
+    function,
+    integration,
+    key,
+    member,
+    scan,
+    serve,
+    table,
+)
 from graticule.cli.failures import CommandFailure, exit_code_of, show_failure
 from graticule.domain.errors import CatalogError
 
@@ -28,6 +39,7 @@ app.add_typer(integration.app, name="integration")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(scan.app, name="scan")
 app.add_typer(table.app, name="table")
+app.add_typer(function.app, name="function")
 app.add_typer(key.app, name="key")
 app.add_typer(member.app, name="member")
 app.add_typer(database.app, name="database")

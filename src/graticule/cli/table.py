@@ -32,9 +32,7 @@ def files(
 ) -> None:
     """List the files of a table that a map window may touch, and what skipping the rest saves."""
     catalog, namespace, name = split_identifier(table)
-    path = (
-        f"/catalogs/{segment(catalog)}/namespaces/{segment(namespace)}/tables/{segment(name)}/files"
-    )
+    path = f"{namespace_path(catalog, namespace)}/tables/{segment(name)}/files"
     with connect() as api:
         found = api.get(path, {"bbox": bbox, "limit": limit})
     if wants_json(output):
@@ -44,20 +42,35 @@ def files(
     note(summary(found["totals"]))
 
 
-def split_identifier(text: str) -> tuple[str, str, str]:
+def split_identifier(text: str, *, what: str = "table") -> tuple[str, str, str]:
     """Catalog, namespace levels joined by 0x1F, and table.
 
     Raises:
         CommandFailure: fewer than three parts, or an empty one.
     """
-    parts = [part.replace("\\.", ".") for part in _DOT.split(text)]
-    if len(parts) < 3 or not all(parts):
-        raise CommandFailure(
-            f"`{text}` does not name a table",
-            remedy="Write catalog.namespace.table.",
-            exit_code=ExitCode.USAGE,
-        )
+    parts = split_name(text, parts_min=3, form=f"catalog.namespace.{what}", what=what)
     return parts[0], LEVEL_SEPARATOR.join(parts[1:-1]), parts[-1]
+
+
+def split_name(text: str, *, parts_min: int, form: str, what: str) -> list[str]:
+    """The parts of a dotted name.
+
+    Raises:
+        CommandFailure: too few, or an empty one.
+    """
+    parts = [part.replace("\\.", ".") for part in _DOT.split(text)]
+    if len(parts) < parts_min or not all(parts):
+        raise CommandFailure(
+            f"`{text}` does not name a {what}", remedy=f"Write {form}.", exit_code=ExitCode.USAGE
+        )
+    return parts
+
+
+def namespace_path(catalog: str, namespace: str) -> str:
+    """Where the management API has a namespace.  0x1F at the end keeps dots inside one level."""
+    one_level = LEVEL_SEPARATOR not in namespace and "." in namespace
+    text = namespace + LEVEL_SEPARATOR if one_level else namespace
+    return f"/catalogs/{segment(catalog)}/namespaces/{segment(text)}"
 
 
 def summary(totals: dict[str, Any]) -> str:

@@ -10,7 +10,14 @@ from sqlalchemy import Connection, Row, delete, exists, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from graticule.db.engine import violates
-from graticule.db.schema import catalogs, namespaces, organisations, scans, storage_integrations
+from graticule.db.schema import (
+    catalogs,
+    namespaces,
+    organisations,
+    purges,
+    scans,
+    storage_integrations,
+)
 from graticule.db.schema import tables as tables_
 from graticule.domain.catalog import Catalog
 from graticule.domain.errors import AlreadyExists, InUse, NoSuchIntegration
@@ -102,9 +109,12 @@ def remove(conn: Connection, catalog_id: str) -> bool:
     """Delete an empty catalog with the record of its scans.  False if it is gone.
 
     Raises:
-        InUse: it holds namespaces or tables.
+        InUse: it holds namespaces or tables, or files of dropped ones are still to be deleted.
     """
     in_use = InUse("the catalog holds namespaces or tables; drop them first")
+    purging = exists().where(purges.c.catalog_id == catalog_id)
+    if conn.execute(select(purging)).scalar():
+        raise InUse("files of dropped tables are still being deleted; try again later")
     holds = or_(
         exists().where(namespaces.c.catalog_id == catalog_id),
         exists().where(tables_.c.catalog_id == catalog_id),

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from graticule.db.schema import namespaces, tables
+from graticule.db.schema import functions, namespaces, tables
 from graticule.domain.catalog import NamespaceRecord
 from graticule.domain.errors import AlreadyExists, NamespaceNotEmpty, NoSuchNamespace
 from graticule.domain.identifiers import Namespace
@@ -117,12 +117,13 @@ def drop(conn: Connection, catalog_id: str, namespace: Namespace) -> None:
 
     Raises:
         NoSuchNamespace: it is not there.
-        NamespaceNotEmpty: it holds tables, views or namespaces.
+        NamespaceNotEmpty: it holds tables, views, functions or namespaces.
     """
     record = load_for_update(conn, catalog_id, namespace)
     child = namespaces.alias("child")
     empty = and_(
         ~exists(select(tables.c.id).where(tables.c.namespace_id == record.id)),
+        ~exists(select(functions.c.id).where(functions.c.namespace_id == record.id)),
         ~exists(
             select(child.c.id).where(
                 child.c.catalog_id == catalog_id, child.c.parent == namespace.path

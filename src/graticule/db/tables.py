@@ -1,4 +1,4 @@
-"""Tables in SQL: one row per table, and the one statement that makes a commit atomic."""
+"""Tables and views in SQL: one row for each, and the one statement that makes a commit atomic."""
 
 import json
 import zlib
@@ -9,14 +9,23 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from graticule.db.schema import catalogs, namespaces, table_documents, tables
+from graticule.db.engine import serialise_on, violates
+from graticule.db.schema import catalogs, namespaces, purges, table_documents, tables
 from graticule.domain.catalog import TableRecord
-from graticule.domain.errors import AlreadyExists, InvalidLocation
+from graticule.domain.errors import (
+    AlreadyExists,
+    CatalogError,
+    InvalidLocation,
+    NoSuchNamespace,
+)
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
 
 DOCUMENT_COPY_BYTES_MAX: Final = 4 * 1024 * 1024
 """Larger metadata documents are not copied into the database; they are read from the store."""
+
+TABLE: Final = "table"
+VIEW: Final = "view"
 
 _ZLIB_LEVEL: Final = 1
 _AFTER_ANY_KEY: Final = "\U0010ffff"
@@ -61,8 +70,21 @@ def _select(catalog_id: str, identifier: TableIdentifier, *columns: Any) -> Sele
     )
 
 
-def load(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> TableRecord | None:
-    query = _select(catalog_id, identifier).where(tables.c.kind == "table")
+def load(
+    conn: Connection, catalog_id: str, identifier: TableIdentifier, *, kind: str = TABLE
+) -> TableRecord | None:
+    query = _select(catalog_id, identifier).where(tables.c.kind == kind)
+    row = conn.execute(query).one_or_none()
+    return _record(row) if row is not None else None
+
+
+def load_by_id(conn: Connection, table_id: str) -> TableRecord | None:
+    """A table or view by its own id, whatever it is called by now."""
+    query = (
+        select(tables, namespaces.c.path.label("namespace_path"))
+        .join(namespaces, namespaces.c.id == tables.c.namespace_id)
+        .where(tables.c.id == table_id)
+    )
     row = conn.execute(query).one_or_none()
     return _record(row) if row is not None else None
 
@@ -84,14 +106,14 @@ def read_document(conn: Connection, table_id: str, metadata_location: str) -> by
     return zlib.decompress(data) if data is not None else None
 
 
-def create(conn: Connection, record: TableRecord, document: bytes) -> None:
-    """Insert a table.
+def create(conn: Connection, record: TableRecord, document: bytes, *, kind: str = TABLE) -> None:
+    """Insert a table or view.
 
     Raises:
         AlreadyExists: the name, the uuid or the location is taken.
         InvalidLocation: the location overlaps another table's.
     """
-    refuse_overlap(conn, record.location, but_not=record.id)
+    claim_location(conn, record.location, but_not=record.id)
     try:
         conn.execute(
             insert(tables).values(
@@ -99,7 +121,7 @@ def create(conn: Connection, record: TableRecord, document: bytes) -> None:
                 catalog_id=record.catalog_id,
                 namespace_id=record.namespace_id,
                 name=record.identifier.name,
-                kind="table",
+                kind=kind,
                 table_uuid=record.table_uuid,
                 location=record.location.prefix,
                 sources=json.dumps(list(record.sources)) if record.sources else None,
@@ -110,12 +132,46 @@ def create(conn: Connection, record: TableRecord, document: bytes) -> None:
             )
         )
     except IntegrityError as error:
-        raise AlreadyExists(f"Table already exists: {record.identifier}") from error
+        raise _refusal(error, record, kind) from error
     _keep_document(conn, record.id, record.metadata_location, document)
 
 
+def _refusal(error: IntegrityError, record: TableRecord, kind: str) -> CatalogError:
+    """What stood in the way of a new row.  All but the name are races lost to somebody else."""
+    if violates(error, tables, "namespace_id", "name"):
+        return AlreadyExists(f"{kind.capitalize()} already exists: {record.identifier}")
+    if violates(error, tables, "catalog_id", "table_uuid"):
+        return AlreadyExists(f"the catalog has the UUID `{record.table_uuid}` already")
+    return NoSuchNamespace(f"Namespace does not exist: {record.identifier.namespace}")
+
+
+def claim_location(conn: Connection, location: Location, *, but_not: str) -> None:
+    """As `refuse_overlap`, and nobody can take an overlapping one until the transaction ends."""
+    serialise_on(conn, f"locations in {location.bucket}")
+    refuse_overlap(conn, location, but_not=but_not)
+
+
+def refuse_sources(conn: Connection, integration_id: str, location: Location) -> None:
+    """Refuse a location in, around or at what a table on the integration reads in place.
+
+    Whoever may write a table may write all of its location, so over the other one's files too.
+
+    Raises:
+        InvalidLocation: it is there.
+    """
+    for source in sources_on(conn, integration_id):
+        if source.startswith(location.prefix) or (
+            source.endswith("/") and location.prefix.startswith(source)
+        ):
+            raise InvalidLocation(
+                f"files at `{location}` belong to a table that was registered in place"
+            )
+
+
 def refuse_overlap(conn: Connection, location: Location, *, but_not: str) -> None:
-    """Refuse a location that lies in, around, or at that of any other table of this server.
+    """Refuse a location that lies in, around, or at that of any other table or view of this server.
+
+    A dropped table whose files are still to be purged counts: they are deleted by name.
 
     Raises:
         InvalidLocation: it does.  The message does not say whose, which may be a secret.
@@ -137,7 +193,18 @@ def refuse_overlap(conn: Connection, location: Location, *, but_not: str) -> Non
     )
     if conn.execute(taken).first() is not None:
         raise InvalidLocation(
-            f"location `{location}` overlaps that of another table; leave it out to have one made"
+            f"location `{location}` overlaps that of another table or view; "
+            "leave it out to have one made"
+        )
+    purged = select(purges.c.id).where(
+        or_(
+            purges.c.location.in_([location.prefix, *above]),
+            purges.c.location.startswith(location.prefix, autoescape=True),
+        )
+    )
+    if conn.execute(purged.limit(1)).first() is not None:
+        raise InvalidLocation(
+            f"the files of a dropped table are still being deleted at `{location}`; try again later"
         )
 
 
@@ -240,7 +307,12 @@ def rename(
     return renamed.rowcount == 1
 
 
-def drop(conn: Connection, table_id: str) -> bool:
-    """Forget a table; its files stay.  False if it was gone already."""
-    conn.execute(delete(table_documents).where(table_documents.c.table_id == table_id))
-    return conn.execute(delete(tables).where(tables.c.id == table_id)).rowcount == 1
+def drop(conn: Connection, table_id: str, *, expected: str | None = None) -> bool:
+    """Forget a table; its files stay.  What is kept about it goes with it.
+
+    False if it was gone already, or does not point at the `expected` metadata file any more.
+    """
+    gone = delete(tables).where(tables.c.id == table_id)
+    if expected is not None:
+        gone = gone.where(tables.c.metadata_location == expected)
+    return conn.execute(gone).rowcount == 1

@@ -37,8 +37,16 @@ class InvalidUpdate(InvalidRequest):
     """A table update or requirement that is unknown, malformed or contradicts the specification."""
 
 
+class InvalidViewVersion(InvalidUpdate):
+    """A view version that cannot be, such as one with two queries for the same dialect."""
+
+
 class UnprocessableProperties(CatalogError):
     """The same property is to be set and removed at once."""
+
+
+class IdempotencyKeyReused(CatalogError):
+    """The key that came with a request was used for another one."""
 
 
 class PayloadTooLarge(CatalogError):
@@ -80,6 +88,10 @@ class EditionForbids(Forbidden):
     """The organisation's edition does not include this."""
 
 
+class SignatureRefused(Forbidden):
+    """A request to the object store that may not be signed for this table."""
+
+
 # What was asked for is not there.
 
 
@@ -108,6 +120,10 @@ class NoSuchTable(NotFound):
 
 
 class NoSuchView(NotFound):
+    pass
+
+
+class NoSuchFunction(NotFound):
     pass
 
 
@@ -154,7 +170,7 @@ class AlreadyExists(CatalogError):
 
 
 class NamespaceNotEmpty(CatalogError):
-    """The namespace still holds tables, views or namespaces."""
+    """The namespace still holds tables, views, functions or namespaces."""
 
 
 class InUse(CatalogError):
@@ -169,6 +185,10 @@ class CommitConflict(CatalogError):
     """A requirement does not hold, or the table moved on.  Promises that nothing landed."""
 
 
+class KeyClaimed(CatalogError):
+    """The same request, sent twice at once, was first elsewhere.  Promises that nothing landed."""
+
+
 class CommitStateUnknown(CatalogError):
     """The commit may or may not have landed; the client must not delete what it wrote."""
 
@@ -178,6 +198,10 @@ class CommitStateUnknown(CatalogError):
 
 class StorageRefused(CatalogError):
     """The object store or its token service refused us.  The message says what it answered."""
+
+
+class NoTokenService(StorageRefused):
+    """The store cannot issue temporary credentials at all."""
 
 
 class StorageUnavailable(CatalogError):

@@ -1,45 +1,31 @@
-"""The table metadata that a commit is working on: a copy that grows only where it is changed.
-
-A document may hold ten thousand snapshots, and a commit touches a few: members are copied one
-level deep, once, when they are first written to; what they hold is replaced, never changed.
-"""
+"""The table metadata that a commit is working on: schemas, specs, orders, snapshots and logs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from graticule.domain.errors import InvalidUpdate
 from graticule.iceberg import metadata as table
 from graticule.iceberg import partitioning, properties, sorting
+from graticule.iceberg.document_draft import DocumentDraft
 from graticule.iceberg.format_versions import SEQUENCE_NUMBERS
 from graticule.iceberg.members import Json
 from graticule.iceberg.schema import Schema, parse_schema
 from graticule.iceberg.snapshot_log import repaired_log
 from graticule.iceberg.snapshots import MAIN
 
-DEFINITIONS_MAX: Final = 200
-"""Schemas, specs, orders and keys that one commit may add: each is compared with all others."""
-
 _LOGS: Final = ("snapshot-log", "metadata-log")
 
 
 @dataclass(slots=True)
-class Draft:
+class Draft(DocumentDraft):
     """One commit in the making.  `base` is None while the table is being created."""
 
-    document: Json
-    base: Json | None
-    now_ms: int
-    is_changed: bool = False
     is_current_changed: bool = False
     """The current schema, default spec or default order is another one than before."""
-    last_added_ids: dict[str, int] = field(default_factory=dict)
-    """By the member that holds what was added: `schemas`, `partition-specs`, `sort-orders`."""
     added_snapshot_ids: set[int] = field(default_factory=set)
     has_removed_snapshots: bool = False
     log_additions: list[Json] = field(default_factory=list)
-    definitions_count: int = 0
-    _owned: set[str] = field(default_factory=set)
     _parsed_schemas: dict[int, Schema] = field(default_factory=dict)
     _snapshots: dict[int, Json] | None = None
     _statistics: dict[str, dict[int, list[Json]]] = field(default_factory=dict)
@@ -76,20 +62,6 @@ class Draft:
     def format_version(self) -> int:
         return int(self.document["format-version"])
 
-    # Members, each copied when it is first written to.
-
-    def own_list(self, key: str) -> list[Any]:
-        if key not in self._owned:
-            self.document[key] = list(self.document.get(key) or [])
-            self._owned.add(key)
-        return self.document[key]  # type: ignore[no-any-return]
-
-    def own_map(self, key: str) -> dict[str, Any]:
-        if key not in self._owned:
-            self.document[key] = dict(self.document.get(key) or {})
-            self._owned.add(key)
-        return self.document[key]  # type: ignore[no-any-return]
-
     @property
     def snapshots(self) -> dict[int, Json]:
         """All snapshots by id; writing to it writes to the document."""
@@ -105,18 +77,6 @@ class Draft:
                 grouped.setdefault(item["snapshot-id"], []).append(item)
             self._statistics[key] = grouped
         return self._statistics[key]
-
-    def set(self, key: str, value: object) -> None:
-        """Set a member; a value that is already there changes nothing."""
-        if self.document.get(key) != value:
-            self.document[key] = value
-            self.is_changed = True
-
-    def replace(self, key: str, items: list[Any]) -> None:
-        """Put a list in place of a member's; it belongs to the draft from now on."""
-        self.document[key] = items
-        self._owned.add(key)
-        self.is_changed = True
 
     # Schemas, specs, orders.
 
@@ -137,24 +97,6 @@ class Draft:
         if document is None:
             raise InvalidUpdate("the table has no current schema")
         return self.schema(document)
-
-    def count_definition(self) -> None:
-        """Count one more request to add a schema, spec, sort order or key.
-
-        Raises:
-            InvalidUpdate: more of them than one commit may make.
-        """
-        self.definitions_count += 1
-        if self.definitions_count > DEFINITIONS_MAX:
-            raise InvalidUpdate(
-                f"a commit must not add more than {DEFINITIONS_MAX} schemas, specs, orders and keys"
-            )
-
-    def add_definition(self, key: str, id_key: str, definition: Json) -> None:
-        """Append a schema, spec or sort order under its new id."""
-        self.own_list(key).append(definition)
-        self.last_added_ids[key] = definition[id_key]
-        self.is_changed = True
 
     def remove_definitions(self, key: str, id_key: str, ids: Iterable[int]) -> None:
         """Remove those that exist."""

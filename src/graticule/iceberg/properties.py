@@ -19,6 +19,7 @@ _FILE_ACCESS: Final = re.compile(
 
 FORMAT_VERSION: Final = "format-version"
 DELETE_AFTER_COMMIT: Final = "write.metadata.delete-after-commit.enabled"
+GC_ENABLED: Final = "gc.enabled"
 PREVIOUS_VERSIONS_MAX: Final = "write.metadata.previous-versions-max"
 PREVIOUS_VERSIONS_MAX_DEFAULT: Final = 100
 PARQUET_COMPRESSION: Final = "write.parquet.compression-codec"
@@ -61,6 +62,11 @@ def previous_versions_max(properties: Mapping[str, str]) -> int:
         return max(1, int(properties.get(PREVIOUS_VERSIONS_MAX, PREVIOUS_VERSIONS_MAX_DEFAULT)))
     except ValueError:
         return PREVIOUS_VERSIONS_MAX_DEFAULT
+
+
+def allows_purge(properties: Mapping[str, str]) -> bool:
+    """False if the table's files may be shared, so that nobody may delete them with it."""
+    return properties.get(GC_ENABLED, "true").strip().lower() != "false"
 
 
 def deletes_after_commit(properties: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Check the requirements of a commit against the table as it is.  Pure and total.
+"""Check the requirements of a commit against the table or view as it is.  Pure and total.
 
 Messages are those of the reference implementation: its clients and its compatibility tests read
 them.  Specification: REST catalog, `TableRequirement`.
@@ -21,6 +21,7 @@ from graticule.iceberg.members import (
 
 REQUIREMENTS_MAX: Final = 10_000
 ASSERT_CREATE: Final = "assert-create"
+ASSERT_VIEW_UUID: Final = "assert-view-uuid"
 
 
 def is_create(requirements: Sequence[Json]) -> bool:
@@ -40,6 +41,23 @@ def check_all(requirements: Sequence[Json], metadata: Json | None) -> None:
         is_creating = is_create(items)
         for requirement in items:
             _check(as_object(requirement, "a requirement"), metadata, is_creating=is_creating)
+    except InvalidUpdate:
+        raise
+    except InvalidRequest as error:
+        raise InvalidUpdate(error.message) from error
+
+
+def check_view(requirements: Sequence[Json], metadata: Json) -> None:
+    """Check every requirement of a commit to a view, which can ask for the view's UUID only.
+
+    Raises:
+        CommitConflict: the view has another UUID.
+        InvalidUpdate: a requirement is malformed, unknown, or one of tables.
+    """
+    try:
+        items = as_sequence(requirements, "`requirements`", items_max=REQUIREMENTS_MAX)
+        for item in items:
+            _check_view_uuid(as_object(item, "a requirement"), metadata)
     except InvalidUpdate:
         raise
     except InvalidRequest as error:
@@ -108,7 +126,7 @@ REQUIREMENTS: Final[Mapping[str, Callable[[Json, Json], None]]] = {
     "assert-last-assigned-partition-id": assert_last_assigned_partition_id,
     "assert-default-spec-id": assert_default_spec_id,
     "assert-default-sort-order-id": assert_default_sort_order_id,
-    "assert-view-uuid": assert_view_uuid,
+    ASSERT_VIEW_UUID: assert_view_uuid,
 }
 
 _WHAT_CHANGED: Final[Mapping[str, str]] = {
@@ -131,6 +149,16 @@ def _check(requirement: Json, metadata: Json | None, *, is_creating: bool) -> No
         raise InvalidUpdate(f"Invalid create requirements: `{kind}` beside `{ASSERT_CREATE}`")
     elif not is_creating:
         raise _failed("table does not exist")
+
+
+def _check_view_uuid(requirement: Json, metadata: Json) -> None:
+    kind = _type_of(requirement)
+    if kind != ASSERT_VIEW_UUID:
+        raise InvalidUpdate(f"Cannot validate `{kind[:100]}` against a view")
+    expected = get_text(requirement, "uuid", f"`{kind}`")
+    actual = str(metadata["view-uuid"])
+    if expected.lower() != actual.lower():
+        raise _failed(f"view UUID does not match: expected {actual} != {expected}")
 
 
 def _check_id(requirement: Json, key: str, actual: int) -> None:

@@ -126,6 +126,14 @@ def same_schema(one: Schema, other: Schema) -> bool:
     return _comparable(one) == _comparable(other)
 
 
+def looks_same(one: Json, other: Json) -> bool:
+    """Tells most pairs of schemas apart without reading them whole."""
+    return len(one["fields"]) == len(other["fields"]) and all(
+        left["id"] == right["id"] and left["name"] == right["name"]
+        for left, right in zip(one["fields"], other["fields"], strict=True)
+    )
+
+
 def assign_fresh_ids(schema: Schema) -> tuple[Json, dict[int, int]]:
     """Number the fields anew from 1, the fields of a struct before what they contain.
 

@@ -8,11 +8,19 @@ reference implementation's builder.  Specification: REST catalog, `TableUpdate`.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from graticule.domain.errors import InvalidRequest, InvalidUpdate
 from graticule.iceberg import metadata as table
 from graticule.iceberg import partitioning, sorting
+from graticule.iceberg.document_updates import (
+    action_of,
+    checked_updates,
+    id_or_last_added,
+    remove_properties,
+    set_location,
+    set_properties,
+)
 from graticule.iceberg.draft import Draft
 from graticule.iceberg.format_versions import (
     FORMAT_VERSION_DEFAULT,
@@ -22,20 +30,17 @@ from graticule.iceberg.format_versions import (
 )
 from graticule.iceberg.members import (
     Json,
-    as_array,
     as_int,
-    as_object,
-    as_sequence,
-    as_text,
-    as_text_map,
-    check_nesting,
     get_int,
     get_longs,
     get_text,
-    stripped_location,
 )
-from graticule.iceberg.properties import check_properties
-from graticule.iceberg.schema import check_format_version, parse_schema, same_schema
+from graticule.iceberg.schema import (
+    check_format_version,
+    looks_same,
+    parse_schema,
+    same_schema,
+)
 from graticule.iceberg.snapshots import (
     MAIN,
     check_sequence_number,
@@ -51,11 +56,6 @@ from graticule.iceberg.statistics import (
     set_partition_statistics,
     set_statistics,
 )
-
-UPDATES_MAX: Final = 10_000
-"""In one commit."""
-LAST_ADDED: Final = -1
-"""As a schema, spec or sort order id: the one that this commit added last."""
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -90,14 +90,14 @@ def apply(
         InvalidUpdate: an update is unknown, malformed or contradicts the table.
     """
     try:
-        checked = _checked(updates)
+        checked = checked_updates(updates, UPDATES, of="table")
         if metadata is None:
             version = _initial_format_version(checked)
             draft = Draft.empty(format_version=version, now_ms=now_ms)
         else:
             draft = Draft.of(metadata, now_ms=now_ms)
         for update in checked:
-            UPDATES[_action_of(update)](draft, update)
+            UPDATES[action_of(update)](draft, update)
         if metadata is not None and not draft.is_changed:
             return Applied(metadata, changed=False, expired_metadata_files=())
         document, expired = draft.finish(metadata_location=metadata_location)
@@ -131,26 +131,6 @@ def upgrade_format_version(draft: Draft, update: Json) -> None:
     draft.set("format-version", version)
 
 
-def set_location(draft: Draft, update: Json) -> None:
-    draft.set("location", stripped_location(update.get("location")))
-
-
-def set_properties(draft: Draft, update: Json) -> None:
-    changes = as_text_map(_either(update, "updates", "updated"), "`updates` of `set-properties`")
-    check_properties(changes)
-    current = draft.document["properties"]
-    if any(current.get(key) != value for key, value in changes.items()):
-        draft.own_map("properties").update(changes)
-        draft.is_changed = True
-
-
-def remove_properties(draft: Draft, update: Json) -> None:
-    for key in as_array(_either(update, "removals", "removed"), "`removals`"):
-        if as_text(key, "an entry of `removals`") in draft.document["properties"]:
-            del draft.own_map("properties")[key]
-            draft.is_changed = True
-
-
 # Schemas, partition specs, sort orders.
 
 
@@ -161,7 +141,7 @@ def add_schema(draft: Draft, update: Json) -> None:
     check_format_version(schema, draft.format_version)
     new_id = draft.document["current-schema-id"]
     for existing in draft.document["schemas"]:
-        if _same_columns(existing, schema.document) and same_schema(draft.schema(existing), schema):
+        if looks_same(existing, schema.document) and same_schema(draft.schema(existing), schema):
             draft.last_added_ids["schemas"] = existing["schema-id"]
             return
         new_id = max(new_id, existing["schema-id"] + 1)
@@ -171,7 +151,7 @@ def add_schema(draft: Draft, update: Json) -> None:
 
 
 def set_current_schema(draft: Draft, update: Json) -> None:
-    schema_id = _id_or_last_added(draft, update, "schema-id", "schemas", "schema")
+    schema_id = id_or_last_added(draft, update, "schema-id", "schemas", "schema")
     if table.schema_by_id(draft.document, schema_id) is None:
         raise InvalidUpdate(f"Cannot set current schema to unknown schema: {schema_id}")
     _set_current(draft, "current-schema-id", schema_id)
@@ -208,7 +188,7 @@ def add_spec(draft: Draft, update: Json) -> None:
 
 
 def set_default_spec(draft: Draft, update: Json) -> None:
-    spec_id = _id_or_last_added(draft, update, "spec-id", "partition-specs", "partition spec")
+    spec_id = id_or_last_added(draft, update, "spec-id", "partition-specs", "partition spec")
     if table.partition_spec_by_id(draft.document, spec_id) is None:
         raise InvalidUpdate(f"Cannot set default partition spec to unknown spec: {spec_id}")
     _set_current(draft, "default-spec-id", spec_id)
@@ -236,7 +216,7 @@ def add_sort_order(draft: Draft, update: Json) -> None:
 
 
 def set_default_sort_order(draft: Draft, update: Json) -> None:
-    order_id = _id_or_last_added(draft, update, "sort-order-id", "sort-orders", "sort order")
+    order_id = id_or_last_added(draft, update, "sort-order-id", "sort-orders", "sort order")
     if table.sort_order_by_id(draft.document, order_id) is None:
         raise InvalidUpdate(f"Cannot set default sort order to unknown sort order: {order_id}")
     _set_current(draft, "default-sort-order-id", order_id)
@@ -330,23 +310,9 @@ _NEEDED_BY_SNAPSHOTS: Final = {
 }
 
 
-def _checked(updates: object) -> list[Json]:
-    items = as_sequence(updates, "`updates`", items_max=UPDATES_MAX)
-    checked = [as_object(update, "an update") for update in items]
-    for update in checked:
-        check_nesting(update)
-        if _action_of(update) not in UPDATES:
-            raise InvalidUpdate(f"unknown table update `{_action_of(update)[:100]}`")
-    return checked
-
-
-def _action_of(update: Json) -> str:
-    return get_text(update, "action", "an update").lower()
-
-
 def _initial_format_version(updates: Sequence[Json]) -> int:
     """The first upgrade seeds a new table: its later updates may rely on the version."""
-    versions = (u for u in updates if _action_of(u) == "upgrade-format-version")
+    versions = (u for u in updates if action_of(u) == "upgrade-format-version")
     first = next(versions, None)
     return FORMAT_VERSION_DEFAULT if first is None else _version_of(first)
 
@@ -361,28 +327,7 @@ def _version_of(update: Json) -> int:
     return version
 
 
-def _id_or_last_added(draft: Draft, update: Json, key: str, member: str, what: str) -> int:
-    wanted = get_int(update, key, f"`{update['action']}`", least=LAST_ADDED)
-    if wanted != LAST_ADDED:
-        return wanted
-    if member not in draft.last_added_ids:
-        raise InvalidUpdate(f"Cannot set last added {what}: no {what} has been added")
-    return draft.last_added_ids[member]
-
-
 def _set_current(draft: Draft, key: str, wanted: int) -> None:
     if draft.document[key] != wanted:
         draft.set(key, wanted)
         draft.is_current_changed = True
-
-
-def _either(update: Json, key: str, legacy_key: str) -> Any:
-    return update[key] if update.get(key) is not None else update.get(legacy_key)
-
-
-def _same_columns(one: Json, other: Json) -> bool:
-    """Tells most schemas apart without reading them whole."""
-    return len(one["fields"]) == len(other["fields"]) and all(
-        left["id"] == right["id"] and left["name"] == right["name"]
-        for left, right in zip(one["fields"], other["fields"], strict=True)
-    )

@@ -8,19 +8,18 @@ No database connection is held while talking to the store.
 """
 
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 import structlog
 from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
+from graticule.db import idempotency as idempotency_db
 from graticule.db import namespaces as namespaces_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import SerialisationFailure, read, write
@@ -31,10 +30,11 @@ from graticule.domain.errors import (
     CommitConflict,
     CommitStateUnknown,
     InvalidRequest,
+    NoSuchFile,
     NoSuchTable,
-    Overloaded,
     Unavailable,
 )
+from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
@@ -43,6 +43,8 @@ from graticule.iceberg.properties import check_properties
 from graticule.services import table_locations
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
+from graticule.services.idempotency import landed_table, result_of
+from graticule.services.turns import Turns
 from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
@@ -51,8 +53,6 @@ log = structlog.get_logger(__name__)
 COMMIT_ATTEMPTS_MAX: Final = 4
 """Swaps lost to another server before the client is told to retry."""
 RETRY_PAUSE_S: Final = 0.05
-TURN_TIMEOUT_S: Final = 30.0
-"""How long a commit waits for another one on the same table in this process."""
 TABLES_PER_COMMIT_MAX: Final = 100
 
 
@@ -108,10 +108,15 @@ class Commits:
         self._documents = documents
         self._credentials = credentials
         self._now_ms = now_ms
-        self._turns = _Turns()
+        self._turns = Turns()
 
     def commit(
-        self, principal: Principal, catalog: OpenCatalog, changes: Sequence[TableChange]
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        changes: Sequence[TableChange],
+        *,
+        request: IdempotentRequest | None = None,
     ) -> list[Committed]:
         """Apply the changes, each to its table, all or none of them.
 
@@ -125,6 +130,8 @@ class Commits:
             CommitStateUnknown: the outcome cannot be told.
         """
         require(principal, Action.WRITE_CATALOG)
+        if request is not None and request.landed is not None:
+            return [self._committed_before(catalog, request)]
         identifiers = [change.identifier for change in changes]
         if len(set(identifiers)) != len(identifiers):
             raise InvalidRequest("a transaction may change each table only once")
@@ -135,7 +142,7 @@ class Commits:
         ):
             for attempt in range(1, COMMIT_ATTEMPTS_MAX + 1):
                 prepared = [self._prepare(catalog, change) for change in changes]
-                if self._land(catalog, prepared):
+                if self._land(catalog, prepared, request):
                     return self._finish(catalog, prepared, attempt)
                 time.sleep(RETRY_PAUSE_S * attempt * random.uniform(0.5, 1.5))  # noqa: S311
         raise CommitConflict(
@@ -154,7 +161,7 @@ class Commits:
             return self._prepare_create(catalog, change)
         document = self._documents.parsed(record, catalog.integration)
         if is_create:
-            raise AlreadyExists(f"Table already exists: {change.identifier}")
+            raise AlreadyExists(f"Requirement failed: table already exists: {change.identifier}")
         now_ms = self._now_ms()
         try:
             requirements.check_all(change.requirements, document)
@@ -188,6 +195,8 @@ class Commits:
         _check_properties(change, document, location)
         with read(self._engine) as conn:
             namespace = namespaces_db.require(conn, catalog.catalog.id, change.identifier.namespace)
+            if tables_db.kind_of(conn, catalog.catalog.id, change.identifier) == tables_db.VIEW:
+                raise AlreadyExists(f"View with same name already exists: {change.identifier}")
         record = new_record(
             catalog,
             namespace.id,
@@ -207,19 +216,37 @@ class Commits:
         encoded = self._documents.encoded(record, catalog.integration)
         return _Prepared(base=record, record=record, applied=applied, encoded=encoded)
 
-    def _land(self, catalog: OpenCatalog, prepared: Sequence[_Prepared]) -> bool:
+    def _committed_before(self, catalog: OpenCatalog, request: IdempotentRequest) -> Committed:
+        """The table that an earlier request with the same key changed, as it is now."""
+        try:
+            record = landed_table(self._engine, request)
+            if record is not None:
+                return Committed(record, self._documents.encoded(record, catalog.integration))
+        except NoSuchFile:
+            pass
+        raise CommitStateUnknown("the commit landed, but the table has been dropped since")
+
+    def _land(
+        self, catalog: OpenCatalog, prepared: Sequence[_Prepared], request: IdempotentRequest | None
+    ) -> bool:
         """Write the metadata files, then move all pointers in one transaction.
 
         False when another writer was first; then nothing landed and our files are gone again.
         """
-        written = [part for part in prepared if part.is_written]
-        if not written:
+        # In one order for everybody, so that two transactions over the same tables cannot deadlock.
+        written = sorted(
+            (part for part in prepared if part.is_written), key=lambda part: part.record.id
+        )
+        if not written and request is None:
             return True
+        # Several tables are answered without their documents, so nothing is kept for that.
+        result = result_of(prepared[0].record) if len(prepared) == 1 else None
         store = self._credentials.store_for(catalog.integration)
         try:
             for part in written:
                 self._files.write(store, part.record.metadata_location, part.encoded)
             with write(self._engine) as conn:
+                idempotency_db.claim(conn, request, result)
                 for part in written:
                     self._swap(conn, part)
         except (_SwapLost, SerialisationFailure):
@@ -238,7 +265,7 @@ class Commits:
             tables_db.create(conn, part.record, part.encoded)
             return
         if part.record.location != part.base.location:
-            tables_db.refuse_overlap(conn, part.record.location, but_not=part.record.id)
+            tables_db.claim_location(conn, part.record.location, but_not=part.record.id)
         swap = tables_db.Swap(
             table_id=part.record.id,
             expected=part.base.metadata_location,
@@ -275,7 +302,7 @@ class Commits:
         for part in prepared:
             if not part.is_written:
                 continue
-            self._documents.keep(part.record.metadata_location, part.applied.document, part.encoded)
+            self._documents.keep(part.record, part.applied.document, part.encoded)
             self._delete_expired(catalog, part)
             log.info(
                 "table committed",
@@ -358,39 +385,3 @@ def _check_properties(change: TableChange, document: Json, location: Location) -
         if str(update.get("action", "")).lower() == "set-properties":
             check_properties(update.get("updates") or update.get("updated") or {})
     table_locations.check_path_properties(document.get("properties") or {}, location)
-
-
-class _Turns:
-    """One commit at a time per table in this process: waiting costs less than losing the swap."""
-
-    def __init__(self) -> None:
-        self._locks: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
-        self._guard = threading.Lock()
-
-    @contextmanager
-    def take(self, keys: Iterator[str]) -> Iterator[None]:
-        """Hold all keys, taken in sorted order so that two transactions cannot deadlock."""
-        with ExitStack() as stack:
-            for key in sorted(keys):
-                with self._guard:
-                    turn = self._locks.setdefault(key, _Lock())
-                if not turn.lock.acquire(timeout=TURN_TIMEOUT_S):
-                    raise Overloaded(
-                        "too many commits wait for this table; nothing was changed",
-                        retry_after_s=2,
-                    )
-                stack.callback(_release, turn)
-            yield
-
-
-class _Lock:
-    """A lock that a weak dictionary can hold."""
-
-    __slots__ = ("__weakref__", "lock")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-
-def _release(turn: _Lock) -> None:
-    turn.lock.release()

@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Final
 
 from graticule.domain.catalog import AccessLevel, StorageCredential, StorageIntegration
-from graticule.domain.errors import InvalidLocation
+from graticule.domain.errors import InvalidLocation, NoTokenService
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.services.credential_cache import ENTRIES_MAX, CredentialCache
+from graticule.services.expiring_cache import ExpiringCache
 from graticule.storage.iam_policy import Json, LocationGrant, partition_of, session_policy
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.keys import Keys, TemporaryCredentials
@@ -24,6 +25,10 @@ DURATION_S: Final = 3600
 """The most a session lasts when the server itself runs under a role (role chaining)."""
 
 TOKEN_SERVICES_MAX: Final = 256
+
+WITHOUT_TOKEN_SERVICE_MS: Final = 10 * 60 * 1000
+"""How long a store is believed to have no token service before it is asked again."""
+
 SERVER_NAME: Final = "graticule-server"
 
 
@@ -46,6 +51,9 @@ class Credentials:
         self._duration_s = duration_s
         self._cache = CredentialCache(now_ms=now_ms, entries_max=entries_max)
         self._token_service = lru_cache(maxsize=TOKEN_SERVICES_MAX)(_token_service)
+        self._without: ExpiringCache[tuple[str, int], str] = ExpiringCache(
+            lifetime_ms=WITHOUT_TOKEN_SERVICE_MS, entries_max=TOKEN_SERVICES_MAX, now_ms=now_ms
+        )
         self._guard = threading.Lock()
         self._stores: dict[str, tuple[int, ObjectStore]] = {}
 
@@ -59,14 +67,12 @@ class Credentials:
 
         Raises:
             InvalidLocation: a grant lies outside the integration, or is no safe location.
+            NoTokenService: the store has none.
             StorageRefused: the token service said no, or one policy cannot hold the grants.
             StorageUnavailable: the token service does not answer.
         """
         wanted = tuple(grants)
-        credentials = self._cache.get(
-            (integration.id, integration.version, principal.member_id, wanted),
-            lambda: self._vended_session(principal, integration, wanted),
-        )
+        credentials = self._narrowed(principal, integration, wanted)
         writes = any(grant.access is AccessLevel.WRITE for grant in wanted)
         return StorageCredential(
             access_key_id=credentials.access_key_id,
@@ -76,6 +82,27 @@ class Credentials:
             access=AccessLevel.WRITE if writes else AccessLevel.READ,
             locations=tuple(grant.location for grant in wanted),
         )
+
+    def signing_keys(
+        self,
+        principal: Principal,
+        integration: StorageIntegration,
+        grants: Sequence[LocationGrant],
+    ) -> Keys:
+        """What signs requests in the principal's name: a session for exactly `grants`.
+
+        A store without a token service leaves nothing but the integration's own keys.  There it is
+        the check of each request alone that keeps tables apart.
+
+        Raises:
+            InvalidLocation, StorageRefused, StorageUnavailable: as for `vend`.
+        """
+        try:
+            return self._narrowed(principal, integration, tuple(grants))
+        except NoTokenService:
+            if integration.access_keys is None:
+                raise
+            return integration.access_keys
 
     def store_for(self, integration: StorageIntegration) -> ObjectStore:
         """The server's own view of the integration: its path, and nothing beside it."""
@@ -100,6 +127,25 @@ class Credentials:
         with self._guard:
             self._stores.pop(integration_id, None)
         self._cache.invalidate(integration_id)
+
+    def _narrowed(
+        self,
+        principal: Principal,
+        integration: StorageIntegration,
+        grants: tuple[LocationGrant, ...],
+    ) -> TemporaryCredentials:
+        version = (integration.id, integration.version)
+        known = self._without.get(version)
+        if known is not None:
+            raise NoTokenService(known)
+        try:
+            return self._cache.get(
+                (*version, principal.member_id, grants),
+                lambda: self._vended_session(principal, integration, grants),
+            )
+        except NoTokenService as error:
+            self._without.put(version, error.message)
+            raise
 
     def _vended_session(
         self,

@@ -1,7 +1,7 @@
 """Table metadata documents: from memory, else from the database's copy, else from the store.
 
-A metadata file never changes, so what is kept under its location is right for ever; only the
-pointer in the table's row says which one is current, and that is read afresh each time.
+A metadata file never changes while a table points at it, so what is kept for a row and a location
+stays right; only the pointer in the row says which one is current, and that is read afresh.
 """
 
 import threading
@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from graticule.db import tables as tables_db
 from graticule.db.engine import read
 from graticule.domain.catalog import StorageIntegration, TableRecord
+from graticule.domain.errors import NoSuchFile
 from graticule.iceberg import metadata
 from graticule.services.credentials import Credentials
 from graticule.storage.metadata_files import MetadataFiles
@@ -24,6 +25,8 @@ Value = TypeVar("Value")
 CACHED_BYTES_MAX: Final = 64 * 1024 * 1024
 PARSED_BYTES_MAX: Final = 16 * 1024 * 1024
 """Parsed documents take some ten times their encoded size in memory."""
+
+_SPELT_IN_MANY_WAYS: Final = (b"geometry", b"geography", b"GEOMETRY", b"GEOGRAPHY", b"Geo")
 
 
 class _ByteBoundedCache(Generic[Value]):
@@ -68,44 +71,63 @@ class Documents:
         self._parsed: _ByteBoundedCache[Json] = _ByteBoundedCache(PARSED_BYTES_MAX)
 
     def encoded(self, record: TableRecord, integration: StorageIntegration) -> bytes:
-        """The current metadata document of a table, as it is in its file.
+        """The current metadata document of a table or view, as clients get it.
 
         Raises:
             NoSuchFile: neither the database nor the store has it.
         """
-        return self._through(
-            self._encoded, record.metadata_location, lambda: self._fetch(record, integration)
-        )
+        return self._through(self._encoded, _key(record), lambda: self._fetch(record, integration))
 
     def refs_only(self, record: TableRecord, integration: StorageIntegration) -> bytes:
         """The same with only the snapshots that a branch or tag names (`snapshots=refs`)."""
         return self._through(
             self._refs_only,
-            record.metadata_location,
+            _key(record),
             lambda: metadata.encode(metadata.refs_only(self.parsed(record, integration))),
         )
 
     def parsed(self, record: TableRecord, integration: StorageIntegration) -> Json:
         """The document as JSON.  Shared between threads: never to be changed in place."""
-        known = self._parsed.get(record.metadata_location)
+        known = self._parsed.get(_key(record))
         if known is None:
             data = self.encoded(record, integration)
             known = metadata.decode(data)
-            self._parsed.put(record.metadata_location, known, len(data))
+            self._parsed.put(_key(record), known, len(data))
         return known
 
-    def keep(self, metadata_location: str, document: Json, encoded: bytes) -> None:
+    def keep(self, record: TableRecord, document: Json, encoded: bytes) -> None:
         """Remember a document that was just written, so that the next reader has it at hand."""
-        self._encoded.put(metadata_location, encoded, len(encoded))
-        self._parsed.put(metadata_location, document, len(encoded))
+        self._encoded.put(_key(record), encoded, len(encoded))
+        self._parsed.put(_key(record), document, len(encoded))
+
+    def read_file(self, metadata_location: str, integration: StorageIntegration) -> bytes:
+        """A metadata document from the store, whether or not a table points at it.
+
+        What another catalog wrote may spell geometry types in ways that not every client reads.
+        The file stays as it is; everybody is given the spelling that all of them read.
+
+        Raises:
+            NoSuchFile: it is not there, in the words that clients look for.
+            InvalidRequest: it is not a metadata document.
+        """
+        try:
+            data = self._files.read(self._credentials.store_for(integration), metadata_location)
+        except NoSuchFile as error:
+            raise NoSuchFile(
+                f"Failed to open input stream for file: {metadata_location}"
+            ) from error
+        if not any(name in data for name in _SPELT_IN_MANY_WAYS):
+            return data
+        document = metadata.decode(data)
+        canonical = metadata.with_canonical_types(document)
+        return data if canonical == document else metadata.encode(canonical)
 
     def _fetch(self, record: TableRecord, integration: StorageIntegration) -> bytes:
         with read(self._engine) as conn:
             copy = tables_db.read_document(conn, record.id, record.metadata_location)
         if copy is not None:
             return copy
-        store = self._credentials.store_for(integration)
-        return self._files.read(store, record.metadata_location)
+        return self.read_file(record.metadata_location, integration)
 
     @staticmethod
     def _through(cache: _ByteBoundedCache[bytes], key: str, produce: Callable[[], bytes]) -> bytes:
@@ -114,3 +136,10 @@ class Documents:
             value = produce()
             cache.put(key, value, len(value))
         return value
+
+
+def _key(record: TableRecord) -> str:
+    """Of the row too: a file that another catalog wrote may be another one when it is registered
+    again, and the same URI on two stores is two files.
+    """
+    return f"{record.id} {record.metadata_location}"

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
+from graticule.db import idempotency as idempotency_db
 from graticule.db import namespaces as namespaces_db
 from graticule.db.engine import read, write
 from graticule.domain.catalog import NamespaceRecord, OpenCatalog
 from graticule.domain.errors import InvalidRequest, UnprocessableProperties
+from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import Namespace
 from graticule.domain.tenancy import Principal
 
@@ -79,6 +81,8 @@ class Namespaces:
         catalog: OpenCatalog,
         namespace: Namespace,
         properties: Mapping[str, str],
+        *,
+        request: IdempotentRequest | None = None,
     ) -> NamespaceRecord:
         """Create a namespace below one that is there, or at the top.
 
@@ -87,7 +91,7 @@ class Namespaces:
             NoSuchNamespace: its parent is not there.
         """
         require(principal, Action.WRITE_CATALOG)
-        _check_size(properties)
+        _check(properties)
         record = NamespaceRecord(
             id=str(uuid7()),
             catalog_id=catalog.catalog.id,
@@ -95,11 +99,21 @@ class Namespaces:
             properties=dict(properties),
             created_at_ms=self._now_ms(),
         )
+        if request is not None and request.landed is not None:
+            return record  # the same request made the same namespace
         with write(self._engine) as conn:
+            idempotency_db.claim(conn, request, {"namespace": record.id})
             namespaces_db.create(conn, record)
         return record
 
-    def drop(self, principal: Principal, catalog: OpenCatalog, namespace: Namespace) -> None:
+    def drop(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        namespace: Namespace,
+        *,
+        request: IdempotentRequest | None = None,
+    ) -> None:
         """Drop an empty namespace.
 
         Raises:
@@ -108,6 +122,7 @@ class Namespaces:
         """
         require(principal, Action.WRITE_CATALOG)
         with write(self._engine) as conn:
+            idempotency_db.claim(conn, request)
             namespaces_db.drop(conn, catalog.catalog.id, namespace)
 
     def update_properties(
@@ -118,6 +133,7 @@ class Namespaces:
         *,
         removals: Sequence[str],
         updates: Mapping[str, str],
+        request: IdempotentRequest | None = None,
     ) -> PropertiesChange:
         """Set and remove properties at once; names to remove that are not there are reported.
 
@@ -125,6 +141,8 @@ class Namespaces:
             UnprocessableProperties: a name is to be both set and removed.
         """
         require(principal, Action.WRITE_CATALOG)
+        if request is not None and request.landed is not None:
+            return PropertiesChange(**request.landed)
         both = sorted(set(removals) & set(updates))
         if both:
             raise UnprocessableProperties(
@@ -136,9 +154,11 @@ class Namespaces:
             missing = [name for name in dict.fromkeys(removals) if name not in record.properties]
             kept = {k: v for k, v in record.properties.items() if k not in set(removed)}
             properties = {**kept, **updates}
-            _check_size(properties)
+            _check(properties)
+            change = PropertiesChange(updated=list(updates), removed=removed, missing=missing)
+            idempotency_db.claim(conn, request, asdict(change))
             namespaces_db.set_properties(conn, record.id, properties)
-        return PropertiesChange(updated=list(updates), removed=removed, missing=missing)
+        return change
 
 
 def page(found: Sequence[Any], limit: int | None, *, key: Callable[[Any], str]) -> Page:
@@ -149,7 +169,9 @@ def page(found: Sequence[Any], limit: int | None, *, key: Callable[[Any], str]) 
     return Page(items, key(items[-1]))
 
 
-def _check_size(properties: Mapping[str, str]) -> None:
+def _check(properties: Mapping[str, str]) -> None:
+    if "" in properties:
+        raise InvalidRequest("a property needs a name")
     size = len(json.dumps(dict(properties)))
     if size > PROPERTIES_BYTES_MAX:
         raise InvalidRequest(

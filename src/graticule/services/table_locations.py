@@ -41,6 +41,42 @@ def check_requested(catalog: OpenCatalog, uri: str) -> Location:
     return location
 
 
+def check_metadata_file(catalog: OpenCatalog, uri: str) -> Location:
+    """Check where the metadata file lies of a table or view that is to be adopted.
+
+    Raises:
+        InvalidLocation: outside of the catalog's storage.
+    """
+    root = catalog.integration.location
+    file = Location.parse(uri)
+    if not file.is_within(root):
+        raise InvalidLocation(
+            f"`{uri}` does not lie below `{root.prefix}`, "
+            f"the storage of catalog `{catalog.catalog.name}`"
+        )
+    return file
+
+
+def check_described(catalog: OpenCatalog, file: Location, uri: str, *, what: str) -> Location:
+    """Check where the table or view (`what`) says it lives that the metadata `file` describes.
+
+    Raises:
+        InvalidLocation: not below the integration, or the file lies outside of it.
+    """
+    root = catalog.integration.location
+    location = Location.parse(uri)
+    if not location.is_within(root) or location == root:
+        raise InvalidLocation(
+            f"the {what} described by `{file}` lives at `{location}`, "
+            f"which is not below `{root.prefix}`"
+        )
+    if not file.is_within(location):
+        raise InvalidLocation(
+            f"`{file}` does not lie below the location `{location}` of the {what} it describes"
+        )
+    return location
+
+
 def check_path_properties(properties: Mapping[str, str], location: Location) -> None:
     """Check what table properties say about where files go.
 

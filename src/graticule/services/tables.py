@@ -1,42 +1,48 @@
 """What can be done with tables, commits apart.  Transactions and authorisation live here."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Final
 
 from sqlalchemy import Engine
 from uuid6 import uuid7
 
-from graticule.access.policy import Action, access_level, require
+from graticule.access.delegation import VENDED, Delegations
+from graticule.access.policy import Action, require
+from graticule.db import idempotency as idempotency_db
 from graticule.db import namespaces as namespaces_db
+from graticule.db import purges as purges_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
-from graticule.domain.catalog import AccessLevel, OpenCatalog, StorageCredential, TableRecord
+from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import (
     AlreadyExists,
     CatalogError,
     CommitStateUnknown,
-    InvalidLocation,
-    NoSuchFile,
+    InvalidRequest,
     NoSuchTable,
+    Unavailable,
 )
-from graticule.domain.identifiers import NAMESPACE_SEPARATOR, Namespace, TableIdentifier
-from graticule.domain.location import Location
+from graticule.domain.idempotency import IdempotentRequest
+from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
-from graticule.iceberg.properties import check_properties
+from graticule.iceberg.properties import allows_purge, check_properties
 from graticule.services import table_locations
 from graticule.services.commits import new_record
-from graticule.services.credentials import Credentials, client_config, place_config
+from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
+from graticule.services.idempotency import landed_table, result_of
 from graticule.services.namespaces import Page, page
-from graticule.storage.iam_policy import LocationGrant
+from graticule.services.table_loading import ALL_SNAPSHOTS, LoadedTable, etag_of
+from graticule.services.table_storage import TableStorage, VendedStorage
 from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
+
+PURGE_ATTEMPTS_MAX: Final = 4
+"""Commits that may come in between reading a table's document and dropping the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +58,6 @@ class NewTable:
     is_staged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class VendedStorage:
-    """How a client reaches a table's files: properties for its file IO, and for which URIs."""
-
-    prefix: str
-    config: Mapping[str, str]
-    credential: StorageCredential | None
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedTable:
-    """A table as a client gets it.  `metadata_location` is None for a staged create."""
-
-    identifier: TableIdentifier
-    metadata_location: str | None
-    document: bytes
-    storage: VendedStorage
-    etag: str
-
-
 class Tables:
     def __init__(
         self,
@@ -79,6 +65,7 @@ class Tables:
         files: MetadataFiles,
         documents: Documents,
         credentials: Credentials,
+        storage: TableStorage,
         *,
         now_ms: Callable[[], int],
     ) -> None:
@@ -86,6 +73,7 @@ class Tables:
         self._files = files
         self._documents = documents
         self._credentials = credentials
+        self._storage = storage
         self._now_ms = now_ms
 
     def list_names(
@@ -116,7 +104,13 @@ class Tables:
         return page(found, limit, key=str)
 
     def create(
-        self, principal: Principal, catalog: OpenCatalog, new: NewTable, *, delegate: bool
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        new: NewTable,
+        *,
+        delegate: Delegations,
+        request: IdempotentRequest | None = None,
     ) -> LoadedTable:
         """Create a table, or stage one: decide its metadata and vend for it, but record nothing.
 
@@ -128,6 +122,8 @@ class Tables:
             InvalidLocation: the location asked for is not for this catalog to give.
         """
         require(principal, Action.WRITE_CATALOG)
+        if request is not None and request.landed is not None:
+            return self._load_again(principal, catalog, new.identifier, request, delegate=delegate)
         check_properties(new.properties)
         table_id = str(uuid7())
         if new.location:
@@ -137,7 +133,9 @@ class Tables:
         now_ms = self._now_ms()
         with read(self._engine) as conn:
             namespace = namespaces_db.require(conn, catalog.catalog.id, new.identifier.namespace)
-            self._refuse_taken(tables_db.kind_of(conn, catalog.catalog.id, new.identifier), new)
+            refuse_taken(
+                tables_db.kind_of(conn, catalog.catalog.id, new.identifier), new.identifier
+            )
             tables_db.refuse_overlap(conn, location, but_not=table_id)
         document = metadata.new_table(
             schema=new.schema,
@@ -153,15 +151,18 @@ class Tables:
             catalog, namespace.id, new.identifier, document, location, now_ms=now_ms
         )
         encoded = metadata.encode(document)
+        # Before the table lands: a store that vends nothing must not leave one behind.
+        storage = self._storage.storage_of(
+            principal, catalog, record, delegate=delegate, is_staged=new.is_staged
+        )
         if not new.is_staged:
-            self._land_new(catalog, record, document, encoded)
-        storage = self._storage(principal, catalog, record, delegate=delegate)
+            self._land_new(catalog, record, document, encoded, request)
         return LoadedTable(
             identifier=new.identifier,
             metadata_location=None if new.is_staged else record.metadata_location,
             document=encoded,
             storage=storage,
-            etag=_etag(record, "all", storage),
+            etag=etag_of(record, storage=storage),
         )
 
     def load(
@@ -170,22 +171,20 @@ class Tables:
         catalog: OpenCatalog,
         identifier: TableIdentifier,
         *,
-        delegate: bool,
-        snapshots: str = "all",
+        delegate: Delegations,
+        snapshots: str = ALL_SNAPSHOTS,
         if_none_match: str | None = None,
     ) -> LoadedTable | None:
         """The table with its current metadata; None when the client's ETag is still the one.
 
-        The ETag changes with the metadata and with the vended credential, so that no client keeps
-        a table beyond the life of the credential it came with.
-
         Raises:
             NoSuchTable: it is not there, or not for this principal to know of.
+            NoSuchFile: its metadata is neither in the database nor in the store.
         """
         require(principal, Action.READ_CATALOG)
         record = self._require(catalog, identifier)
-        storage = self._storage(principal, catalog, record, delegate=delegate)
-        etag = _etag(record, snapshots, storage)
+        storage = self._storage.storage_of(principal, catalog, record, delegate=delegate)
+        etag = etag_of(record, snapshots=snapshots, storage=storage)
         if if_none_match is not None and if_none_match.removeprefix("W/") == etag:
             return None
         if snapshots == "refs":
@@ -209,79 +208,24 @@ class Tables:
         record = self._require(catalog, identifier)
         return record, self._documents.parsed(record, catalog.integration)
 
-    def vend(
+    def record(
         self, principal: Principal, catalog: OpenCatalog, identifier: TableIdentifier
-    ) -> VendedStorage:
-        """A fresh credential for the table, as the refresh endpoint hands it out."""
+    ) -> TableRecord:
+        """The row alone, for services that need no document."""
         require(principal, Action.READ_CATALOG)
-        record = self._require(catalog, identifier)
-        return self._storage(principal, catalog, record, delegate=True)
+        return self._require(catalog, identifier)
 
-    def register(
+    def vend(
         self,
         principal: Principal,
         catalog: OpenCatalog,
         identifier: TableIdentifier,
-        metadata_location: str,
         *,
-        overwrite: bool,
-        delegate: bool,
-    ) -> LoadedTable:
-        """Adopt a table whose metadata file lies in the integration's bucket.
-
-        Raises:
-            NoSuchFile: there is no such metadata file.
-            InvalidLocation: the file, or the table it describes, lies elsewhere or in the way.
-            AlreadyExists: a table or view has the name, and `overwrite` is not asked for.
-        """
-        require(principal, Action.WRITE_CATALOG)
-        root = catalog.integration.location
-        file = Location.parse(metadata_location)
-        if not file.is_within(root):
-            raise InvalidLocation(
-                f"`{metadata_location}` does not lie below `{root.prefix}`, "
-                f"the storage of catalog `{catalog.catalog.name}`"
-            )
-        with read(self._engine) as conn:
-            namespace = namespaces_db.require(conn, catalog.catalog.id, identifier.namespace)
-            existing = tables_db.load(conn, catalog.catalog.id, identifier)
-            kind = tables_db.kind_of(conn, catalog.catalog.id, identifier)
-        if kind is not None and not (overwrite and kind == "table"):
-            raise AlreadyExists(f"{kind.capitalize()} already exists: {identifier}")
-        try:
-            encoded = self._files.read(self._credentials.store_for(catalog.integration), file.uri)
-        except NoSuchFile as error:
-            raise NoSuchFile(f"Failed to open input stream for file: {file}") from error
-        document = metadata.decode(encoded)
-        metadata.check_document(document)
-        location = Location.parse(document["location"])
-        if not location.is_within(root) or location == root:
-            raise InvalidLocation(
-                f"the table described by `{file}` lives at `{location}`, "
-                f"which is not below `{root.prefix}`"
-            )
-        if not file.is_within(location):
-            raise InvalidLocation(
-                f"`{file}` does not lie below the location `{location}` of the table it describes"
-            )
-        record = new_record(
-            catalog,
-            namespace.id,
-            identifier,
-            document,
-            location,
-            now_ms=self._now_ms(),
-            metadata_location=file.uri,
-        )
-        with write(self._engine) as conn:
-            if existing is not None:
-                tables_db.drop(conn, existing.id)
-            tables_db.create(conn, record, encoded)
-        self._documents.keep(record.metadata_location, document, encoded)
-        storage = self._storage(principal, catalog, record, delegate=delegate)
-        return LoadedTable(
-            identifier, record.metadata_location, encoded, storage, _etag(record, "all", storage)
-        )
+        delegate: Delegations = VENDED,
+    ) -> VendedStorage:
+        """How to reach the table's files: a fresh credential, unless more is accepted."""
+        record = self.record(principal, catalog, identifier)
+        return self._storage.storage_of(principal, catalog, record, delegate=delegate)
 
     def rename(
         self,
@@ -289,6 +233,8 @@ class Tables:
         catalog: OpenCatalog,
         source: TableIdentifier,
         destination: TableIdentifier,
+        *,
+        request: IdempotentRequest | None = None,
     ) -> None:
         """Give a table another name, also in another namespace.  Its location stays.
 
@@ -299,60 +245,116 @@ class Tables:
         """
         require(principal, Action.WRITE_CATALOG)
         with write(self._engine) as conn:
+            idempotency_db.claim(conn, request)
             record = tables_db.load(conn, catalog.catalog.id, source)
             if record is None:
-                raise _no_such_table(source)
+                raise no_such_table(source)
             namespace = namespaces_db.require(conn, catalog.catalog.id, destination.namespace)
-            if source != destination and not tables_db.rename(
+            if source == destination:
+                return
+            taken = tables_db.kind_of(conn, catalog.catalog.id, destination)
+            if taken is not None:
+                raise AlreadyExists(
+                    f"Cannot rename {source} to {destination}. {taken.capitalize()} already exists"
+                )
+            if not tables_db.rename(
                 conn,
                 record.id,
                 namespace_id=namespace.id,
                 to=destination,
                 now_ms=self._now_ms(),
             ):
-                raise _no_such_table(source)
+                raise no_such_table(source)
 
-    def drop(self, principal: Principal, catalog: OpenCatalog, identifier: TableIdentifier) -> None:
-        """Forget a table.  Its files stay where they are.
+    def drop(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        *,
+        purge: bool = False,
+        request: IdempotentRequest | None = None,
+    ) -> None:
+        """Forget a table.  Its files stay, or are deleted later on if they are to be purged.
 
         Raises:
             NoSuchTable: it is not there.
+            InvalidRequest: its files may belong to others as well (`gc.enabled`).
         """
         require(principal, Action.WRITE_CATALOG)
+        if purge:
+            self._purge(catalog, identifier, request)
+            return
         with write(self._engine) as conn:
+            idempotency_db.claim(conn, request)
             record = tables_db.load(conn, catalog.catalog.id, identifier)
             if record is None or not tables_db.drop(conn, record.id):
-                raise _no_such_table(identifier)
+                raise no_such_table(identifier)
+
+    def _purge(
+        self, catalog: OpenCatalog, identifier: TableIdentifier, request: IdempotentRequest | None
+    ) -> None:
+        """Drop the very version that was looked at, and order its files deleted.
+
+        `services.purging` carries that out from what the transaction leaves behind.
+        """
+        for _ in range(PURGE_ATTEMPTS_MAX):
+            record = self._require(catalog, identifier)
+            document = self._documents.parsed(record, catalog.integration)
+            if not allows_purge(metadata.properties(document)):
+                raise InvalidRequest(
+                    "Cannot purge table: GC is disabled (deleting files may corrupt other tables)"
+                )
+            with write(self._engine) as conn:
+                if tables_db.drop(conn, record.id, expected=record.metadata_location):
+                    idempotency_db.claim(conn, request)
+                    purges_db.create(conn, record, purge_id=str(uuid7()), now_ms=self._now_ms())
+                    return
+        raise Unavailable(f"`{identifier}` is being written to; nothing was dropped, try again")
 
     def _require(self, catalog: OpenCatalog, identifier: TableIdentifier) -> TableRecord:
         with read(self._engine) as conn:
             record = tables_db.load(conn, catalog.catalog.id, identifier)
         if record is None:
-            raise _no_such_table(identifier)
+            raise no_such_table(identifier)
         return record
 
-    def _storage(
-        self, principal: Principal, catalog: OpenCatalog, record: TableRecord, *, delegate: bool
-    ) -> VendedStorage:
-        integration = catalog.integration
-        prefix = _selector(record)
-        if not delegate:
-            return VendedStorage(prefix, place_config(integration), None)
-        grants = [LocationGrant(record.location.prefix, access_level(principal))]
-        grants += [LocationGrant(source, AccessLevel.READ) for source in record.sources]
-        credential = self._credentials.vend(principal, integration, grants)
-        config = client_config(
-            integration, credential, refresh_endpoint=refresh_endpoint(catalog, record.identifier)
+    def _load_again(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        request: IdempotentRequest,
+        *,
+        delegate: Delegations,
+    ) -> LoadedTable:
+        """The table that an earlier request with the same key created, as it is now."""
+        record = landed_table(self._engine, request)
+        if record is None:
+            raise no_such_table(identifier)
+        storage = self._storage.storage_of(principal, catalog, record, delegate=delegate)
+        document = self._documents.encoded(record, catalog.integration)
+        return LoadedTable(
+            record.identifier,
+            record.metadata_location,
+            document,
+            storage,
+            etag_of(record, storage=storage),
         )
-        return VendedStorage(prefix, config, credential)
 
     def _land_new(
-        self, catalog: OpenCatalog, record: TableRecord, document: Json, encoded: bytes
+        self,
+        catalog: OpenCatalog,
+        record: TableRecord,
+        document: Json,
+        encoded: bytes,
+        request: IdempotentRequest | None,
     ) -> None:
         store = self._credentials.store_for(catalog.integration)
         try:
             self._files.write(store, record.metadata_location, encoded)
             with write(self._engine) as conn:
+                idempotency_db.claim(conn, request, result_of(record))
                 tables_db.create(conn, record, encoded)
         except CommitStateUnknown:
             raise
@@ -360,42 +362,20 @@ class Tables:
             with suppress(CatalogError):
                 self._files.delete(store, record.metadata_location)
             raise
-        self._documents.keep(record.metadata_location, document, encoded)
-
-    @staticmethod
-    def _refuse_taken(kind: str | None, new: NewTable) -> None:
-        if kind == "view":
-            raise AlreadyExists(f"View with same name already exists: {new.identifier}")
-        if kind is not None:
-            raise AlreadyExists(f"Table already exists: {new.identifier}")
+        self._documents.keep(record, document, encoded)
 
 
-def refresh_endpoint(catalog: OpenCatalog, identifier: TableIdentifier) -> str:
-    """Where a client fetches fresh credentials, relative to the catalog's base URI."""
-    namespace = quote(NAMESPACE_SEPARATOR, safe="").join(
-        quote(level, safe="") for level in identifier.namespace.levels
-    )
-    name = quote(identifier.name, safe="")
-    return f"v1/{catalog.catalog.id}/namespaces/{namespace}/tables/{name}/credentials"
+def refuse_taken(kind: str | None, identifier: TableIdentifier) -> None:
+    """Refuse a new table's name that a table or view has; clients read these very words.
 
-
-def _selector(record: TableRecord) -> str:
-    """The URI prefix by which clients choose this credential for a file.
-
-    Only a selector: what the credential opens is in its policy.  PyIceberg chooses one credential
-    by the metadata location for all files, so a table that reads elsewhere in its bucket needs a
-    prefix that covers both.
+    Raises:
+        AlreadyExists: it is taken.
     """
-    if not record.sources:
-        return record.location.prefix
-    return f"s3://{record.location.bucket}/"
+    if kind == tables_db.VIEW:
+        raise AlreadyExists(f"View with same name already exists: {identifier}")
+    if kind is not None:
+        raise AlreadyExists(f"Table already exists: {identifier}")
 
 
-def _etag(record: TableRecord, snapshots: str, storage: VendedStorage) -> str:
-    vended = storage.credential.access_key_id if storage.credential else ""
-    text = f"{record.metadata_location}|{snapshots}|{vended}|{record.identifier}"
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-
-
-def _no_such_table(identifier: TableIdentifier) -> NoSuchTable:
+def no_such_table(identifier: TableIdentifier) -> NoSuchTable:
     return NoSuchTable(f"Table does not exist: {identifier}")

@@ -5,8 +5,11 @@ A call here is the only way to a temporary credential.  Nothing is cached: see `
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from graticule.domain.errors import NoSuchFile, NoTokenService, StorageRefused
 from graticule.domain.secret import Secret
 from graticule.storage.aws_errors import translated
 from graticule.storage.clients import READ_TIMEOUT_S, sts_client
@@ -22,6 +25,11 @@ FEDERATED_NAME_CHARACTERS_MAX: Final = 32
 IDENTIFIER_CHARACTERS: Final = 12
 RANDOM_CHARACTERS: Final = 10
 
+NOT_SERVED_CODES: Final = frozenset(
+    {"405", "501", "InvalidAction", "MethodNotAllowed", "NotImplemented", "UnsupportedOperation"}
+)
+"""What stores answer that have no token service, or lack the operation."""
+
 _ILLEGAL_IN_NAME: Final = re.compile(r"[^A-Za-z0-9_=,.@-]+")
 
 
@@ -36,6 +44,7 @@ class TokenService:
         endpoint: str | None,
         read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
+        self._is_aws = endpoint is None
         self._client: STSClient = sts_client(
             keys, region=region, endpoint=endpoint, read_timeout_s=read_timeout_s
         )
@@ -57,6 +66,7 @@ class TokenService:
         """A session of the role, narrowed by `policy`; the whole role without one.
 
         Raises:
+            NoTokenService: the store has no token service.
             StorageRefused: the role does not trust us, the policy does not fit, and the like.
         """
         request: dict[str, Any] = {
@@ -68,7 +78,7 @@ class TokenService:
             request["ExternalId"] = external_id
         if policy is not None:
             request["Policy"] = encode_policy(policy)
-        with translated("assuming role", role_arn):
+        with self._served(), translated("assuming role", role_arn):
             answer = self._client.assume_role(**request)
             return _temporary(answer["Credentials"])
 
@@ -76,7 +86,7 @@ class TokenService:
         self, *, name: str, policy: Json, duration_s: int
     ) -> TemporaryCredentials:
         """A session of the user whose lasting keys we hold, narrowed by `policy`."""
-        with translated("narrowing the access keys at", self._at):
+        with self._served(), translated("narrowing the access keys at", self._at):
             answer = self._client.get_federation_token(
                 Name=name, Policy=encode_policy(policy), DurationSeconds=duration_s
             )
@@ -108,6 +118,19 @@ class TokenService:
             policy=policy,
             duration_s=duration_s,
         )
+
+    @contextmanager
+    def _served(self) -> Iterator[None]:
+        """Tell a store without a token service from one that says no.  AWS always has one."""
+        try:
+            yield
+        except (StorageRefused, NoSuchFile) as error:
+            code = "404" if isinstance(error, NoSuchFile) else error.context.get("code")
+            if self._is_aws or code not in {*NOT_SERVED_CODES, "404"}:
+                raise
+            raise NoTokenService(
+                f"the store at `{self._at}` issues no temporary credentials ({code})"
+            ) from error
 
     @property
     def _at(self) -> str:

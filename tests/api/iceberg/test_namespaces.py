@@ -136,3 +136,40 @@ def test_a_page_token_of_another_list_or_server_is_refused(http, catalog):
     for params in ({"pageToken": token, "parent": "a"}, {"pageToken": "x" + token[1:]}):
         answer = http.get(f"{catalog.base}/namespaces", params=params)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, 400)
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "a+b", "50%", "a%20b", "é"])
+def test_a_parent_encoded_once_or_twice_is_found(http, catalog, name):
+    """PyIceberg encodes the levels of `parent` twice."""
+    create(http, catalog, name)
+    create(http, catalog, name, "child")
+    for parent in (name, quote(name, safe="")):
+        answer = http.get(f"{catalog.base}/namespaces", params={"parent": parent})
+        assert answer.json()["namespaces"] == [[name, "child"]]
+
+
+def test_a_parent_is_taken_at_its_word_first(http, catalog):
+    create(http, catalog, "a%20b")
+    create(http, catalog, "a b")
+    create(http, catalog, "a b", "child")
+    answer = http.get(f"{catalog.base}/namespaces", params={"parent": "a%20b"})
+    assert answer.json()["namespaces"] == []
+
+
+@pytest.mark.parametrize("parent", ["no", "no%20such", "a%00b", "a%1Fb", "%"])
+def test_a_parent_that_is_not_there_however_it_is_read_is_not_found(http, catalog, parent):
+    answer = http.get(f"{catalog.base}/namespaces", params={"parent": parent})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "NoSuchNamespaceException")
+
+
+@pytest.mark.parametrize(
+    "properties", [{"": "x"}, {"a": 1}, {"a": None}, {"a": "x" * 300_000}, ["a"], "a"]
+)
+def test_properties_that_cannot_be_kept_are_refused(http, catalog, properties):
+    made = http.post(
+        f"{catalog.base}/namespaces", json={"namespace": ["a"], "properties": properties}
+    )
+    create(http, catalog, "a")
+    changed = http.post(f"{catalog.base}/namespaces/a/properties", json={"updates": properties})
+    assert (made.status_code, changed.status_code) == (400, 400)
+    assert http.get(f"{catalog.base}/namespaces/a").json()["properties"] == {}

@@ -1,7 +1,14 @@
 """Table operations over HTTP, commits apart."""
 
-import pytest
+import json
+from uuid import uuid4
 
+import boto3
+import pytest
+from sqlalchemy import delete
+
+from graticule.db.engine import write
+from graticule.db.schema import table_documents
 from support.server import LiveCatalog
 
 SCHEMA = {
@@ -267,3 +274,295 @@ def test_metrics_are_accepted_for_tables_that_are_there(http, namespace):
 )
 def test_a_table_that_makes_no_sense_is_refused(http, namespace, body):
     assert error_of(http.post(f"{namespace}/tables", json=body)) == (400, "BadRequestException")
+
+
+def rename(http, catalog, source, destination):
+    body = {
+        "source": {"namespace": source[:-1], "name": source[-1]},
+        "destination": {"namespace": destination[:-1], "name": destination[-1]},
+    }
+    return http.post(f"{catalog.base}/tables/rename", json=body)
+
+
+def create_view(http, namespace, name="v"):
+    version = {
+        "version-id": 1,
+        "timestamp-ms": 1_800_000_000_000,
+        "schema-id": 0,
+        "summary": {},
+        "default-namespace": ["ns"],
+        "representations": [{"type": "sql", "sql": "select 1", "dialect": "spark"}],
+    }
+    body = {"name": name, "schema": SCHEMA, "view-version": version, "properties": {}}
+    answer = http.post(f"{namespace}/views", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+def message_of(answer):
+    return answer.status_code, answer.json()["error"]["message"]
+
+
+def test_names_that_are_taken_are_refused_in_the_words_that_java_looks_for(
+    http, catalog, namespace
+):
+    made = create(http, namespace, "t").json()
+    create(http, namespace, "u")
+    create_view(http, namespace, "v")
+    register = {"name": "v", "metadata-location": made["metadata-location"]}
+    staged = {"requirements": [{"type": "assert-create"}], "updates": []}
+
+    assert [
+        message_of(create(http, namespace, "t")),
+        message_of(create(http, namespace, "v")),
+        message_of(http.post(f"{namespace}/register", json={**register, "name": "t"})),
+        message_of(http.post(f"{namespace}/register", json={**register, "overwrite": True})),
+        message_of(rename(http, catalog, ["ns", "t"], ["ns", "u"])),
+        message_of(rename(http, catalog, ["ns", "t"], ["ns", "v"])),
+        message_of(http.post(f"{namespace}/tables/t", json=staged)),
+        message_of(rename(http, catalog, ["ns", "v"], ["ns", "w"])),
+    ] == [
+        (409, "Table already exists: ns.t"),
+        (409, "View with same name already exists: ns.v"),
+        (409, "Table already exists: ns.t"),
+        (409, "View with same name already exists: ns.v"),
+        (409, "Cannot rename ns.t to ns.u. Table already exists"),
+        (409, "Cannot rename ns.t to ns.v. View already exists"),
+        (409, "Requirement failed: table already exists: ns.t"),
+        (404, "Table does not exist: ns.v"),
+    ]
+
+
+def test_a_table_renamed_to_its_own_name_stays(http, catalog, namespace):
+    create(http, namespace)
+    assert rename(http, catalog, ["ns", "t"], ["ns", "t"]).status_code == 204
+    assert http.head(f"{namespace}/tables/t").status_code == 204
+
+
+def test_every_answer_with_a_table_has_an_etag(http, namespace):
+    made = create(http, namespace)
+    committed = http.post(
+        f"{namespace}/tables/t",
+        json={
+            "requirements": [],
+            "updates": [{"action": "set-properties", "updates": {"a": "1"}}],
+        },
+    )
+    assert committed.headers["ETag"] not in {None, made.headers["ETag"]}
+    tag = {"If-None-Match": committed.headers["ETag"]}
+    assert http.get(f"{namespace}/tables/t", headers=tag).status_code == 304
+    assert http.get(f"{namespace}/tables/t", headers={**tag, **DELEGATE}).status_code == 200
+    http.delete(f"{namespace}/tables/t")
+    at = committed.json()["metadata-location"]
+    again = http.post(f"{namespace}/register", json={"name": "t", "metadata-location": at})
+    assert again.headers["ETag"] == http.get(f"{namespace}/tables/t").headers["ETag"]
+    # Another catalog may have replaced the file meanwhile: nobody may take it for the same one.
+    assert again.headers["ETag"] != committed.headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ("", 200),
+        ("ns%1Fv", 200),
+        ("ns%1Fv,a%1Fb%1Fc%2Cd", 200),
+        ("a+b%1Fv%20w,", 200),
+        ("v", 400),
+        ("ns%1Fv,%1F", 400),
+        ("%ff%1Fv", 400),
+    ],
+)
+def test_the_views_through_which_a_table_is_read_are_accepted(http, namespace, value, status):
+    create(http, namespace)
+    for url in (f"{namespace}/tables/t", f"{namespace}/tables/t/credentials"):
+        assert http.get(f"{url}?referenced-by={value}").status_code == status
+
+
+def test_an_unregistered_table_is_given_away_with_its_last_commit(http, namespace):
+    create(http, namespace)
+    committed = http.post(
+        f"{namespace}/tables/t",
+        json={
+            "requirements": [],
+            "updates": [{"action": "set-properties", "updates": {"a": "1"}}],
+        },
+    ).json()
+
+    answer = http.post(f"{namespace}/tables/t/unregister")
+
+    assert (answer.status_code, answer.json()) == (200, committed)
+    assert error_of(http.post(f"{namespace}/tables/t/unregister"))[0] == 404
+    late = http.post(f"{namespace}/tables/t", json={"requirements": [], "updates": []})
+    assert error_of(late) == (404, "NoSuchTableException")
+    back = {"name": "t", "metadata-location": committed["metadata-location"]}
+    assert http.post(f"{namespace}/register", json=back).json()["metadata"] == committed["metadata"]
+
+
+class Files:
+    """Metadata files as another catalog leaves them, below the catalog's own path."""
+
+    def __init__(self, server, catalog):
+        keys = server.store.admin_keys
+        self.s3 = boto3.client(
+            "s3",
+            endpoint_url=server.store.endpoint,
+            region_name=server.store.region,
+            aws_access_key_id=keys.access_key_id,
+            aws_secret_access_key=keys.secret_access_key.reveal(),
+        )
+        self.root = f"foreign-{catalog.id}"
+
+    def put(self, document, folder="t"):
+        location = f"s3://lake/{self.root}/{folder}"
+        key = f"{self.root}/{folder}/metadata/v3.metadata.json"
+        body = json.dumps(document | {"location": location}).encode()
+        self.s3.put_object(Bucket="lake", Key=key, Body=body)
+        return f"s3://lake/{key}"
+
+    def get(self, uri):
+        key = uri.removeprefix("s3://lake/")
+        return self.s3.get_object(Bucket="lake", Key=key)["Body"].read()
+
+    def delete(self, uri):
+        self.s3.delete_object(Bucket="lake", Key=uri.removeprefix("s3://lake/"))
+
+
+@pytest.fixture
+def files(server, catalog):
+    return Files(server, catalog)
+
+
+@pytest.fixture
+def document(http, namespace):
+    return create(http, namespace, "template").json()["metadata"] | {"table-uuid": str(uuid4())}
+
+
+def register(http, namespace, at, name="t", **more):
+    return http.post(f"{namespace}/register", json={"name": name, "metadata-location": at, **more})
+
+
+def test_a_registered_table_keeps_its_document_as_it_is(http, namespace, files, document):
+    document["unknown-member"] = {"kept": [1, 2.5]}
+    answer = register(http, namespace, files.put(document))
+    assert answer.status_code == 200, answer.text
+    loaded = http.get(f"{namespace}/tables/t").json()["metadata"]
+    assert loaded == answer.json()["metadata"]
+    assert loaded == document | {"location": loaded["location"]}
+
+
+def test_a_registered_table_is_shown_with_types_in_the_spelling_that_all_clients_read(
+    http, namespace, files, document
+):
+    """The file itself stays as another catalog wrote it."""
+    document |= {"format-version": 3, "next-row-id": 0, "last-column-id": 3}
+    fields = document["schemas"][0]["fields"]
+    fields.append({"id": 3, "name": "g", "type": "Geometry('OGC:CRS84')", "required": False})
+    at = files.put(document)
+
+    answer = register(http, namespace, at)
+
+    assert answer.status_code == 200, answer.text
+    loaded = http.get(f"{namespace}/tables/t").json()["metadata"]
+    assert loaded == answer.json()["metadata"]
+    assert loaded["schemas"][0]["fields"][2]["type"] == "geometry"
+    stored = json.loads(files.get(at))
+    assert stored["schemas"][0]["fields"][2]["type"] == "Geometry('OGC:CRS84')"
+
+
+def test_a_file_registered_again_is_read_again(http, namespace, files, document):
+    at = files.put(document)
+    assert register(http, namespace, at).status_code == 200
+    http.delete(f"{namespace}/tables/t")
+    files.put(document | {"properties": {"newer": "yes"}})
+    answer = register(http, namespace, at)
+    assert answer.json()["metadata"]["properties"] == {"newer": "yes"}
+    assert http.get(f"{namespace}/tables/t").json()["metadata"]["properties"] == {"newer": "yes"}
+
+
+def test_a_version_1_document_without_uuid_is_registered(http, namespace, files, document):
+    old = {k: v for k, v in document.items() if k not in {"table-uuid", "last-sequence-number"}}
+    old |= {"format-version": 1, "schema": document["schemas"][0], "partition-spec": []}
+    answer = register(http, namespace, files.put(old))
+    assert answer.status_code == 200, answer.text
+    committed = http.post(
+        f"{namespace}/tables/t",
+        json={
+            "requirements": [],
+            "updates": [{"action": "set-properties", "updates": {"a": "1"}}],
+        },
+    )
+    assert committed.status_code == 200, committed.text
+
+
+def test_a_document_that_would_redirect_credentials_is_not_registered(
+    http, namespace, files, document
+):
+    at = files.put(document | {"properties": {"s3.endpoint": "http://evil"}})
+    answer = register(http, namespace, at)
+    assert error_of(answer) == (400, "BadRequestException")
+    assert "s3.endpoint" in answer.json()["error"]["message"]
+
+
+def test_a_table_is_not_registered_twice_nor_over_another_ones_files(
+    http, namespace, files, document
+):
+    at = files.put(document)
+    assert register(http, namespace, at).status_code == 200
+    assert register(http, namespace, at, "again").status_code == 400
+    inside = files.put(document | {"table-uuid": str(uuid4())}, "t/inside")
+    assert register(http, namespace, inside, "inside").status_code == 400
+    copy = files.put(document, "copy")
+    assert error_of(register(http, namespace, copy, "copy")) == (409, "AlreadyExistsException")
+
+
+def test_registering_over_a_table_replaces_it_and_only_it(
+    http, catalog, namespace, files, document
+):
+    at = files.put(document)
+    assert register(http, namespace, at).status_code == 200
+    newer = files.put(document | {"properties": {"newer": "yes"}, "table-uuid": str(uuid4())}, "t2")
+    assert register(http, namespace, newer).status_code == 409
+    answer = register(http, namespace, newer, overwrite=True)
+    assert answer.status_code == 200, answer.text
+    assert http.get(f"{namespace}/tables/t").json()["metadata"]["properties"] == {"newer": "yes"}
+    same_place = register(http, namespace, newer, overwrite=True)
+    assert same_place.status_code == 200, same_place.text
+
+
+def test_a_table_whose_metadata_file_is_gone_is_served_from_the_databases_copy(
+    http, namespace, files, document
+):
+    at = files.put(document)
+    registered = register(http, namespace, at).json()
+    files.delete(at)
+    assert http.get(f"{namespace}/tables/t").json()["metadata"] == registered["metadata"]
+
+
+def test_a_table_whose_metadata_is_nowhere_says_which_file_is_missing(
+    http, server, namespace, monkeypatch
+):
+    """No copy, no cache, no file; not `no such table`, which clients would believe."""
+    made = create(http, namespace).json()
+    at = made["metadata-location"]
+    with write(server.services.engine) as conn:
+        conn.execute(delete(table_documents).where(table_documents.c.metadata_location == at))
+    documents = server.services.tables._documents
+    monkeypatch.setattr(documents._encoded, "get", lambda _: None)
+    monkeypatch.setattr(documents._parsed, "get", lambda _: None)
+    store = server.services.tables._credentials.store_for(
+        server.services.catalogs.open(
+            server.services.organisations.authenticate_bearer(
+                http.headers["Authorization"].removeprefix("Bearer ")
+            ),
+            namespace.split("/")[3],
+        ).integration
+    )
+    store.delete([at])
+    answer = http.get(f"{namespace}/tables/t")
+    assert (answer.status_code, answer.json()["error"]) == (
+        404,
+        {
+            "message": f"Failed to open input stream for file: {at}",
+            "type": "NotFoundException",
+            "code": 404,
+        },
+    )

@@ -4,8 +4,9 @@ import pytest
 
 from graticule.domain.errors import InvalidUpdate
 from graticule.iceberg import members
+from graticule.iceberg.document_updates import UPDATES_MAX
 from graticule.iceberg.metadata import check_document
-from graticule.iceberg.updates import UPDATES, UPDATES_MAX, Applied
+from graticule.iceberg.updates import UPDATES, Applied
 from support.table_documents import (
     FILE,
     LOCATION,

@@ -3,7 +3,7 @@
 import pytest
 
 from graticule.domain.errors import InvalidUpdate
-from graticule.iceberg import draft
+from graticule.iceberg import document_draft
 from support.table_documents import (
     applied,
     apply,
@@ -266,6 +266,6 @@ def test_a_column_that_the_default_spec_needs_cannot_leave_the_current_schema():
 
 
 def test_there_is_a_largest_number_of_definitions_in_one_commit(monkeypatch):
-    monkeypatch.setattr(draft, "DEFINITIONS_MAX", 2)
+    monkeypatch.setattr(document_draft, "DEFINITIONS_MAX", 2)
     with pytest.raises(InvalidUpdate, match="more than 2 schemas"):
         apply([add_order(1), add_order(2), add_order()], table())

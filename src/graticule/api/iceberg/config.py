@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from starlette.responses import Response
 
+from graticule.access.delegation import Delegation
 from graticule.api.endpoint import Call, Handler, json_response
-from graticule.api.iceberg.wire import ACCESS_DELEGATION_HEADER, VENDED_CREDENTIALS
+from graticule.api.iceberg.wire import ACCESS_DELEGATION_HEADER
 
 
 def config_handler(endpoints: Callable[[], Sequence[str]]) -> Handler:
@@ -15,17 +16,25 @@ def config_handler(endpoints: Callable[[], Sequence[str]]) -> Handler:
         """The catalog's id becomes the URL prefix.
 
         The delegation header is a default because Java clients do not send it by themselves, and a
-        client without credentials falls back to whatever identity its machine has.
+        client without credentials falls back to whatever identity its machine has.  Both mechanisms
+        are in it: requests are signed only where credentials cannot be vended.
         """
         catalog = call.services.catalogs.resolve_warehouse(
             call.principal, call.query.get("warehouse") or None
         )
         return json_response(
             {
-                "defaults": {f"header.{ACCESS_DELEGATION_HEADER}": VENDED_CREDENTIALS},
+                "defaults": {f"header.{ACCESS_DELEGATION_HEADER}": ",".join(Delegation)},
                 "overrides": {"prefix": catalog.id},
                 "endpoints": list(endpoints()),
+                "idempotency-key-lifetime": _duration(call.services.idempotency.lifetime_s),
             }
         )
 
     return get_config
+
+
+def _duration(seconds: int) -> str:
+    """ISO 8601, in minutes where they are whole."""
+    minutes, rest = divmod(seconds, 60)
+    return f"PT{seconds}S" if rest else f"PT{minutes}M"

@@ -4,17 +4,30 @@ from starlette.responses import Response
 
 from graticule.api.endpoint import Call, json_response, no_content
 from graticule.api.iceberg import wire
+from graticule.domain.errors import NoSuchNamespace
 from graticule.domain.identifiers import Namespace
+from graticule.services.namespaces import Page
 
 
 def list_namespaces(call: Call) -> Response:
     """Direct children of `parent`, or the top level, as full paths."""
-    parent = wire.parent_of(call)
-    of = f"namespaces/{call.path.get('prefix', '')}/{parent.path if parent else ''}"
+    parents = wire.parents_of(call)
+    of = f"namespaces/{call.path.get('prefix', '')}/{parents[0].path if parents else ''}"
     paging = wire.paging_of(call, of=of)
-    page = call.services.namespaces.list_children(
-        call.principal, wire.open_catalog(call), parent, after=paging.after, limit=paging.limit
-    )
+    catalog = wire.open_catalog(call)
+
+    def children(parent: Namespace | None) -> Page:
+        page: Page = call.services.namespaces.list_children(
+            call.principal, catalog, parent, after=paging.after, limit=paging.limit
+        )
+        return page
+
+    try:
+        page = children(parents[0] if parents else None)
+    except NoSuchNamespace:
+        if len(parents) == 1:
+            raise
+        page = children(parents[1])
     body = {"namespaces": [list(namespace.levels) for namespace in page.items]}
     return json_response(wire.next_page(call, body, of=of, after=page.next_after))
 
@@ -26,6 +39,7 @@ def create_namespace(call: Call) -> Response:
         wire.open_catalog(call),
         Namespace.of(wire.names(body, "namespace")),
         wire.properties(body, "properties"),
+        request=call.request,
     )
     return json_response(
         {"namespace": list(record.namespace.levels), "properties": dict(record.properties)}
@@ -47,7 +61,12 @@ def namespace_exists(call: Call) -> Response:
 
 
 def drop_namespace(call: Call) -> Response:
-    call.services.namespaces.drop(call.principal, wire.open_catalog(call), wire.namespace_of(call))
+    call.services.namespaces.drop(
+        call.principal,
+        wire.open_catalog(call),
+        wire.namespace_of(call),
+        request=call.request,
+    )
     return no_content()
 
 
@@ -60,6 +79,7 @@ def update_properties(call: Call) -> Response:
         wire.namespace_of(call),
         removals=wire.names(body, "removals"),
         updates=wire.properties(body, "updates"),
+        request=call.request,
     )
     return json_response(
         {

@@ -10,9 +10,16 @@ from typing import Any
 
 from starlette.responses import Response
 
+from graticule.access.delegation import Delegation
 from graticule.api.endpoint import Call, json_response, no_content
 from graticule.api.iceberg import wire
-from graticule.domain.errors import InvalidPageToken, InvalidRequest, NoSuchPlanTask, Unsupported
+from graticule.domain.errors import (
+    InvalidPageToken,
+    InvalidRequest,
+    NoSuchPlan,
+    NoSuchPlanTask,
+    Unsupported,
+)
 from graticule.iceberg import expressions
 from graticule.iceberg.expressions import AlwaysTrue
 from graticule.services.scans import Plan, PlanRequest
@@ -29,11 +36,14 @@ def plan_table_scan(call: Call) -> Response:
         call.principal, wire.open_catalog(call), wire.table_of(call), request
     )
     answer = {"status": "completed", "plan-id": call.request_id, **_tasks(call, plan, body)}
-    if wire.wants_credentials(call):
+    accepted = wire.delegations_of(call)
+    if Delegation.VENDED_CREDENTIALS in accepted:
         storage = call.services.tables.vend(
-            call.principal, wire.open_catalog(call), wire.table_of(call)
+            call.principal, wire.open_catalog(call), wire.table_of(call), delegate=accepted
         )
-        answer["storage-credentials"] = [{"prefix": storage.prefix, "config": dict(storage.config)}]
+        if storage.credential is not None:
+            credential = {"prefix": storage.prefix, "config": dict(storage.config)}
+            answer["storage-credentials"] = [credential]
     return json_response(answer, headers={"Cache-Control": "no-store"})
 
 
@@ -57,6 +67,16 @@ def fetch_scan_tasks(call: Call) -> Response:
         first=body["first"],
     )
     return json_response(_tasks(call, plan, body["request"]))
+
+
+def fetch_planning_result(call: Call) -> Response:
+    """Nothing is kept: a plan is complete in the answer that made it.
+
+    Raises:
+        NoSuchPlan: always, for a table that is there.
+    """
+    call.services.tables.exists(call.principal, wire.open_catalog(call), wire.table_of(call))
+    raise NoSuchPlan("no plan is kept; it was complete when it was submitted")
 
 
 def cancel_planning(call: Call) -> Response:

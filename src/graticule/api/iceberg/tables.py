@@ -11,7 +11,9 @@ from graticule.api.iceberg import wire
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.services.commits import Committed, TableChange
-from graticule.services.tables import LoadedTable, NewTable, VendedStorage
+from graticule.services.table_loading import LoadedTable, etag_of
+from graticule.services.table_storage import VendedStorage
+from graticule.services.tables import NewTable
 
 Json = dict[str, Any]
 
@@ -41,33 +43,46 @@ def create_table(call: Call) -> Response:
         is_staged=wire.flag(body, "stage-create"),
     )
     loaded = call.services.tables.create(
-        call.principal, wire.open_catalog(call), new, delegate=wire.wants_credentials(call)
+        call.principal,
+        wire.open_catalog(call),
+        new,
+        delegate=wire.delegations_of(call),
+        request=call.request,
     )
     return load_table_result(loaded)
 
 
 def register_table(call: Call) -> Response:
     body = call.json()
-    loaded = call.services.tables.register(
+    loaded = call.services.table_handover.register(
         call.principal,
         wire.open_catalog(call),
         TableIdentifier.of(wire.namespace_of(call).levels, wire.text(body, "name")),
         wire.text(body, "metadata-location"),
         overwrite=wire.flag(body, "overwrite"),
-        delegate=wire.wants_credentials(call),
+        delegate=wire.delegations_of(call),
+        request=call.request,
     )
     return load_table_result(loaded)
+
+
+def unregister_table(call: Call) -> Response:
+    at, document = call.services.table_handover.unregister(
+        call.principal, wire.open_catalog(call), wire.table_of(call), request=call.request
+    )
+    return bytes_response(_located(at, document))
 
 
 def load_table(call: Call) -> Response:
     snapshots = call.query.get("snapshots") or "all"
     if snapshots not in {"all", "refs"}:
         raise InvalidRequest(f"`snapshots` must be `all` or `refs`, not `{snapshots}`")
+    wire.referenced_by(call)  # only checked: a view gives its readers no rights of its definer
     loaded = call.services.tables.load(
         call.principal,
         wire.open_catalog(call),
         wire.table_of(call),
-        delegate=wire.wants_credentials(call),
+        delegate=wire.delegations_of(call),
         snapshots=snapshots,
         if_none_match=call.header("if-none-match"),
     )
@@ -87,7 +102,9 @@ def commit_table(call: Call) -> Response:
     if body.get("identifier") is not None and wire.identifier(body, "identifier") != identifier:
         raise InvalidRequest(f"the commit names another table than its path, `{identifier}`")
     catalog = wire.open_catalog(call)
-    [committed] = call.services.commits.commit(call.principal, catalog, [_change(identifier, body)])
+    [committed] = call.services.commits.commit(
+        call.principal, catalog, [_change(identifier, body)], request=call.request
+    )
     return commit_response(committed)
 
 
@@ -100,17 +117,23 @@ def commit_transaction(call: Call) -> Response:
         call.principal,
         wire.open_catalog(call),
         [_change(wire.identifier(change, "identifier"), change) for change in changes],
+        request=call.request,
     )
     return no_content()
 
 
 def drop_table(call: Call) -> Response:
-    """Forgets the table.  Its files stay: purging is not served yet and is refused, not ignored."""
-    if call.flag("purgeRequested"):
-        raise InvalidRequest(
-            "purging a table's files is not served; drop it without `purgeRequested`"
-        )
-    call.services.tables.drop(call.principal, wire.open_catalog(call), wire.table_of(call))
+    """Forgets the table.  Its files stay, unless they are to be purged: then they go soon after."""
+    purge = call.flag("purgeRequested")
+    call.services.tables.drop(
+        call.principal,
+        wire.open_catalog(call),
+        wire.table_of(call),
+        purge=purge,
+        request=call.request,
+    )
+    if purge:
+        call.services.upkeep.wake()
     return no_content()
 
 
@@ -121,12 +144,14 @@ def rename_table(call: Call) -> Response:
         wire.open_catalog(call),
         wire.identifier(body, "source"),
         wire.identifier(body, "destination"),
+        request=call.request,
     )
     return no_content()
 
 
 def load_credentials(call: Call) -> Response:
     """Exactly one credential: Java's refreshing provider accepts no other number."""
+    wire.referenced_by(call)
     storage = call.services.tables.vend(
         call.principal, wire.open_catalog(call), wire.table_of(call)
     )
@@ -137,9 +162,10 @@ def load_credentials(call: Call) -> Response:
 
 
 def report_metrics(call: Call) -> Response:
-    """Accepted for any table that is there, and not kept."""
-    call.json()
-    call.services.tables.exists(call.principal, wire.open_catalog(call), wire.table_of(call))
+    """Accepted whatever its type, for any table that is there."""
+    call.services.metrics.report(
+        call.principal, wire.open_catalog(call), wire.table_of(call), call.json()
+    )
     return no_content()
 
 
@@ -161,7 +187,7 @@ def load_table_result(loaded: LoadedTable) -> Response:
         parts += [b'"metadata-location":', json.dumps(loaded.metadata_location).encode(), b","]
     parts += [b'"metadata":', loaded.document, b',"config":', _encode(loaded.storage.config)]
     if loaded.storage.credential is not None:
-        parts += [b',"storage-credentials":[', _credential(loaded.storage), b"]"]
+        parts += [b',"storage-credentials":[', _credentials(loaded.storage), b"]"]
     parts.append(b"}")
     return bytes_response(
         b"".join(parts), headers={"ETag": loaded.etag, "Cache-Control": "no-store"}
@@ -169,14 +195,19 @@ def load_table_result(loaded: LoadedTable) -> Response:
 
 
 def commit_response(committed: Committed) -> Response:
-    location = json.dumps(committed.record.metadata_location).encode()
-    return bytes_response(
-        b'{"metadata-location":' + location + b',"metadata":' + committed.document + b"}"
+    body = _located(committed.record.metadata_location, committed.document)
+    return bytes_response(body, headers={"ETag": etag_of(committed.record)})
+
+
+def _located(metadata_location: str, document: bytes) -> bytes:
+    location = json.dumps(metadata_location).encode()
+    return b'{"metadata-location":' + location + b',"metadata":' + document + b"}"
+
+
+def _credentials(storage: VendedStorage) -> bytes:
+    return b",".join(
+        _encode({"prefix": prefix, "config": dict(storage.config)}) for prefix in storage.prefixes
     )
-
-
-def _credential(storage: VendedStorage) -> bytes:
-    return _encode({"prefix": storage.prefix, "config": dict(storage.config)})
 
 
 def _encode(value: Mapping[str, Any]) -> bytes:

@@ -5,12 +5,13 @@ The specification prefers an identity provider of its own; every client tries th
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_plus
 
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response
+from graticule.api.endpoint import Call, json_response, without_nul
 from graticule.domain.errors import InvalidGrant, UnsupportedGrantType
 
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
@@ -33,9 +34,7 @@ def create_token(call: Call) -> Response:
             subject = form.get("subject_token")
             if not subject:
                 raise InvalidGrant("`subject_token` is missing")
-            token, expires_in_s = call.services.organisations.exchange_token(
-                subject, form.get("scope")
-            )
+            token, expires_in_s = _exchange(call, form, subject)
         case grant:
             raise UnsupportedGrantType(
                 f"grant_type must be `client_credentials` or `{TOKEN_EXCHANGE}`, not `{grant}`"
@@ -51,7 +50,23 @@ def create_token(call: Call) -> Response:
     )
 
 
-def _client(call: Call, form: object) -> tuple[str, str]:
+def _exchange(call: Call, form: Mapping[str, str], subject: str) -> tuple[str, int]:
+    """A new token for an old one.
+
+    Java sends the client's own secret along once the old one has expired: that speaks for itself.
+    """
+    organisations = call.services.organisations
+    try:
+        renewed: tuple[str, int] = organisations.exchange_token(subject, form.get("scope"))
+    except InvalidGrant:
+        client_id, client_secret = _client(call, form)
+        if not client_id or not client_secret:
+            raise
+        renewed = organisations.issue_token(client_id, client_secret, form.get("scope"))
+    return renewed
+
+
+def _client(call: Call, form: Mapping[str, str]) -> tuple[str, str]:
     """Client id and secret from the Basic header (DuckDB) or the form (Java, PyIceberg)."""
     scheme, _, encoded = (call.header("authorization") or "").partition(" ")
     if scheme.lower() == "basic":
@@ -60,6 +75,5 @@ def _client(call: Call, form: object) -> tuple[str, str]:
         except (binascii.Error, UnicodeDecodeError) as error:
             raise InvalidGrant("the Basic authorization header cannot be decoded") from error
         client_id, _, client_secret = decoded.partition(":")
-        return unquote_plus(client_id), unquote_plus(client_secret)
-    fields = form if isinstance(form, dict) else {}
-    return str(fields.get("client_id", "")), str(fields.get("client_secret", ""))
+        return without_nul(unquote_plus(client_id)), unquote_plus(client_secret)
+    return form.get("client_id", ""), form.get("client_secret", "")

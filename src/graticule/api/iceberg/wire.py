@@ -2,19 +2,27 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
+from graticule.access.delegation import Delegations, parse_delegations
 from graticule.api.endpoint import Call
 from graticule.domain.catalog import OpenCatalog
-from graticule.domain.errors import InvalidName, InvalidRequest, NoSuchNamespace, NoSuchTable
+from graticule.domain.errors import (
+    InvalidName,
+    InvalidRequest,
+    NoSuchNamespace,
+    NoSuchTable,
+    NoSuchView,
+)
 from graticule.domain.identifiers import NAMESPACE_SEPARATOR, Namespace, TableIdentifier
 
 Json = dict[str, Any]
 
 PAGE_SIZE_MAX: Final = 1000
-VENDED_CREDENTIALS: Final = "vended-credentials"
+PAGE_SIZE_DIGITS_MAX: Final = 18
 ACCESS_DELEGATION_HEADER: Final = "X-Iceberg-Access-Delegation"
 
 _ENCODED_SEPARATOR: Final = re.compile("%1f", re.IGNORECASE)
@@ -60,18 +68,62 @@ def table_of(call: Call) -> TableIdentifier:
         raise NoSuchTable(f"Table does not exist: {name}") from error
 
 
-def parent_of(call: Call) -> Namespace | None:
-    """The `parent` query parameter; an empty one is none."""
+def view_of(call: Call) -> TableIdentifier:
+    """The view in the path.  A namespace that cannot be makes a view that is not there.
+
+    Raises:
+        NoSuchView: clients look for just this when they try whether a view is there.
+    """
+    name = call.name("view")
+    try:
+        return TableIdentifier.of(namespace_of(call).levels, name)
+    except (NoSuchNamespace, InvalidName) as error:
+        raise NoSuchView(f"View does not exist: {name}") from error
+
+
+def parents_of(call: Call) -> Sequence[Namespace]:
+    """What the `parent` query parameter may mean, likeliest first; nothing if it is empty.
+
+    PyIceberg encodes the levels twice, so if there is no such namespace it may have meant another.
+    """
     parent = call.query.get("parent")
     if not parent:
-        return None
-    return Namespace.of(parent.split(NAMESPACE_SEPARATOR))
+        return []
+    levels = parent.split(NAMESPACE_SEPARATOR)
+    meanings = [Namespace.of(levels)]
+    decoded = [unquote(level) for level in levels]
+    if decoded != levels:
+        with suppress(InvalidName):
+            meanings.append(Namespace.of(decoded))
+    return meanings
 
 
-def wants_credentials(call: Call) -> bool:
-    """Whether the client says that it can use vended credentials."""
-    value = call.header(ACCESS_DELEGATION_HEADER) or ""
-    return VENDED_CREDENTIALS in {part.strip().lower() for part in value.split(",")}
+def referenced_by(call: Call) -> Sequence[TableIdentifier]:
+    """The views through which a table is read, outermost first, from `referenced-by`.
+
+    A comma inside a name comes encoded, so the raw value is split before it is decoded.
+
+    Raises:
+        InvalidRequest: a part that names no view.
+    """
+    _, _, query = call.target.partition("?")
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    raw = next((value for name, _, value in pairs if unquote_plus(name) == "referenced-by"), "")
+    try:
+        parts = [unquote_plus(part, errors="strict") for part in raw.split(",") if part]
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("`referenced-by` is not UTF-8") from error
+    return [_referencing_view(part) for part in parts]
+
+
+def _referencing_view(text: str) -> TableIdentifier:
+    *levels, name = text.split(NAMESPACE_SEPARATOR)
+    return TableIdentifier.of(levels, name)
+
+
+def delegations_of(call: Call) -> Delegations:
+    """By which mechanisms the client says that it can reach a table's files."""
+    return parse_delegations(call.header(ACCESS_DELEGATION_HEADER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +148,8 @@ def paging_of(call: Call, *, of: str) -> Paging:
         return Paging("", None)
     limit = PAGE_SIZE_MAX
     if size:
-        if not size.isdecimal() or int(size) < 1:
-            raise InvalidRequest(f"`pageSize` must be a positive number, not `{size}`")
+        if not size.isdecimal() or len(size) > PAGE_SIZE_DIGITS_MAX or int(size) < 1:
+            raise InvalidRequest(f"`pageSize` must be a positive number, not `{size[:100]}`")
         limit = min(int(size), PAGE_SIZE_MAX)
     after = call.services.page_tokens.read(token, of=of) if token else ""
     return Paging(after, limit)

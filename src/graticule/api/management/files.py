@@ -5,28 +5,27 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from graticule.api.endpoint import Call, json_response
-from graticule.domain.errors import InvalidName, InvalidRequest, NoSuchTable
-from graticule.domain.identifiers import TableIdentifier
+from graticule.api.management.table_paths import table_of
+from graticule.domain.errors import InvalidRequest
 from graticule.services.scans import FilesInWindow
 from graticule.spatial.bounding_box import parse_bbox
 
 Json = dict[str, Any]
 
 FILES_PER_ANSWER_MAX: Final = 10_000
-NAMESPACE_DOT: Final = "."
+DIGITS_MAX: Final = 19
 
 
 def list_files(call: Call) -> Response:
     """Files that may match `bbox=xmin,ymin,xmax,ymax`, with what skipping the others saves.
 
-    A box with xmin > xmax crosses the antigraticule.  Namespace levels are joined by 0x1F or by a
-    dot; without `bbox` all files are listed.
+    A box with xmin > xmax crosses the antigraticule; without `bbox` all files are listed.
     """
     bbox = call.query.get("bbox")
     found = call.services.scans.files_in_window(
         call.principal,
         call.services.catalogs.open(call.principal, call.name("catalog")),
-        _table_of(call),
+        table_of(call),
         parse_bbox(bbox) if bbox else None,
         snapshot_id=_snapshot_of(call),
         limit=_limit_of(call),
@@ -34,27 +33,18 @@ def list_files(call: Call) -> Response:
     return json_response(_json(found))
 
 
-def _table_of(call: Call) -> TableIdentifier:
-    namespace = call.name("namespace")
-    separator = "\x1f" if "\x1f" in namespace else NAMESPACE_DOT
-    try:
-        return TableIdentifier.of(namespace.split(separator), call.name("table"))
-    except InvalidName as error:
-        raise NoSuchTable(f"Table does not exist: {namespace}.{call.name('table')}") from error
-
-
 def _snapshot_of(call: Call) -> int | None:
     text = call.query.get("snapshot")
     if not text:
         return None
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > DIGITS_MAX:
         raise InvalidRequest(f"`snapshot` must be a snapshot id, not `{text}`")
     return int(text)
 
 
 def _limit_of(call: Call) -> int:
     text = call.query.get("limit") or str(FILES_PER_ANSWER_MAX)
-    if not text.isdecimal() or not 1 <= int(text) <= FILES_PER_ANSWER_MAX:
+    if not text.isdecimal() or len(text) > DIGITS_MAX or not 1 <= int(text) <= FILES_PER_ANSWER_MAX:
         raise InvalidRequest(f"`limit` must be a number from 1 to {FILES_PER_ANSWER_MAX}")
     return int(text)
 

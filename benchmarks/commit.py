@@ -1,0 +1,90 @@
+"""Property commits: all writers on one hot table, and each on a table of its own."""
+
+import json
+
+from benchmarks.documents import schema
+from benchmarks.load_generator import write_load
+from benchmarks.peers.all import running_peers
+from benchmarks.peers.peer import Peer
+from benchmarks.report import Options, Result
+from benchmarks.rest import BROKEN, Connection, table_path
+
+WRITERS = (1, 8, 60)
+NAMESPACE = "commits"
+WARM_UP_S = 5.0
+
+
+def run(options: Options) -> Result:
+    result = Result("Committing a property")
+    result.notes += [
+        "Every writer waits for its answer before it commits again, and does not try again what was "
+        "refused. A conflict is a 409 that the server could have retried, because the only "
+        "requirement is `assert-table-uuid`; lost are writers whose last acknowledged commit is not "
+        "in the table afterwards.",
+    ]
+    with running_peers(options.folder, options.peers) as peers:
+        result.subjects, result.skipped = peers.describe(), peers.skipped
+        bench = [_Bench(peer) for peer in peers.running]
+        for one in bench:
+            one.commit(8, 1.0 if options.quick else WARM_UP_S, hot=False)
+        for hot in (True, False):
+            for writers in WRITERS:
+                tables = "one table" if hot else "a table each"
+                case = f"{writers} writers, {tables}"
+                for one in bench:
+                    figures = one.commit(writers, options.seconds, hot=hot)
+                    result.add(case, one.peer.name, **figures)
+                for figure in ("commits_per_s", "p99_ms"):
+                    result.compare_with_best(case, figure, "≥ 1.2")
+    return result
+
+
+class _Bench:
+    """One peer and its tables."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self._uuids: dict[str, str] = {}
+        self._round = 0
+        with peer.connect() as http:
+            http.create_namespace(NAMESPACE)
+            for writer in range(max(WRITERS)):
+                name = f"table_{writer}"
+                made = http.create_table(NAMESPACE, name, schema())
+                self._uuids[name] = made["metadata"]["table-uuid"]
+
+    def commit(self, writers: int, seconds: float, *, hot: bool) -> dict[str, float]:
+        self._round += 1
+        # Names of this round only, so that what an earlier one left cannot pass for this one's.
+        keys = [f"round-{self._round}-writer-{writer}" for writer in range(writers)]
+        names = ["table_0" if hot else f"table_{writer}" for writer in range(writers)]
+
+        def write(http: Connection, writer: int, number: int) -> int:
+            updates = [{"action": "set-properties", "updates": {keys[writer]: str(number)}}]
+            uuid = self._uuids[names[writer]]
+            requirements = [{"type": "assert-table-uuid", "uuid": uuid}]
+            return http.commit(NAMESPACE, names[writer], updates, requirements)[0]
+
+        figures, acknowledged = write_load(
+            self.peer.connect, write, writers=writers, seconds=seconds
+        )
+        return {**figures, "lost": self._lost(names, keys, acknowledged)}
+
+    def _lost(self, names: list[str], keys: list[str], acknowledged: list[int]) -> int:
+        lost = 0
+        with self.peer.connect() as http:
+            for name in set(names):
+                status, body = http.request("GET", table_path(NAMESPACE, name))
+                found = {} if status >= BROKEN else json.loads(body)["metadata"]["properties"]
+                for at, key in enumerate(keys):
+                    if names[at] == name and acknowledged[at] >= 0:
+                        # A later commit without an answer may have landed as well.
+                        lost += int(found.get(key, "-1")) < acknowledged[at]
+            self._clear(http, names, keys)
+        return lost
+
+    def _clear(self, http: Connection, names: list[str], keys: list[str]) -> None:
+        """Or later rounds would write longer documents."""
+        for name in set(names):
+            mine = [key for at, key in enumerate(keys) if names[at] == name]
+            http.commit(NAMESPACE, name, [{"action": "remove-properties", "removals": mine}], [])

@@ -1,0 +1,165 @@
+"""What gets dearer as a catalog grows: commits on a long history, creates among siblings, listings."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import event
+
+from benchmarks.documents import SNAPSHOT_ID, append_updates, metadata_document, schema
+from benchmarks.load_generator import percentiles, read_load, timed
+from benchmarks.peers import graticule
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.store import store_in
+from benchmarks.report import OURS, Options, Result
+from benchmarks.rest import REFUSED_FROM, Connection, Refused
+from graticule.app import create_app
+from graticule.server import BackgroundServer
+from graticule.settings import Settings
+from graticule.wiring import open_services
+
+HISTORIES = (10, 1_000, 10_000)
+SIBLINGS = (10, 5_000, 10_000)
+COMMITS = 20
+CREATES = 100
+CREATORS = 8
+PAGE = 100
+NAMESPACE = "growth"
+
+
+def run(options: Options) -> Result:
+    result = Result("Growing")
+    histories = (10, 100, 1_000) if options.quick else HISTORIES
+    siblings = (10, 100, 200) if options.quick else SIBLINGS
+    folder = options.folder / "graticule"
+    with store_in(options.folder / "store") as store:
+        with graticule.running(folder, store) as peer, peer.connect() as http:
+            http.create_namespace(NAMESPACE)
+            for snapshots in histories:
+                _commits(result, peer, http, snapshots)
+            _commit_ratios(result, histories)
+            _siblings(result, options, peer, http, siblings)
+            headers = dict(peer.headers)
+            catalog = peer.base.rpartition("/")[2]
+        _statements(result, folder / "data", f"/catalog/v1/{catalog}", headers)
+    return result
+
+
+def _commits(result: Result, peer: Peer, http: Connection, snapshots: int) -> None:
+    """Appends to a table of that many snapshots, and bare PUTs of as many bytes."""
+    name = f"history_{snapshots}"
+    location = f"{peer.root}/{name}"
+    data = metadata_document(location, snapshots)
+    at = f"{location}/metadata/00000-{uuid4()}.metadata.json"
+    peer.put(at, data)
+    http.register_table(NAMESPACE, name, at)
+    first, *later = [_append(http, name, location, snapshots + n) for n in range(COMMITS + 1)]
+    put = timed(lambda: peer.put(f"{location}/put/{uuid4()}", data), times=COMMITS)
+    took = percentiles(later)
+    result.add(
+        f"append to {snapshots:,} snapshots",
+        OURS,
+        **took,
+        first_ms=round(first * 1e3, 1),
+        document_bytes=len(data),
+        put_p50_ms=put["p50_ms"],
+        own_p50_ms=round(took["p50_ms"] - put["p50_ms"], 3),
+    )
+
+
+def _append(http: Connection, name: str, location: str, number: int) -> float:
+    requirement = {
+        "type": "assert-ref-snapshot-id",
+        "ref": "main",
+        "snapshot-id": SNAPSHOT_ID + number - 1,
+    }
+    updates = append_updates(number, location)
+    began = time.perf_counter()
+    status, body = http.commit(NAMESPACE, name, updates, [requirement])
+    if status >= REFUSED_FROM:
+        raise Refused(f"append to `{name}`: {status} {body[:400]!r}")
+    return time.perf_counter() - began
+
+
+def _commit_ratios(result: Result, histories: tuple[int, ...]) -> None:
+    short, *longer = [f"append to {snapshots:,} snapshots" for snapshots in histories]
+    for case in longer:
+        for figure, what in (("p50_ms", "whole"), ("own_p50_ms", "without the bare PUT")):
+            pair = [result.figure(one, OURS, figure) for one in (case, short)]
+            goal = "≤ 2" if figure == "own_p50_ms" else ""
+            result.add_ratio(f"{case} over {short.removeprefix('append to ')}: {what}", pair[0] / pair[1], goal)
+
+
+def _siblings(
+    result: Result, options: Options, peer: Peer, http: Connection, counts: tuple[int, ...]
+) -> None:
+    made = 0
+    namespace = "siblings"
+    http.create_namespace(namespace)
+
+    def create(number: int) -> None:
+        with peer.connect() as own:
+            own.create_table(namespace, f"table_{number:06d}", schema())
+
+    began = time.perf_counter()
+    for count in counts:
+        with ThreadPoolExecutor(CREATORS) as pool:
+            list(pool.map(create, range(made, count)))
+        # Named to come first: the next fill goes on with the numbers.
+        took = timed(
+            _numbered(lambda n, at=count: http.create_table(namespace, f"a_{at}_{n}", schema())),
+            times=CREATES if not options.quick else 10,
+        )
+        result.add(f"create among {count:,} tables", OURS, **took)
+        made = count
+    result.notes.append(f"{made:,} tables were made in {time.perf_counter() - began:.0f} s")
+    few, many = (f"create among {count:,} tables" for count in counts[:2])
+    pair = [result.figure(case, OURS, "p50_ms") for case in (many, few)]
+    result.add_ratio(f"{many} over {counts[0]}", pair[0] / pair[1], "≤ 1.3")
+    for case, path in (
+        (f"first page of {PAGE} of {made:,} tables", ""),
+        (f"page of {PAGE} in the middle", f"&pageToken={_token_at(http, namespace, made // 2)}"),
+    ):
+        url = f"{peer.base}/namespaces/{namespace}/tables?pageSize={PAGE}{path}"
+        load = read_load(url, dict(peer.headers), connections=1, seconds=options.seconds)
+        result.add(case, OURS, **load)
+
+
+def _numbered(action: Callable[[int], object]) -> Callable[[], object]:
+    numbers = iter(range(1_000_000))
+    return lambda: action(next(numbers))
+
+
+def _token_at(http: Connection, namespace: str, place: int) -> str:
+    path = f"/namespaces/{namespace}/tables?pageSize={place}"
+    return http.call("GET", path)["next-page-token"]
+
+
+def _statements(result: Result, data_dir: Path, base: str, headers: dict[str, str]) -> None:
+    """SQL statements by request, counted in this process on the database that was filled above."""
+    settings = Settings(data_dir=data_dir, log_level="warning", allow_private_endpoints=True)
+    services = open_services(settings)
+    seen: list[str] = []
+    event.listen(services.engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    try:
+        with BackgroundServer(create_app(services, settings)) as server:
+            with Connection(server.url + base, headers) as http:
+                listing = f"/namespaces/siblings/tables?pageSize={PAGE}"
+                for case, path in (
+                    ("page of 100 tables", listing),
+                    ("page of 10 tables", listing.replace(str(PAGE), "10")),
+                    ("loadTable", "/namespaces/siblings/tables/table_000000"),
+                ):
+                    http.call("GET", path)
+                    seen.clear()
+                    http.call("GET", path)
+                    queries = [statement for statement in seen if "SELECT" in statement]
+                    result.add(f"SQL of one {case}", OURS, queries=len(queries), statements=len(seen))
+    finally:
+        services.close()
+    pages = [
+        result.figure(f"SQL of one page of {size} tables", OURS, "statements") for size in (100, 10)
+    ]
+    result.add_ratio("statements for a page of 100 over a page of 10", pages[0] / pages[1], "1")

@@ -1,0 +1,182 @@
+"""A plan with a map window: our endpoint against PyIceberg planning the same table by itself.
+
+The table has manifests like a real one and no data files: planning never opens those.
+"""
+
+import json
+import time
+from contextlib import contextmanager
+from uuid import uuid4
+
+import numpy as np
+from pyiceberg.table import StaticTable
+
+from benchmarks.documents import SNAPSHOT_ID
+from benchmarks.load_generator import timed
+from benchmarks.peers import graticule
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.store import store_in
+from benchmarks.report import OURS, Options, Result
+from benchmarks.rest import REFUSED_FROM, Connection, Refused, table_path
+from graticule.demo.seaweedfs import SeaweedFS
+from graticule.iceberg.values import encode_value
+from graticule.planning.files import DataFileEntry
+from graticule.storage.manifest_writer import (
+    manifest_list_path,
+    write_manifest_list,
+    write_manifests,
+)
+
+NAMESPACE, TABLE = "plans", "places"
+COLUMNS = ("id", "lon", "lat")
+WINDOW = {"lon": (2.1, 2.6), "lat": (48.7, 49.05)}
+FILE_BYTES = 32 * 1024 * 1024
+PLANS = 20
+SEED = 7
+
+
+def plan_against_pyiceberg(result: Result, options: Options, files: int) -> None:
+    case = f"plan with a window, {files:,} files"
+    with (
+        store_in(options.folder / "store") as store,
+        graticule.running(options.folder / "graticule", store) as peer,
+        peer.connect() as http,
+    ):
+        with _without_server_errors(result, case):
+            metadata_location = _make_table(peer, http, files)
+            path, body = f"{table_path(NAMESPACE, TABLE)}/plan", json.dumps(_request()).encode()
+            began = time.perf_counter()
+            planned = http.call("POST", path, body)
+            first_s = time.perf_counter() - began
+            figures = timed(lambda: http.call("POST", path, body), times=PLANS)
+            own = sorted(task["data-file"]["file-path"] for task in planned["file-scan-tasks"])
+            result.add(case, OURS, **figures, first_ms=round(first_s * 1e3), files_found=len(own))
+
+            began = time.perf_counter()
+            theirs = _plan_with_pyiceberg(store, metadata_location)
+            took = (time.perf_counter() - began) * 1e3
+            result.add(case, "PyIceberg", p50_ms=round(took, 1), files_found=len(theirs))
+            result.notes.append(
+                "Plans: ours over HTTP on an index in memory (`first ms` builds it from manifests); "
+                "PyIceberg reads all manifests each time, once here. "
+                + ("Both find the same files." if theirs == own else "THEY FIND DIFFERENT FILES.")
+            )
+            result.compare_with_best(case, "p50_ms", "≥ 100")
+            result.add_ratio("PyIceberg over our first plan", took / (first_s * 1e3))
+
+
+@contextmanager
+def _without_server_errors(result: Result, case: str):
+    try:
+        yield
+    except Refused as error:
+        result.skipped[case] = str(error)[:300]
+
+
+def _request() -> dict:
+    sides = [
+        {"type": operator, "term": column, "value": value}
+        for column, (least, most) in WINDOW.items()
+        for operator, value in (("gt-eq", least), ("lt-eq", most))
+    ]
+    together = sides[0]
+    for side in sides[1:]:
+        together = {"type": "and", "left": together, "right": side}
+    return {"filter": together, "case-sensitive": True}
+
+
+def _plan_with_pyiceberg(store: SeaweedFS, metadata_location: str) -> list[str]:
+    keys = store.admin_keys
+    properties = {
+        "s3.endpoint": store.endpoint,
+        "s3.access-key-id": keys.access_key_id,
+        "s3.secret-access-key": keys.secret_access_key.reveal(),
+        "s3.region": store.region,
+        "s3.path-style-access": "true",
+    }
+    window = " and ".join(f"{c} >= {a} and {c} <= {b}" for c, (a, b) in WINDOW.items())
+    table = StaticTable.from_metadata(metadata_location, properties)
+    return sorted(task.file.file_path for task in table.scan(row_filter=window).plan_files())
+
+
+def _make_table(peer: Peer, http: Connection, files: int) -> str:
+    """A table of so many files; where its metadata is."""
+    http.create_namespace(NAMESPACE)
+    types = ("long", "double", "double")
+    fields = [
+        {"id": at + 1, "name": name, "required": False, "type": kind}
+        for at, (name, kind) in enumerate(zip(COLUMNS, types, strict=True))
+    ]
+    schema = {"type": "struct", "schema-id": 0, "fields": fields}
+    made = http.create_table(NAMESPACE, TABLE, schema)
+    location = made["metadata"]["location"].rstrip("/")
+    folder, token = f"{location}/metadata", str(uuid4())
+    written = write_manifests(
+        _entries(location, files),
+        schema=made["metadata"]["schemas"][0],
+        spec=made["metadata"]["partition-specs"][0],
+        snapshot_id=SNAPSHOT_ID,
+        folder=folder,
+        token=token,
+    )
+    for one in written:
+        peer.put(one.manifest.path, one.data)
+    list_at = manifest_list_path(folder, token=token, snapshot_id=SNAPSHOT_ID)
+    listing = write_manifest_list(
+        [one.manifest for one in written],
+        snapshot_id=SNAPSHOT_ID,
+        parent_snapshot_id=None,
+        sequence_number=1,
+    )
+    peer.put(list_at, listing)
+    snapshot = {
+        "snapshot-id": SNAPSHOT_ID,
+        "sequence-number": 1,
+        "timestamp-ms": int(time.time() * 1000),
+        "manifest-list": list_at,
+        "summary": {"operation": "append"},
+        "schema-id": 0,
+    }
+    updates = [
+        {"action": "add-snapshot", "snapshot": snapshot},
+        {
+            "action": "set-snapshot-ref",
+            "ref-name": "main",
+            "type": "branch",
+            "snapshot-id": SNAPSHOT_ID,
+        },
+    ]
+    status, answer = http.commit(NAMESPACE, TABLE, updates, [])
+    if status >= REFUSED_FROM:
+        raise Refused(f"{status} {answer[:300]!r}")
+    return json.loads(answer)["metadata-location"]
+
+
+def _entries(location: str, files: int) -> list[DataFileEntry]:
+    """Files of a tenth of a degree, all over the world, with bounds as engines write them."""
+    random = np.random.default_rng(SEED)
+    west, south = random.uniform(-180, 179.9, files), random.uniform(-85, 84.9, files)
+    counts = dict.fromkeys((1, 2, 3), 1_000)
+    return [
+        DataFileEntry(
+            path=f"{location}/data/{number:06d}.parquet",
+            size_bytes=FILE_BYTES,
+            record_count=1_000,
+            spec_id=0,
+            column_sizes=dict.fromkeys((1, 2, 3), 10_000_000),
+            value_counts=counts,
+            null_value_counts=dict.fromkeys((1, 2, 3), 0),
+            lower_bounds=_bounds(number * 1_000, x, y),
+            upper_bounds=_bounds(number * 1_000 + 999, x + 0.1, y + 0.1),
+            split_offsets=(4,),
+        )
+        for number, (x, y) in enumerate(zip(west.tolist(), south.tolist(), strict=True))
+    ]
+
+
+def _bounds(number: int, x: float, y: float) -> dict[int, bytes]:
+    return {
+        1: encode_value("long", number),
+        2: encode_value("double", x),
+        3: encode_value("double", y),
+    }

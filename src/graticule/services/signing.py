@@ -1,0 +1,141 @@
+"""Signs requests to the object store for clients that hold no credentials.
+
+Authorisation lives here: who may read or write the table.  What a request does, `access.signing`
+reads from it; the keys that sign it reach no further than the table wherever the store can
+narrow them, so that a request which tricks the store still ends there.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from graticule.access.policy import Action, access_level, require
+from graticule.access.s3_operations import DELETE_OBJECTS
+from graticule.access.s3_urls import StoreAddress
+from graticule.access.signing import Reach, SignRequest, authorise
+from graticule.access.stage_tokens import StageTokens
+from graticule.domain.catalog import AccessLevel, BucketType, OpenCatalog
+from graticule.domain.errors import SignatureRefused
+from graticule.domain.identifiers import TableIdentifier
+from graticule.domain.location import Location
+from graticule.domain.tenancy import Principal
+from graticule.services.credentials import Credentials
+from graticule.services.table_storage import grants_of
+from graticule.services.tables import Tables
+from graticule.storage.iam_policy import LocationGrant, fits, partition_of
+from graticule.storage.keys import Keys, TemporaryCredentials
+from graticule.storage.signing import signing_headers
+
+REQUESTER_PAYS: Final = {"x-amz-request-payer": "requester"}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """What a client adds to its request.  `is_reusable`: also to the next one that is the same."""
+
+    uri: str
+    headers: Mapping[str, str]
+    is_reusable: bool
+
+
+class Signing:
+    def __init__(
+        self,
+        tables: Tables,
+        credentials: Credentials,
+        stage_tokens: StageTokens,
+        *,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._tables = tables
+        self._credentials = credentials
+        self._stage_tokens = stage_tokens
+        self._now_ms = now_ms
+
+    def sign(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        request: SignRequest,
+        *,
+        staged: str | None = None,
+    ) -> SignedRequest:
+        """Sign a request to a file of the table, or of one that is staged under this name.
+
+        Raises:
+            NoSuchTable: it is not there, and no token says that it is staged.
+            SignatureRefused: the request does more than the principal may do with the table.
+            StorageRefused, StorageUnavailable: from the token service.
+        """
+        grants = self._grants(principal, catalog, identifier, staged)
+        integration = catalog.integration
+        store = StoreAddress(integration.location.bucket, integration.region, integration.endpoint)
+        try:
+            signable = authorise(request, store, _reach(grants))
+        except SignatureRefused as refused:
+            log.info("signature refused", table=str(identifier), reason=refused.message)
+            raise
+        keys = self._keys(principal, catalog, grants, signable.place)
+        if signable.operation == DELETE_OBJECTS.name and not isinstance(keys, TemporaryCredentials):
+            # Not every store checks that the body it gets is the one whose hash was signed.
+            raise SignatureRefused(
+                "this store has no token service that would hold DeleteObjects to the table; "
+                "delete one object at a time"
+            )
+        pays = integration.bucket_type is BucketType.REQUESTER_PAYS
+        headers = signing_headers(
+            signable,
+            keys,
+            region=integration.region,
+            now_ms=self._now_ms(),
+            extra=REQUESTER_PAYS if pays else None,
+        )
+        log.debug("request signed", table=str(identifier), operation=signable.operation)
+        return SignedRequest(request.uri, headers, signable.is_reusable)
+
+    def _grants(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        staged: str | None,
+    ) -> list[LocationGrant]:
+        require(principal, Action.READ_CATALOG)
+        if staged is None:
+            return grants_of(principal, self._tables.record(principal, catalog, identifier))
+        require(principal, Action.WRITE_CATALOG)
+        location = self._stage_tokens.location_of(
+            staged,
+            catalog_id=catalog.catalog.id,
+            identifier=str(identifier),
+            member_id=principal.member_id,
+            now_ms=self._now_ms(),
+        )
+        return [LocationGrant(location.prefix, access_level(principal))]
+
+    def _keys(
+        self, principal: Principal, catalog: OpenCatalog, grants: list[LocationGrant], place: str
+    ) -> Keys:
+        """Of the whole table, so that one session serves all; of one place if that is too much."""
+        integration = catalog.integration
+        partition = partition_of(role_arn=integration.role_arn, region=integration.region)
+        if not fits(grants, partition=partition):
+            grants = [grant for grant in grants if _key_of(grant) == place]
+        return self._credentials.signing_keys(principal, integration, grants)
+
+
+def _reach(grants: list[LocationGrant]) -> Reach:
+    return Reach(
+        readable=tuple(_key_of(grant) for grant in grants),
+        writable=tuple(_key_of(grant) for grant in grants if grant.access is AccessLevel.WRITE),
+    )
+
+
+def _key_of(grant: LocationGrant) -> str:
+    location = Location.parse(grant.location)
+    return location.key_prefix if grant.location.endswith("/") else location.key

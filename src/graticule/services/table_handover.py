@@ -1,0 +1,169 @@
+"""Tables that come by their metadata file, or go by it: register and unregister.
+
+The file stays as it is: other catalogs may read it still.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+from uuid6 import uuid7
+
+from graticule.access.delegation import Delegations
+from graticule.access.policy import Action, require
+from graticule.db import idempotency as idempotency_db
+from graticule.db import namespaces as namespaces_db
+from graticule.db import tables as tables_db
+from graticule.db.engine import read, write
+from graticule.domain.catalog import OpenCatalog, TableRecord
+from graticule.domain.errors import Unavailable
+from graticule.domain.idempotency import IdempotentRequest
+from graticule.domain.identifiers import TableIdentifier
+from graticule.domain.tenancy import Principal
+from graticule.iceberg import metadata
+from graticule.iceberg.properties import check_properties
+from graticule.services import table_locations
+from graticule.services.commits import new_record
+from graticule.services.documents import Documents
+from graticule.services.idempotency import landed_table, result_of
+from graticule.services.table_loading import LoadedTable, etag_of
+from graticule.services.table_storage import TableStorage
+from graticule.services.tables import no_such_table, refuse_taken
+
+UNREGISTER_ATTEMPTS_MAX: Final = 4
+"""Commits that may come in between reading a table's document and letting go of the table."""
+
+
+class TableHandover:
+    def __init__(
+        self,
+        engine: Engine,
+        documents: Documents,
+        storage: TableStorage,
+        *,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._engine = engine
+        self._documents = documents
+        self._storage = storage
+        self._now_ms = now_ms
+
+    def register(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        metadata_location: str,
+        *,
+        overwrite: bool,
+        delegate: Delegations,
+        request: IdempotentRequest | None = None,
+    ) -> LoadedTable:
+        """Adopt a table whose metadata file lies in the integration's bucket.
+
+        Raises:
+            NoSuchFile: there is no such metadata file.
+            InvalidLocation: the file, or the table it describes, lies elsewhere or in the way.
+            InvalidUpdate: the document has a property that could redirect credentials.
+            AlreadyExists: a table or view has the name, and `overwrite` is not asked for.
+        """
+        require(principal, Action.WRITE_CATALOG)
+        if request is not None and request.landed is not None:
+            known = landed_table(self._engine, request)
+            if known is None:
+                raise no_such_table(identifier)
+            encoded = self._documents.encoded(known, catalog.integration)
+            return self._loaded(principal, catalog, known, encoded, delegate=delegate)
+        file = table_locations.check_metadata_file(catalog, metadata_location)
+        with read(self._engine) as conn:
+            namespaces_db.require(conn, catalog.catalog.id, identifier.namespace)
+            self._refuse_taken(conn, catalog, identifier, overwrite=overwrite)
+        encoded = self._documents.read_file(file.uri, catalog.integration)
+        document = metadata.decode(encoded)
+        metadata.check_document(document)
+        properties = metadata.properties(document)
+        check_properties(properties)
+        location = table_locations.check_described(
+            catalog, file, document["location"], what="table"
+        )
+        table_locations.check_path_properties(properties, location)
+        # Version 1 may go without a UUID; the row needs one, the document stays as it is.
+        identified = document | {"table-uuid": metadata.table_uuid(document) or str(uuid7())}
+        with write(self._engine) as conn:
+            namespace = namespaces_db.require(conn, catalog.catalog.id, identifier.namespace)
+            record = new_record(
+                catalog,
+                namespace.id,
+                identifier,
+                identified,
+                location,
+                now_ms=self._now_ms(),
+                metadata_location=file.uri,
+            )
+            idempotency_db.claim(conn, request, result_of(record))
+            self._refuse_taken(conn, catalog, identifier, overwrite=overwrite)
+            existing = tables_db.load(conn, catalog.catalog.id, identifier)
+            if existing is not None:
+                tables_db.drop(conn, existing.id)
+            tables_db.refuse_sources(conn, catalog.integration.id, location)
+            tables_db.create(conn, record, encoded)
+        self._documents.keep(record, document, encoded)
+        return self._loaded(principal, catalog, record, encoded, delegate=delegate)
+
+    def unregister(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        *,
+        request: IdempotentRequest | None = None,
+    ) -> tuple[str, bytes]:
+        """Let go of a table: where its metadata file is, and the document in it.
+
+        Every commit before is in the document, and none can follow.
+
+        Raises:
+            NoSuchTable: it is not there.
+        """
+        require(principal, Action.WRITE_CATALOG)
+        if request is not None and request.landed is not None:
+            at = request.landed["metadata-location"]
+            return at, self._documents.read_file(at, catalog.integration)
+        for _ in range(UNREGISTER_ATTEMPTS_MAX):
+            with read(self._engine) as conn:
+                record = tables_db.load(conn, catalog.catalog.id, identifier)
+            if record is None:
+                raise no_such_table(identifier)
+            encoded = self._documents.encoded(record, catalog.integration)
+            at = record.metadata_location
+            with write(self._engine) as conn:
+                if tables_db.drop(conn, record.id, expected=at):
+                    idempotency_db.claim(conn, request, {"metadata-location": at})
+                    return at, encoded
+        raise Unavailable(f"`{identifier}` is being written to; it is still here, try again")
+
+    @staticmethod
+    def _refuse_taken(
+        conn: Connection, catalog: OpenCatalog, identifier: TableIdentifier, *, overwrite: bool
+    ) -> None:
+        kind = tables_db.kind_of(conn, catalog.catalog.id, identifier)
+        if not (overwrite and kind == tables_db.TABLE):
+            refuse_taken(kind, identifier)
+
+    def _loaded(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        record: TableRecord,
+        encoded: bytes,
+        *,
+        delegate: Delegations,
+    ) -> LoadedTable:
+        storage = self._storage.storage_of(principal, catalog, record, delegate=delegate)
+        return LoadedTable(
+            record.identifier,
+            record.metadata_location,
+            encoded,
+            storage,
+            etag_of(record, storage=storage),
+        )
