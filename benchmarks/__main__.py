@@ -14,7 +14,7 @@ from benchmarks.peers.peer import PeerMissing
 from benchmarks.report import Options
 
 BENCHMARKS = ("server_stack", "load_table", "commit", "growth", "spatial", "start")
-SECONDS_A_FIGURE = 4.0
+SECONDS_A_FIGURE = 3.0
 
 
 def main() -> int:

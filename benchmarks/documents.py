@@ -11,7 +11,13 @@ COLUMNS = 22
 
 
 def schema(columns: int = COLUMNS) -> dict[str, Any]:
-    named = ["id", "name", "lon", "lat", *(f"measurement_{number}" for number in range(columns - 4))]
+    named = [
+        "id",
+        "name",
+        "lon",
+        "lat",
+        *(f"measurement_{number}" for number in range(columns - 4)),
+    ]
     types = ["long", "string", "double", "double"]
     fields = [
         {"id": at + 1, "name": name, "required": False, "type": types[at] if at < 4 else "double"}
@@ -58,7 +64,10 @@ def append_updates(number: int, location: str, *, count: int = 1) -> list[dict[s
     last = number + count - 1
     return [
         *(
-            {"action": "add-snapshot", "snapshot": snapshot(at, location, at_ms=now_ms + at - number)}
+            {
+                "action": "add-snapshot",
+                "snapshot": snapshot(at, location, at_ms=now_ms + at - number),
+            }
             for at in range(number, number + count)
         ),
         {

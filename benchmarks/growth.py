@@ -15,6 +15,7 @@ from benchmarks.peers.peer import Peer
 from benchmarks.peers.store import store_in
 from benchmarks.report import OURS, Options, Result
 from benchmarks.rest import REFUSED_FROM, Connection, Refused
+from graticule import logs
 from graticule.app import create_app
 from graticule.server import BackgroundServer
 from graticule.settings import Settings
@@ -89,7 +90,9 @@ def _commit_ratios(result: Result, histories: tuple[int, ...]) -> None:
         for figure, what in (("p50_ms", "whole"), ("own_p50_ms", "without the bare PUT")):
             pair = [result.figure(one, OURS, figure) for one in (case, short)]
             goal = "≤ 2" if figure == "own_p50_ms" else ""
-            result.add_ratio(f"{case} over {short.removeprefix('append to ')}: {what}", pair[0] / pair[1], goal)
+            result.add_ratio(
+                f"{case} over {short.removeprefix('append to ')}: {what}", pair[0] / pair[1], goal
+            )
 
 
 def _siblings(
@@ -140,6 +143,7 @@ def _token_at(http: Connection, namespace: str, place: int) -> str:
 def _statements(result: Result, data_dir: Path, base: str, headers: dict[str, str]) -> None:
     """SQL statements by request, counted in this process on the database that was filled above."""
     settings = Settings(data_dir=data_dir, log_level="warning", allow_private_endpoints=True)
+    logs.configure(log_format="json", level="warning")
     services = open_services(settings)
     seen: list[str] = []
     event.listen(services.engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
@@ -156,7 +160,9 @@ def _statements(result: Result, data_dir: Path, base: str, headers: dict[str, st
                     seen.clear()
                     http.call("GET", path)
                     queries = [statement for statement in seen if "SELECT" in statement]
-                    result.add(f"SQL of one {case}", OURS, queries=len(queries), statements=len(seen))
+                    result.add(
+                        f"SQL of one {case}", OURS, queries=len(queries), statements=len(seen)
+                    )
     finally:
         services.close()
     pages = [

@@ -24,7 +24,7 @@ class Missing(RuntimeError):
 
 def read_load(
     url: str, headers: dict[str, str], *, connections: int, seconds: float
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """GET the URL for some seconds after a short warm-up.  Answers below 400 are no errors."""
     if shutil.which("wrk") is None:
         raise Missing("needs wrk (apt: wrk)")
@@ -32,7 +32,9 @@ def read_load(
     return _wrk(url, headers, connections, seconds)
 
 
-def _wrk(url: str, headers: dict[str, str], connections: int, seconds: float) -> dict[str, float]:
+def _wrk(
+    url: str, headers: dict[str, str], connections: int, seconds: float
+) -> dict[str, float | None]:
     flags = [flag for name, value in headers.items() for flag in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout=30s"]
     ended = subprocess.run(
@@ -45,7 +47,8 @@ def _wrk(url: str, headers: dict[str, str], connections: int, seconds: float) ->
         "requests_per_s": float(_found(r"Requests/sec:\s+([\d.]+)", text)),
         "p50_ms": _latency("50", text),
         "p99_ms": _latency("99", text),
-        "errors": (int(refused[1]) if refused else 0) + sum(map(int, broken.groups()) if broken else ()),
+        "errors": (int(refused[1]) if refused else 0)
+        + sum(map(int, broken.groups()) if broken else ()),
     }
 
 
@@ -56,7 +59,7 @@ def _found(pattern: str, text: str) -> str:
     return match[1]
 
 
-def _latency(percentile: str, text: str) -> float:
+def _latency(percentile: str, text: str) -> float | None:
     match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
     return round(float(match[1]) * _UNITS_MS[match[2]], 3) if match else None
 
@@ -67,7 +70,7 @@ def write_load(
     *,
     writers: int,
     seconds: float,
-) -> tuple[dict[str, float], list[int]]:
+) -> tuple[dict[str, float | None], list[int]]:
     """Let writers write: `write(connection, writer, number)` answers with the status.
 
     Also returned: the last number of each writer that was acknowledged, -1 for none.
@@ -113,16 +116,17 @@ def write_load(
     }, acknowledged
 
 
-def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+def percentiles(seconds: Sequence[float]) -> dict[str, float | None]:
     ordered = sorted(seconds)
     if not ordered:
-        return {"p50_ms": float("nan"), "p99_ms": float("nan")}
+        return {"p50_ms": None, "p99_ms": None}
     at = [min(len(ordered) - 1, int(len(ordered) * part)) for part in (0.5, 0.99)]
     return {"p50_ms": round(ordered[at[0]] * 1e3, 3), "p99_ms": round(ordered[at[1]] * 1e3, 3)}
 
 
-def timed(action: Callable[[], object], *, times: int) -> dict[str, float]:
-    """One after the other; percentiles of the times."""
+def timed(action: Callable[[], object], *, times: int) -> dict[str, float | None]:
+    """One after the other, the first not counted; percentiles of the times."""
+    action()
     took = []
     for _ in range(times):
         began = time.perf_counter()

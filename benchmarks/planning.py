@@ -42,7 +42,7 @@ def plan_against_pyiceberg(result: Result, options: Options, files: int) -> None
         graticule.running(options.folder / "graticule", store) as peer,
         peer.connect() as http,
     ):
-        with _without_server_errors(result, case):
+        with _skipping_refusals(result, case):
             metadata_location = _make_table(peer, http, files)
             path, body = f"{table_path(NAMESPACE, TABLE)}/plan", json.dumps(_request()).encode()
             began = time.perf_counter()
@@ -66,7 +66,7 @@ def plan_against_pyiceberg(result: Result, options: Options, files: int) -> None
 
 
 @contextmanager
-def _without_server_errors(result: Result, case: str):
+def _skipping_refusals(result: Result, case: str):
     try:
         yield
     except Refused as error:
@@ -153,9 +153,11 @@ def _make_table(peer: Peer, http: Connection, files: int) -> str:
 
 
 def _entries(location: str, files: int) -> list[DataFileEntry]:
-    """Files of a tenth of a degree, all over the world, with bounds as engines write them."""
+    """Files of a tenth of a degree, half of them in Europe, with bounds as engines write them."""
     random = np.random.default_rng(SEED)
-    west, south = random.uniform(-180, 179.9, files), random.uniform(-85, 84.9, files)
+    world = random.uniform((-180, -85), (179.9, 84.9), (files - files // 2, 2))
+    europe = random.uniform((-10, 36), (30, 60), (files // 2, 2))
+    west, south = np.concatenate([world, europe]).T
     counts = dict.fromkeys((1, 2, 3), 1_000)
     return [
         DataFileEntry(

@@ -93,7 +93,12 @@ def write(name: str, result: Result, options: Options, *, began: datetime, into:
 
 
 def _page(folder: Path) -> str:
-    parts = ["# Results", "", "Made by `make bench` from the JSON files beside it; do not edit.", ""]
+    parts = [
+        "# Results",
+        "",
+        "Made by `make bench` from the JSON files beside it; do not edit.",
+        "",
+    ]
     for file in sorted(folder.glob("*.json")):
         parts += _section(json.loads(file.read_text()))
     return "\n".join(parts)

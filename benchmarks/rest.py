@@ -32,7 +32,9 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
+    def request(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, bytes]:
         """The status and the body; `BROKEN` when the connection broke."""
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body)
         all_headers = {"Content-Type": "application/json", **self._headers, **headers}

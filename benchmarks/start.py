@@ -44,9 +44,7 @@ def run(options: Options) -> Result:
                     time.sleep(SETTLE_S)
                     result.subjects[name] = peer.describe()
                     memory = peer.program.memory_mb()
-                    result.add(
-                        "start", name, start_s=peer.program.ready_after_s, memory_mb=memory
-                    )
+                    result.add("start", name, start_s=peer.program.ready_after_s, memory_mb=memory)
             except PeerMissing as missing:
                 result.skipped[name] = str(missing)
     own_start, own_memory = (result.figure("start", OURS, f) for f in ("start_s", "memory_mb"))

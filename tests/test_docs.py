@@ -7,13 +7,13 @@ import tomllib
 import pyarrow as pa
 import pytest
 import typer
-from support import openapi
-from support.settings_page import settings_table
-from support.snippets import PAGES, ROOT, SHELLS, inline_code, run, snippets, snippets_of
 
 from graticule.api.routes import ICEBERG_ROOT, route_table
 from graticule.cli.main import app
 from graticule.settings import Settings
+from support import openapi
+from support.settings_page import settings_table
+from support.snippets import PAGES, ROOT, SHELLS, inline_code, run, snippets, snippets_of
 
 README_LINES_MAX = 120
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
@@ -71,7 +71,7 @@ def _layers(layers):
 def test_the_tree_of_the_architecture_page_has_every_package():
     page = (ROOT / "docs" / "architecture.md").read_text()
     packages = {path.parent.name for path in (ROOT / "src/graticule").glob("*/__init__.py")}
-    assert packages == {name for name in re.findall(r"^  (\w+)/ ", page, re.MULTILINE)}
+    assert packages == set(re.findall(r"^  (\w+)/ ", page, re.MULTILINE))
 
 
 @pages
@@ -194,8 +194,8 @@ assert x == "me"
     assert (tmp_path / "url").read_text() == "u\n"
 
 
-def test_a_block_that_fails_fails_the_test(tmp_path):
-    for block in ("```python run\nassert False\n```", "```sh run\nfalse\n```"):
-        with pytest.raises(AssertionError):
-            blocks = [*snippets(block, ROOT / "README.md")]
-            run(blocks, placeholders={}, variables={}, folder=tmp_path)
+@pytest.mark.parametrize("text", ["```python run\nassert False\n```", "```sh run\nfalse\n```"])
+def test_a_block_that_fails_fails_the_test(tmp_path, text):
+    blocks = [*snippets(text, ROOT / "README.md")]
+    with pytest.raises(AssertionError):
+        run(blocks, placeholders={}, variables={}, folder=tmp_path)

@@ -63,7 +63,9 @@ class Program(Tethered):
         self.log = folder / "program.log"
         self.ready_after_s = float("nan")
         self._began = time.perf_counter()
-        inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        inherited = {
+            name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ
+        }
         super().__init__(
             command,
             folder=folder,

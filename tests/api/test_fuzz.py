@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from support import openapi
 from support.fuzzing import TEXTS, bodies, texts
 from support.profiles import effort

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from support import openapi
 
 ANSWER_S_MAX = 30.0
@@ -131,7 +132,8 @@ def test_a_schema_of_5_000_levels_is_refused(http, table, wrap):
                 f'{{"type": "struct", "fields": [{{"id": {number}, "name": "f", '
                 f'"required": false, "type": {kind}}}]}}'
             )
-    body = f'{{"name": "deep", "schema": {{"type": "struct", "fields": [{{"id": 1, "name": "a", "required": false, "type": {kind}}}]}}}}'
+    field = f'{{"id": 1, "name": "a", "required": false, "type": {kind}}}'
+    body = f'{{"name": "deep", "schema": {{"type": "struct", "fields": [{field}]}}}}'
     answer = timed(http, "POST", table.rpartition("/")[0], content=body.encode(), headers=JSON_BODY)
     assert answer.status_code == 400
 

@@ -6,12 +6,12 @@ The HTTP client of the tests checks every answer by itself (`support/openapi.py`
 import httpx2
 import pytest
 from jsonschema import Draft202012Validator
-from support import openapi
 
 from graticule.api.endpoint import parse_json_object
 from graticule.api.errors import Surface, describe, headers_of
 from graticule.api.routes import ICEBERG_ROOT, advertised_endpoints, route_table
 from graticule.domain import errors
+from support import openapi
 
 ERRORS = sorted(
     (

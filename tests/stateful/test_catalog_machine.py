@@ -14,11 +14,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from uuid6 import uuid7
+
 from support.catalog_model import TABLE, VIEW, CatalogModel, Entry, Levels, Name
 from support.database import ENGINES, SQLITE
 from support.profiles import effort
 from support.server import LiveServer, serving
-from uuid6 import uuid7
 
 SCHEMA = {
     "type": "struct",

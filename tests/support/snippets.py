@@ -64,7 +64,7 @@ def run(
         for placeholder, value in placeholders.items():
             code = code.replace(placeholder, value)
         if block.language == "python":
-            exec(compile(code, block.name, "exec"), names)  # noqa: S102  that is the point
+            exec(compile(code, block.name, "exec"), names)
         elif block.language in SHELLS:
             _shell(code, variables, folder)
         else:

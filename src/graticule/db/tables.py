@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from graticule.db.engine import serialise_on, violates
@@ -49,7 +49,7 @@ def _record(row: Row[Any]) -> TableRecord:
         namespace_id=row.namespace_id,
         identifier=TableIdentifier(Namespace.from_path(row.namespace_path), row.name),
         table_uuid=row.table_uuid,
-        location=Location.parse(row.location),
+        location=Location.stored(row.location),
         metadata_location=row.metadata_location,
         version=row.version,
         created_at_ms=row.created_at_ms,
@@ -58,24 +58,33 @@ def _record(row: Row[Any]) -> TableRecord:
     )
 
 
-def _select(catalog_id: str, identifier: TableIdentifier, *columns: Any) -> Select[Any]:
-    return (
-        select(tables, namespaces.c.path.label("namespace_path"), *columns)
-        .join(namespaces, namespaces.c.id == tables.c.namespace_id)
-        .where(
-            namespaces.c.catalog_id == catalog_id,
-            namespaces.c.path == identifier.namespace.path,
-            tables.c.name == identifier.name,
-        )
+# Built once: putting a statement together takes longer than running it.
+_NAMED: Final[Select[Any]] = (
+    select(tables, namespaces.c.path.label("namespace_path"))
+    .join(namespaces, namespaces.c.id == tables.c.namespace_id)
+    .where(
+        namespaces.c.catalog_id == bindparam("catalog"),
+        namespaces.c.path == bindparam("namespace"),
+        tables.c.name == bindparam("table"),
     )
+)
+
+
+def _find(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> Row[Any] | None:
+    """The row of a table or view by its name."""
+    named = {
+        "catalog": catalog_id,
+        "namespace": identifier.namespace.path,
+        "table": identifier.name,
+    }
+    return conn.execute(_NAMED, named).one_or_none()
 
 
 def load(
     conn: Connection, catalog_id: str, identifier: TableIdentifier, *, kind: str = TABLE
 ) -> TableRecord | None:
-    query = _select(catalog_id, identifier).where(tables.c.kind == kind)
-    row = conn.execute(query).one_or_none()
-    return _record(row) if row is not None else None
+    row = _find(conn, catalog_id, identifier)
+    return _record(row) if row is not None and row.kind == kind else None
 
 
 def load_by_id(conn: Connection, table_id: str) -> TableRecord | None:
@@ -91,7 +100,7 @@ def load_by_id(conn: Connection, table_id: str) -> TableRecord | None:
 
 def kind_of(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> str | None:
     """`table`, `view`, or None: both share one name space."""
-    row = conn.execute(_select(catalog_id, identifier)).one_or_none()
+    row = _find(conn, catalog_id, identifier)
     return str(row.kind) if row is not None else None
 
 

@@ -58,6 +58,12 @@ class Location:
             raise InvalidLocation(f"`{uri}` contains an empty, `.` or `..` segment")
         return cls(bucket, key)
 
+    @classmethod
+    def stored(cls, uri: str) -> Self:
+        """Read a location that this server wrote itself, and checked before it did."""
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return cls(bucket, key.removesuffix("/"))
+
     @property
     def uri(self) -> str:
         return f"s3://{self.bucket}/{self.key}" if self.key else f"s3://{self.bucket}"

@@ -23,7 +23,7 @@ from graticule.iceberg.format_versions import (
     SEQUENCE_NUMBERS,
     check_supported,
 )
-from graticule.iceberg.members import Json, as_text_map, check_nesting, stripped_location
+from graticule.iceberg.members import Json, as_array, as_text_map, check_nesting, stripped_location
 from graticule.iceberg.properties import FORMAT_VERSION, check_properties, persisted_properties
 from graticule.iceberg.schema import assign_fresh_ids, check_format_version, parse_schema
 from graticule.iceberg.snapshots import BRANCH, MAIN
@@ -221,7 +221,8 @@ def with_canonical_types(document: Json) -> Json:
     """
     canonical: Json = {}
     if document.get("schemas"):
-        canonical["schemas"] = [parse_schema(schema).document for schema in document["schemas"]]
+        schemas_ = as_array(document["schemas"], "`schemas`")
+        canonical["schemas"] = [parse_schema(schema).document for schema in schemas_]
     if document.get("schema") is not None:
         canonical["schema"] = parse_schema(document["schema"]).document
     return document | canonical

@@ -26,7 +26,7 @@ CACHED_BYTES_MAX: Final = 64 * 1024 * 1024
 PARSED_BYTES_MAX: Final = 16 * 1024 * 1024
 """Parsed documents take some ten times their encoded size in memory."""
 
-_SPELT_IN_MANY_WAYS: Final = (b"geometry", b"geography", b"GEOMETRY", b"GEOGRAPHY", b"Geo")
+_SPELT_IN_MANY_WAYS: Final = (b"geometry", b"geography")
 
 
 class _ByteBoundedCache(Generic[Value]):
@@ -116,7 +116,8 @@ class Documents:
             raise NoSuchFile(
                 f"Failed to open input stream for file: {metadata_location}"
             ) from error
-        if not any(name in data for name in _SPELT_IN_MANY_WAYS):
+        lower = data.lower()
+        if not any(name in lower for name in _SPELT_IN_MANY_WAYS):
             return data
         document = metadata.decode(data)
         canonical = metadata.with_canonical_types(document)
