@@ -16,12 +16,12 @@ WARM_UP_S = 5.0
 
 def run(options: Options) -> Result:
     result = Result("Committing a property")
-    result.notes += [
-        "Every writer waits for its answer before it commits again, and does not try again what was "
-        "refused. A conflict is a 409 that the server could have retried, because the only "
-        "requirement is `assert-table-uuid`; lost are writers whose last acknowledged commit is not "
-        "in the table afterwards.",
-    ]
+    result.notes.append(
+        "Every writer waits for its answer before it commits again, and does not try again what "
+        "was refused. A conflict is a 409 that the server could have retried, because the only "
+        "requirement is `assert-table-uuid`; lost are writers whose last acknowledged commit is "
+        "not in the table afterwards."
+    )
     with running_peers(options.folder, options.peers) as peers:
         result.subjects, result.skipped = peers.describe(), peers.skipped
         bench = [_Bench(peer) for peer in peers.running]

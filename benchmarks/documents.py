@@ -35,7 +35,7 @@ def snapshot(number: int, location: str, *, at_ms: int) -> dict[str, Any]:
         "engine-version": "3.5.5",
         "app-id": "application_1700000000000_0001",
         "app-name": "nightly append of measurements",
-        "iceberg-version": "Apache Iceberg 1.11.0 (commit 0123456789abcdef0123456789abcdef01234567)",
+        "iceberg-version": "Apache Iceberg 1.11.0 (commit 0123456789abcdef0123456789abcdef)",
         "added-data-files": "4",
         "added-records": "100000",
         "added-files-size": "12345678",
@@ -59,7 +59,7 @@ def snapshot(number: int, location: str, *, at_ms: int) -> dict[str, Any]:
 
 
 def append_updates(number: int, location: str, *, count: int = 1) -> list[dict[str, Any]]:
-    """The updates of a commit that appends snapshots `number` and on, and moves `main` to the last."""
+    """A commit that appends snapshots `number` and on, and moves `main` to the last."""
     now_ms = int(time.time() * 1000)
     last = number + count - 1
     return [

@@ -1,4 +1,4 @@
-"""What gets dearer as a catalog grows: commits on a long history, creates among siblings, listings."""
+"""What gets dearer as a catalog grows: appends to a history, creates among siblings, pages."""
 
 import time
 from collections.abc import Callable
@@ -148,21 +148,21 @@ def _statements(result: Result, data_dir: Path, base: str, headers: dict[str, st
     seen: list[str] = []
     event.listen(services.engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
     try:
-        with BackgroundServer(create_app(services, settings)) as server:
-            with Connection(server.url + base, headers) as http:
-                listing = f"/namespaces/siblings/tables?pageSize={PAGE}"
-                for case, path in (
-                    ("page of 100 tables", listing),
-                    ("page of 10 tables", listing.replace(str(PAGE), "10")),
-                    ("loadTable", "/namespaces/siblings/tables/table_000000"),
-                ):
-                    http.call("GET", path)
-                    seen.clear()
-                    http.call("GET", path)
-                    queries = [statement for statement in seen if "SELECT" in statement]
-                    result.add(
-                        f"SQL of one {case}", OURS, queries=len(queries), statements=len(seen)
-                    )
+        with (
+            BackgroundServer(create_app(services, settings)) as server,
+            Connection(server.url + base, headers) as http,
+        ):
+            listing = f"/namespaces/siblings/tables?pageSize={PAGE}"
+            for case, path in (
+                ("page of 100 tables", listing),
+                ("page of 10 tables", listing.replace(str(PAGE), "10")),
+                ("loadTable", "/namespaces/siblings/tables/table_000000"),
+            ):
+                http.call("GET", path)
+                seen.clear()
+                http.call("GET", path)
+                queries = [statement for statement in seen if "SELECT" in statement]
+                result.add(f"SQL of one {case}", OURS, queries=len(queries), statements=len(seen))
     finally:
         services.close()
     pages = [

@@ -1,4 +1,4 @@
-"""`graticule` with another HTTP implementation below it: `python -m benchmarks.http_stack h11 serve …`.
+"""`graticule` on another HTTP implementation: `python -m benchmarks.http_stack h11 serve …`.
 
 Only for comparison: the server itself has one, chosen in `graticule.server`.
 """

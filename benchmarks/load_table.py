@@ -1,4 +1,4 @@
-"""loadTable: small and large metadata, all of it or refs only, unchanged, with a vended credential."""
+"""loadTable: small and large metadata, refs only, unchanged, with a vended credential."""
 
 import json
 from dataclasses import dataclass, replace
@@ -79,7 +79,7 @@ def _with_large_tables(result: Result, peers: list[Peer], snapshots: int) -> lis
             kept = _snapshots_in(body)
             if kept == snapshots:
                 result.notes.append(
-                    f"{snapshots:,} snapshots {way} at {peer.name}: an answer of {len(body):,} bytes"
+                    f"{peer.name}: {snapshots:,} snapshots {way}, an answer of {len(body):,} bytes"
                 )
                 found.append(subject)
                 break
@@ -137,7 +137,7 @@ def _measure(
 def _measure_unchanged(
     result: Result, options: Options, what: str, subjects: list[Subject], goal: str = ""
 ) -> None:
-    """With the ETag of the last answer.  Who has none answers in full, as it does to every client."""
+    """With the ETag of the last answer.  Who has none answers in full, as to every client."""
     case = f"{what}, If-None-Match, 8 connections"
     for subject in subjects:
         etag = _etag(subject)

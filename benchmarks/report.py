@@ -1,4 +1,4 @@
-"""Results: what a benchmark hands back, the JSON file that keeps it, and the page made of all files."""
+"""Results: what a benchmark hands back, the JSON file that keeps it, and the page of all files."""
 
 import json
 from collections.abc import Sequence
@@ -106,11 +106,12 @@ def _page(folder: Path) -> str:
 
 def _section(document: dict[str, Any]) -> list[str]:
     on = document["machine"]
+    hardware = f"{on['cores']} × {on['cpu']}, {on['memory_gb']} GB"
     parts = [
         f"## {document['title']}",
         "",
         f"`{document['benchmark']}`, {document['began']}, {document['took_s']:.0f} s, commit "
-        f"{on['commit']}, {on['cores']} × {on['cpu']}, {on['memory_gb']} GB, Python {on['python']}, "
+        f"{on['commit']}, {hardware}, Python {on['python']}, "
         f"{document['seconds_a_figure']:g} s a figure"
         + (". **A smoke test: these figures mean nothing.**" if document["quick"] else "."),
         "",

@@ -1,4 +1,4 @@
-"""What the HTTP implementation below the server costs: h11, httptools, and the server's own choice."""
+"""What the HTTP implementation costs: h11, httptools, and what the server itself chooses."""
 
 from contextlib import ExitStack
 
@@ -16,8 +16,8 @@ CONNECTIONS = (1, 8, 32)
 def run(options: Options) -> Result:
     result = Result("What the HTTP stack costs")
     result.notes.append(
-        "One process. `as served` is what `graticule serve` does; the others run the same code with "
-        "uvicorn's `http` option replaced. Table metadata of 2 kB, authentication on."
+        "One process. `as served` is what `graticule serve` does; the others run the same "
+        "code with uvicorn's `http` option replaced. Table metadata of 2 kB, authentication on."
     )
     with ExitStack() as stack:
         store = stack.enter_context(store_in(options.folder / "store"))

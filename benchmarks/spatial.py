@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -117,7 +118,7 @@ def _polygons(result: Result, random: np.random.Generator, count: int) -> None:
 def _wkb(result: Result, what: str, offsets: np.ndarray, data: np.ndarray, count: int) -> None:
     case = f"box of {count:,} {what}"
     own_s = min(_clocked(lambda: box_of_wkb(offsets, data))[1] for _ in range(3))
-    rows = [data[a:b].tobytes() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    rows = [data[a:b].tobytes() for a, b in pairwise(offsets.tolist())]
     shapely_s = min(
         _clocked(lambda: shapely.total_bounds(shapely.from_wkb(rows)))[1] for _ in range(3)
     )

@@ -129,7 +129,7 @@ def send(http: httpx2.Client, method: str, path: str, **options: object) -> http
 def test_any_body_at_all_is_served_or_refused(client, home, name):
     operation = OPERATIONS[name]
 
-    @effort(default=60, ci=400)
+    @effort(default=40, ci=400)
     @given(bodies(operation.request))
     def fuzz(body):
         furnish(client, home)

@@ -6,6 +6,7 @@ import pytest
 from pyiceberg.exceptions import SignError
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField, StringType
+
 from support.server import LiveCatalog
 
 pytestmark = [pytest.mark.client, pytest.mark.s3]
@@ -29,8 +30,8 @@ def ids_of(table) -> list[int]:
 def client(catalog: LiveCatalog, monkeypatch):
     """As the documentation says: `FSSPEC_S3_SKIP_INSTANCE_CACHE=true`.
 
-    A file system that fsspec shares between threads loses its signer for a moment whenever PyIceberg
-    opens it in another one, and what is sent just then is not signed.
+    A file system that fsspec shares between threads loses its signer for a moment whenever
+    PyIceberg opens it in another one, and what is sent just then is not signed.
     """
     monkeypatch.setitem(fsspec.config.conf, "s3", {"skip_instance_cache": True})
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):

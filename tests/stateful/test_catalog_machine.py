@@ -394,5 +394,5 @@ def live(
 @pytest.mark.timeout(600)
 def test_a_model_catalog_and_the_server_never_disagree(live):
     run_state_machine_as_test(
-        lambda: CatalogMachine(live), settings=effort(default=35, ci=300, steps=50)
+        lambda: CatalogMachine(live), settings=effort(default=25, ci=300, steps=50)
     )

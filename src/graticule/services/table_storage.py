@@ -97,7 +97,9 @@ class TableStorage:
         """
         integration = catalog.integration
         grants = grants_of(principal, record)
-        chosen = _choose(delegate, _obstacle(integration, grants))
+        wants_credentials = Delegation.VENDED_CREDENTIALS in delegate
+        obstacle = _obstacle(integration, grants) if wants_credentials else None
+        chosen = _choose(delegate, obstacle)
         credential = None
         if chosen.delegation is Delegation.VENDED_CREDENTIALS:
             try:

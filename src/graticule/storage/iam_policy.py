@@ -6,6 +6,7 @@ A location becomes part of a pattern here, so nothing with a wildcard or a varia
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from graticule.domain.catalog import AccessLevel
@@ -16,6 +17,9 @@ Json = dict[str, Any]
 
 SESSION_POLICY_CHARACTERS_MAX: Final = 2048
 """The limit of the token service on the plain text of a session policy."""
+
+POLICIES_CACHED_MAX: Final = 10_000
+"""Of tables whose grants are known to fit: asked with every load."""
 
 PATTERN_CHARACTERS: Final = frozenset("*?$")
 
@@ -102,6 +106,11 @@ def encode_policy(document: Json) -> str:
 
 def fits(grants: Sequence[LocationGrant], *, partition: str = "aws") -> bool:
     """True if one credential can hold all of `grants`."""
+    return _fits(tuple(grants), partition)
+
+
+@lru_cache(maxsize=POLICIES_CACHED_MAX)
+def _fits(grants: tuple[LocationGrant, ...], partition: str) -> bool:
     try:
         encode_policy(session_policy(grants, partition=partition))
     except StorageRefused:
