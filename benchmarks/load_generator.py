@@ -23,12 +23,18 @@ class Missing(RuntimeError):
 
 
 def read_load(
-    url: str, headers: dict[str, str], *, connections: int, seconds: float
+    url: str,
+    headers: dict[str, str],
+    *,
+    connections: int,
+    seconds: float,
+    warm_up_s: float = WARM_UP_S,
 ) -> dict[str, float | None]:
     """GET the URL for some seconds after a short warm-up.  Answers below 400 are no errors."""
     if shutil.which("wrk") is None:
         raise Missing("needs wrk (apt: wrk)")
-    _wrk(url, headers, connections, WARM_UP_S)
+    if warm_up_s:
+        _wrk(url, headers, connections, warm_up_s)
     return _wrk(url, headers, connections, seconds)
 
 
@@ -60,6 +66,8 @@ def _found(pattern: str, text: str) -> str:
 
 
 def _latency(percentile: str, text: str) -> float | None:
+    if re.search(r"^\s+0 requests in", text, re.MULTILINE):
+        return None
     match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
     return round(float(match[1]) * _UNITS_MS[match[2]], 3) if match else None
 

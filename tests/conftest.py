@@ -8,15 +8,14 @@ from support.database import (
     postgres_database,
     sqlite_database,
 )
-from support.logs import logs_restored, quiet_logs
 from support.lake import raw
+from support.logs import logs_restored, quiet_logs
 from support.ministack import ministack
 from support.postgres import postgres
 from support.seaweedfs import seaweedfs
 from support.server import catalog, http, server
 
 __all__ = [
-    "raw",
     "catalog",
     "database",
     "empty_database_url",
@@ -28,6 +27,7 @@ __all__ = [
     "postgres",
     "postgres_database",
     "quiet_logs",
+    "raw",
     "seaweedfs",
     "server",
     "sqlite_database",

@@ -1,4 +1,4 @@
-"""A server that is killed at random moments loses nothing it acknowledged, and half-does nothing."""
+"""A server killed at random moments loses nothing it acknowledged, and half-does nothing."""
 
 import random
 import threading

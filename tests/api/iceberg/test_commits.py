@@ -172,9 +172,7 @@ def test_a_commit_on_a_missing_table_is_no_such_table(http, catalog):
         {"action": "remove-schemas", "schema-ids": [0]},
     ],
 )
-def test_an_update_that_makes_no_sense_is_a_bad_request_and_changes_nothing(
-    server, table, update
-):
+def test_an_update_that_makes_no_sense_is_a_bad_request_and_changes_nothing(server, table, update):
     before, files = table.load(), table.files(server)
     assert error_of(table.commit([update])) == (400, "BadRequestException")
     assert (table.load(), table.files(server)) == (before, files)

@@ -61,6 +61,13 @@ def test_equality_and_membership_bound_both_ways():
     assert 2 <= window.xmax <= 2.00001
 
 
+def test_a_number_written_as_text_is_a_number():
+    """PyIceberg sends what was written in a filter text as a decimal: "2.0"."""
+    assert window_of(Comparison("lt", "lon", "2.0"), [POSITION]) == window_of(
+        Comparison("lt", "lon", 2.0), [POSITION]
+    )
+
+
 @pytest.mark.parametrize(
     "expression",
     [
@@ -68,14 +75,14 @@ def test_equality_and_membership_bound_both_ways():
         Comparison("gt-eq", "bbox_xmin", 2),
         Comparison("lt", "bbox_ymax", 2),
         Comparison("not-eq", "lon", 2),
-        Comparison("lt", "lon", "2"),
+        Comparison("lt", "lon", "2°"),
         Comparison("lt", "lon", value=True),
         Comparison("lt", "lon", 10**400),
         Comparison("lt", "other", 2),
         Comparison("lt", FieldId(3), 2),
         Comparison("lt", Transform("truncate[2]", "lon"), 2),
         SetMembership("not-in", "lon", (1,)),
-        SetMembership("in", "lon", (1, "2")),
+        SetMembership("in", "lon", (1, "two")),
         Unary("not-null", "lon"),
         Not(around(2, 48, 3, 49)),
         Or(around(2, 48, 3, 49), Comparison("eq", "id", 3)),
