@@ -68,7 +68,7 @@ def _found(pattern: str, text: str) -> str:
 def _latency(percentile: str, text: str) -> float | None:
     if re.search(r"^\s+0 requests in", text, re.MULTILINE):
         return None
-    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
+    match = re.search(rf"^\s+{percentile}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.MULTILINE)
     return round(float(match[1]) * _UNITS_MS[match[2]], 3) if match else None
 
 

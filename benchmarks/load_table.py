@@ -19,7 +19,7 @@ SNAPSHOTS_QUICK = 500
 COMMITTED_AT_ONCE = 1_000
 NAMESPACE = "loads"
 WARM_UP_CONNECTIONS = 8
-WARM_UP_S = 8.0
+WARM_UP_S = 5.0
 """A Java virtual machine gets faster for some seconds; it shall be measured at its best."""
 
 

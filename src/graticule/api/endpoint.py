@@ -37,7 +37,6 @@ from graticule.domain.tenancy import Principal
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 
-JSON_DEPTH_MAX: Final = 200
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -131,7 +130,7 @@ def parse_json_object(body: bytes) -> Json:
     except UnicodeEncodeError as error:
         raise InvalidRequest("the body escapes half of a surrogate pair") from error
     except RecursionError as error:
-        raise InvalidRequest(f"the JSON body is nested deeper than {JSON_DEPTH_MAX}") from error
+        raise InvalidRequest("the JSON body is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise InvalidRequest("the body is not UTF-8") from error
     except ValueError as error:
