@@ -28,7 +28,8 @@ from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
 from graticule.services.table_loading import LoadedTable, etag_of
 from graticule.services.table_storage import TableStorage
-from graticule.services.tables import no_such_table, refuse_taken
+from graticule.services.tables import refuse_taken
+from graticule.services.tabular_names import no_such_table
 
 UNREGISTER_ATTEMPTS_MAX: Final = 4
 """Commits that may come in between reading a table's document and letting go of the table."""

@@ -21,7 +21,6 @@ from graticule.domain.errors import (
     CatalogError,
     CommitStateUnknown,
     InvalidRequest,
-    NoSuchTable,
     Unavailable,
 )
 from graticule.domain.idempotency import IdempotentRequest
@@ -29,7 +28,7 @@ from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.properties import allows_purge, check_properties
-from graticule.services import table_locations
+from graticule.services import table_locations, tabular_names
 from graticule.services.commits import new_record
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
@@ -37,6 +36,7 @@ from graticule.services.idempotency import landed_table, result_of
 from graticule.services.namespaces import Page, page
 from graticule.services.table_loading import ALL_SNAPSHOTS, LoadedTable, etag_of
 from graticule.services.table_storage import TableStorage, VendedStorage
+from graticule.services.tabular_names import no_such_table
 from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
@@ -246,25 +246,14 @@ class Tables:
         require(principal, Action.WRITE_CATALOG)
         with write(self._engine) as conn:
             idempotency_db.claim(conn, request)
-            record = tables_db.load(conn, catalog.catalog.id, source)
-            if record is None:
-                raise no_such_table(source)
-            namespace = namespaces_db.require(conn, catalog.catalog.id, destination.namespace)
-            if source == destination:
-                return
-            taken = tables_db.kind_of(conn, catalog.catalog.id, destination)
-            if taken is not None:
-                raise AlreadyExists(
-                    f"Cannot rename {source} to {destination}. {taken.capitalize()} already exists"
-                )
-            if not tables_db.rename(
+            tabular_names.rename(
                 conn,
-                record.id,
-                namespace_id=namespace.id,
-                to=destination,
+                catalog.catalog.id,
+                source,
+                destination,
+                kind=tables_db.TABLE,
                 now_ms=self._now_ms(),
-            ):
-                raise no_such_table(source)
+            )
 
     def drop(
         self,
@@ -375,7 +364,3 @@ def refuse_taken(kind: str | None, identifier: TableIdentifier) -> None:
         raise AlreadyExists(f"View with same name already exists: {identifier}")
     if kind is not None:
         raise AlreadyExists(f"Table already exists: {identifier}")
-
-
-def no_such_table(identifier: TableIdentifier) -> NoSuchTable:
-    return NoSuchTable(f"Table does not exist: {identifier}")

@@ -25,7 +25,6 @@ from graticule.domain.errors import (
     CatalogError,
     CommitConflict,
     CommitStateUnknown,
-    NoSuchView,
     Unavailable,
 )
 from graticule.domain.idempotency import IdempotentRequest
@@ -37,6 +36,7 @@ from graticule.services import table_locations
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
+from graticule.services.tabular_names import no_such_view
 from graticule.services.turns import Turns
 from graticule.storage.metadata_files import MetadataFiles
 
@@ -230,10 +230,6 @@ def new_metadata_location(document: Json, location: Location, previous: str | No
     )
     folder = table_locations.metadata_folder(view_metadata.properties(document), location)
     return folder.join(name).uri
-
-
-def no_such_view(identifier: TableIdentifier) -> NoSuchView:
-    return NoSuchView(f"View does not exist: {identifier}")
 
 
 def _swap(conn: Connection, base: TableRecord, record: TableRecord, encoded: bytes) -> None:

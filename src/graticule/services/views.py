@@ -24,15 +24,15 @@ from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, view_metadata, view_updates
 from graticule.iceberg.properties import check_properties
-from graticule.services import table_locations
+from graticule.services import table_locations, tabular_names
 from graticule.services.documents import Documents
 from graticule.services.idempotency import result_of
 from graticule.services.namespaces import Page, page
+from graticule.services.tabular_names import no_such_view
 from graticule.services.view_commits import (
     LoadedView,
     ViewCommits,
     new_metadata_location,
-    no_such_view,
 )
 
 Json = dict[str, Any]
@@ -231,21 +231,15 @@ class Views:
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
             return
-        catalog_id = catalog.catalog.id
         with write(self._engine) as conn:
-            record = tables_db.load(conn, catalog_id, source, kind=tables_db.VIEW)
-            if record is None:
-                raise no_such_view(source)
-            namespace = namespaces_db.require(conn, catalog_id, destination.namespace)
-            taken = tables_db.kind_of(conn, catalog_id, destination)
-            if taken is not None and source != destination:
-                raise AlreadyExists(
-                    f"Cannot rename {source} to {destination}. {taken.capitalize()} already exists"
-                )
-            if source != destination and not tables_db.rename(
-                conn, record.id, namespace_id=namespace.id, to=destination, now_ms=self._now_ms()
-            ):
-                raise no_such_view(source)
+            tabular_names.rename(
+                conn,
+                catalog.catalog.id,
+                source,
+                destination,
+                kind=tables_db.VIEW,
+                now_ms=self._now_ms(),
+            )
             idempotency_db.claim(conn, request)
 
     def drop(
