@@ -1,4 +1,4 @@
-"""Iceberg's REST fixture: the reference `RESTCatalogServer`, JdbcCatalog on SQLite, S3FileIO.
+"""Iceberg's REST fixture: the reference adapter and servlet, JdbcCatalog on SQLite, S3FileIO.
 
 It knows no authentication, which favours it.
 """
@@ -15,7 +15,7 @@ from graticule.demo.seaweedfs import SeaweedFS
 NAME = "Iceberg fixture"
 JAVA_AT_LEAST = 17
 ROOT = "s3://fixture"
-MAIN = "org.apache.iceberg.rest.RESTCatalogServer"
+LAUNCHER = Path(__file__).with_name("Fixture.java")
 
 
 @contextmanager
@@ -25,20 +25,20 @@ def running(folder: Path, store: SeaweedFS) -> Iterator[Peer]:
     keys = store.admin_keys
     # Without a busy time-out SQLite refuses every second writer at once.
     database = f"jdbc:sqlite:{folder / 'fixture.db'}?busy_timeout=30000&journal_mode=WAL"
-    environment = {
-        "CATALOG_REST_PORT": str(port),
-        "CATALOG_CATALOG__IMPL": "org.apache.iceberg.jdbc.JdbcCatalog",
-        "CATALOG_URI": database,
-        "CATALOG_WAREHOUSE": ROOT,
-        "CATALOG_IO__IMPL": "org.apache.iceberg.aws.s3.S3FileIO",
-        "CATALOG_S3_ENDPOINT": store.endpoint,
-        "CATALOG_S3_PATH__STYLE__ACCESS": "true",
-        "CATALOG_S3_ACCESS__KEY__ID": keys.access_key_id,
-        "CATALOG_S3_SECRET__ACCESS__KEY": keys.secret_access_key.reveal(),
-        "CATALOG_CLIENT_REGION": store.region,
+    properties = {
+        "catalog-impl": "org.apache.iceberg.jdbc.JdbcCatalog",
+        "uri": database,
+        "warehouse": ROOT,
+        "io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        "s3.endpoint": store.endpoint,
+        "s3.path-style-access": "true",
+        "s3.access-key-id": keys.access_key_id,
+        "s3.secret-access-key": keys.secret_access_key.reveal(),
+        "client.region": store.region,
     }
-    command = [java(JAVA_AT_LEAST), MEMORY_MAX, "-cp", f"{jar.parent}/*", MAIN]
-    program = Program(command, folder=folder, environment=environment)
+    command = [java(JAVA_AT_LEAST), MEMORY_MAX, "-cp", f"{jar.parent}/*", str(LAUNCHER), str(port)]
+    command += [f"{name}={value}" for name, value in properties.items()]
+    program = Program(command, folder=folder, environment={})
     url = f"http://{HOST}:{port}"
     try:
         program.wait_for(f"{url}/v1/config")
