@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def test_it_keeps_serving_and_what_it_prints_to_connect_works():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    before = set(Path(tempfile.gettempdir()).glob("graticule-demo-*"))
     with _serving_demo(port) as process:
         printed = ""
         for line in process.stderr:
@@ -92,6 +94,8 @@ def test_it_keeps_serving_and_what_it_prints_to_connect_works():
         assert shown.returncode == 0, shown.stderr
         totals = json.loads(shown.stdout)["totals"]
         assert totals["files_kept"] <= 0.1 * totals["files"]
+    assert process.returncode == 0
+    assert set(Path(tempfile.gettempdir()).glob("graticule-demo-*")) <= before
 
 
 def test_a_port_that_is_taken_is_said_with_the_way_out():

@@ -1,6 +1,11 @@
 """`graticule demo`: see the whole idea work on real data, without an account."""
 
 import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,6 +39,8 @@ def demo(
             remedy="Install what it needs: pip install 'graticule[demo]'",
         ) from error
 
+    # A polite termination cleans up like Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=True)
     logs.configure(log_format="console", level="error")
     try:
@@ -77,5 +84,14 @@ And on the command line:
 
   export GRATICULE_URL={url}
   export GRATICULE_CREDENTIAL={credential}
-  graticule table files places.world.cities_hilbert --bbox 2.1,48.7,2.6,49.05
+  {_program()} table files places.world.cities_hilbert --bbox 2.1,48.7,2.6,49.05
 """
+
+
+def _program() -> str:
+    """How to call this very program from here: it need not be on the PATH."""
+    own = Path(sys.argv[0]).absolute()
+    found = shutil.which(own.name)
+    if found is not None and Path(found).samefile(own):
+        return own.name
+    return os.path.relpath(own)
