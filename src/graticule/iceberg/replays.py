@@ -16,16 +16,45 @@ def is_already_applied(updates: Sequence[Json], document: Json) -> bool:
     Snapshot ids are random 63-bit numbers, so the same id means the same commit.  The ref may have
     moved on since: the commit landed all the same, and that is what its sender wants to know.
     """
-    present = {snapshot.get("snapshot-id") for snapshot in document.get("snapshots") or []}
-    added: set[object] = set()
+    added = _added_snapshots(updates)
     for update in updates:
-        match str(update.get("action", "")).lower():
+        match _action(update):
             case "add-snapshot":
-                snapshot = update.get("snapshot")
-                added.add(snapshot.get("snapshot-id") if isinstance(snapshot, dict) else None)
+                continue
             case "set-snapshot-ref":
                 if update.get("snapshot-id") not in added:
                     return False
             case _:
                 return False
-    return bool(added) and added <= present
+    return bool(added) and added <= _snapshots(document)
+
+
+def is_same_creation(updates: Sequence[Json], document: Json) -> bool:
+    """True if these updates are what created the table: they bring its uuid and its snapshots.
+
+    A uuid is made anew for every creation, so nobody else's brings the same one.
+    """
+    uuids = {
+        str(update.get("uuid", "")).lower()
+        for update in updates
+        if _action(update) == "assign-uuid"
+    }
+    is_same = uuids == {str(document.get("table-uuid", "")).lower()}
+    return is_same and _added_snapshots(updates) <= _snapshots(document)
+
+
+def _added_snapshots(updates: Sequence[Json]) -> set[object]:
+    added: set[object] = set()
+    for update in updates:
+        if _action(update) == "add-snapshot":
+            snapshot = update.get("snapshot")
+            added.add(snapshot.get("snapshot-id") if isinstance(snapshot, dict) else None)
+    return added
+
+
+def _snapshots(document: Json) -> set[object]:
+    return {snapshot.get("snapshot-id") for snapshot in document.get("snapshots") or []}
+
+
+def _action(update: Json) -> str:
+    return str(update.get("action", "")).lower()

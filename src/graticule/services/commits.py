@@ -161,6 +161,8 @@ class Commits:
             return self._prepare_create(catalog, change)
         document = self._documents.parsed(record, catalog.integration)
         if is_create:
+            if replays.is_same_creation(change.updates, document):
+                return self._replayed(catalog, record, document)
             raise AlreadyExists(f"Requirement failed: table already exists: {change.identifier}")
         now_ms = self._now_ms()
         try:
@@ -168,8 +170,7 @@ class Commits:
         except CommitConflict:
             if not replays.is_already_applied(change.updates, document):
                 raise
-            unchanged = updates.Applied(document, changed=False, expired_metadata_files=())
-            return self._unchanged(catalog, record, unchanged)
+            return self._replayed(catalog, record, document)
         applied = updates.apply(
             change.updates, document, now_ms=now_ms, metadata_location=record.metadata_location
         )
@@ -209,6 +210,11 @@ class Commits:
         return _Prepared(
             base=None, record=record, applied=applied, encoded=metadata.encode(document)
         )
+
+    def _replayed(self, catalog: OpenCatalog, record: TableRecord, document: Json) -> _Prepared:
+        """A commit that the table holds already: its answer was lost, not the commit."""
+        unchanged = updates.Applied(document, changed=False, expired_metadata_files=())
+        return self._unchanged(catalog, record, unchanged)
 
     def _unchanged(
         self, catalog: OpenCatalog, record: TableRecord, applied: updates.Applied

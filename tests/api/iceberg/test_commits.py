@@ -143,6 +143,36 @@ def test_a_requirement_that_does_not_hold_conflicts_and_leaves_no_orphan(
     assert (table.load(), table.files(server)) == (before, files)
 
 
+def test_a_create_commit_sent_again_after_its_answer_was_lost_is_the_success_it_was(http, catalog):
+    """Java would delete the data files of a create that it is told has failed."""
+    namespaces = f"{catalog.base}/namespaces"
+    http.post(namespaces, json={"namespace": ["ns"]})
+    body = {"name": "t", "schema": SCHEMA, "stage-create": True}
+    staged = http.post(f"{namespaces}/ns/tables", json=body).json()["metadata"]
+    commit = {
+        "requirements": [{"type": "assert-create"}],
+        "updates": [
+            {"action": "assign-uuid", "uuid": staged["table-uuid"]},
+            {"action": "upgrade-format-version", "format-version": 2},
+            {"action": "add-schema", "schema": staged["schemas"][0]},
+            {"action": "set-current-schema", "schema-id": -1},
+            {"action": "add-spec", "spec": {"spec-id": 0, "fields": []}},
+            {"action": "set-default-spec", "spec-id": -1},
+            {"action": "add-sort-order", "sort-order": {"order-id": 0, "fields": []}},
+            {"action": "set-default-sort-order", "sort-order-id": -1},
+            {"action": "set-location", "location": staged["location"]},
+            *add_to_main(31),
+        ],
+    }
+    first = http.post(f"{namespaces}/ns/tables/t", json=commit)
+    assert first.status_code == 200, first.text
+    again = http.post(f"{namespaces}/ns/tables/t", json=commit)
+    assert (again.status_code, again.json()) == (200, first.json())
+    commit["updates"][0]["uuid"] = "11111111-2222-4333-8444-555555555555"
+    another = http.post(f"{namespaces}/ns/tables/t", json=commit)
+    assert error_of(another) == (409, "AlreadyExistsException")
+
+
 def test_creating_by_commit_what_is_there_conflicts(table):
     answer = table.commit([], [{"type": "assert-create"}])
     assert error_of(answer) == (409, "AlreadyExistsException")
