@@ -127,8 +127,12 @@ class Settings(BaseSettings):
     request_body_bytes_max: Annotated[
         int, Field(ge=1024, description="Longest request body that is read, in bytes")
     ] = 16 * 1024 * 1024
+    workers: Annotated[
+        int, Field(ge=1, le=64, description="Processes that serve requests, one per core at most")
+    ] = 1
     threads: Annotated[
-        int, Field(ge=1, le=512, description="Requests that are worked on at once")
+        int,
+        Field(ge=1, le=512, description="Requests that are worked on at once, in each process"),
     ] = 16
     heavy_threads: Annotated[
         int, Field(ge=1, le=64, description="Scan plans that are worked on at once, besides those")

@@ -28,6 +28,15 @@ def test_a_termination_ends_the_server_cleanly(tmp_path):
     assert "Traceback" not in running.printed
 
 
+def test_several_processes_serve_one_port_and_end_together(tmp_path):
+    with serve(tmp_path, GRATICULE_WORKERS="2", GRATICULE_LOG_LEVEL="warning") as running:
+        headers = {"Authorization": f"Bearer {running.credential.replace(':', '.', 1)}"}
+        for _ in range(20):  # new connections, so both processes get some
+            assert httpx2.get(f"{running.url}/api/v1/me", headers=headers).status_code == 200
+    assert running.process.returncode in {0, -signal.SIGTERM}
+    assert "Traceback" not in running.printed
+
+
 def test_secrets_do_not_reach_the_log(tmp_path):
     with serve(tmp_path, GRATICULE_LOG_LEVEL="debug", GRATICULE_LOG_FORMAT="json") as running:
         credential = running.credential

@@ -1,8 +1,11 @@
 """`graticule serve`: run the server in the foreground."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 
 def serve(
@@ -23,7 +26,7 @@ def serve(
     from graticule import logs  # noqa: PLC0415
     from graticule.app import create_app  # noqa: PLC0415
     from graticule.cli.environment import load_settings  # noqa: PLC0415
-    from graticule.server import server_config  # noqa: PLC0415
+    from graticule.server import serve_in_processes, server_config  # noqa: PLC0415
     from graticule.wiring import open_services  # noqa: PLC0415
 
     overrides = {"host": host, "port": port}
@@ -37,10 +40,30 @@ def serve(
         url = settings.public_url or f"http://{settings.host}:{settings.port}"
         if new is not None:
             typer.echo(_first_start(url, new.credential))
-        app = create_app(services, settings)
-        uvicorn.Server(server_config(app, host=settings.host, port=settings.port)).run()
+        if settings.workers == 1:
+            app = create_app(services, settings)
+            uvicorn.Server(server_config(app, host=settings.host, port=settings.port)).run()
+            return
     finally:
         services.close()
+    serve_in_processes(
+        "graticule.cli.serve:worker_app",
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+    )
+
+
+def worker_app() -> "Starlette":
+    """The application of one process of several; settings come from the environment again."""
+    from graticule import logs  # noqa: PLC0415
+    from graticule.app import create_app  # noqa: PLC0415
+    from graticule.cli.environment import load_settings  # noqa: PLC0415
+    from graticule.wiring import open_services  # noqa: PLC0415
+
+    settings = load_settings()
+    logs.configure(log_format=settings.log_format, level=settings.log_level)
+    return create_app(open_services(settings), settings)
 
 
 def _first_start(url: str, credential: str) -> str:
