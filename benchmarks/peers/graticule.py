@@ -1,5 +1,6 @@
 """Graticule: `graticule serve`, one process, SQLite, a role on SeaweedFS, authentication on."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ def launch(folder: Path, store: SeaweedFS, *, http_stack: str | None = None) -> 
             "GRATICULE_STS_SECRET_ACCESS_KEY": keys.secret_access_key.reveal(),
             "GRATICULE_ALLOW_PRIVATE_ENDPOINTS": "true",
             "GRATICULE_LOG_LEVEL": "warning",
+            "GRATICULE_WORKERS": os.environ.get("GRATICULE_WORKERS", "1"),
         },
     )
     url = f"http://{HOST}:{port}"

@@ -1,12 +1,13 @@
 """SeaweedFS's own Iceberg catalog: a store and a catalog in one process, authentication on."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.peers.peer import HOST, Peer, PeerMissing, Program, free_ports
-from benchmarks.rest import Connection
+from benchmarks.rest import Connection, Refused
 from graticule.demo.seaweedfs import find_weed
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.secret import Secret
@@ -14,6 +15,7 @@ from graticule.storage.clients import s3_client
 
 NAME = "SeaweedFS"
 BUCKET = "warehouse"
+BUCKET_TIMEOUT_S = 20.0
 KEYS = AccessKeys("benchmarks", Secret("only-on-loopback"))
 _PORTS = tuple(
     f"{service}.port{kind}"
@@ -49,6 +51,7 @@ def running(folder: Path) -> Iterator[Peer]:
         )
         with Connection(url, {"Content-Type": "application/x-www-form-urlencoded"}) as http:
             token = http.call("POST", "/v1/oauth/tokens", grant.encode())["access_token"]
+        _wait_for_bucket(url, token)
         yield Peer(
             name=NAME,
             version=_version(str(weed)),
@@ -61,6 +64,21 @@ def running(folder: Path) -> Iterator[Peer]:
         )
     finally:
         program.stop()
+
+
+def _wait_for_bucket(url: str, token: str) -> None:
+    """The catalog answers before it has made the table bucket it was started with."""
+    deadline = time.monotonic() + BUCKET_TIMEOUT_S
+    with Connection(url, {"Authorization": f"Bearer {token}"}) as http:
+        while True:
+            try:
+                http.call("GET", f"/v1/{BUCKET}/namespaces")
+            except Refused:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
 
 def _version(weed: str) -> str:
