@@ -2,16 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from graticule.access.keyring import Keyring
-from graticule.db import catalogs, integrations, organisations, scans
+from graticule.db import scans
 from graticule.db.engine import read, write
-from graticule.domain.catalog import BucketType, Catalog, StorageIntegration
 from graticule.domain.errors import WrongState
-from graticule.domain.location import Location
 from graticule.domain.scan import Scan, ScanState
-from graticule.domain.tenancy import Edition, Organisation
+from support.rows import NOW, create_catalogs
 
-NOW = 1_790_000_000_000
 SCAN = Scan(
     id="01",
     catalog_id="c",
@@ -28,25 +24,7 @@ SCAN = Scan(
 @pytest.fixture
 def db(database):
     with write(database) as conn:
-        organisations.create(conn, Organisation("o", "o", Edition.ENTERPRISE, NOW))
-        integration = StorageIntegration(
-            id="i",
-            organisation_id="o",
-            name="i",
-            location=Location("lake", ""),
-            region="eu-central-1",
-            endpoint=None,
-            path_style=False,
-            role_arn="arn:aws:iam::123456789012:role/lake",
-            access_keys=None,
-            external_id="o",
-            bucket_type=BucketType.PRIVATE,
-            version=1,
-            created_at_ms=NOW,
-        )
-        integrations.create(conn, Keyring.from_keys([("k", b"k" * 32)]), integration)
-        for name in ("c", "d"):
-            catalogs.create(conn, Catalog(name, "o", "i", name, Location("lake", name), {}, NOW))
+        create_catalogs(conn, "c", "d")
     return database
 
 

@@ -1,6 +1,6 @@
 """Rows that database tests stand on: an organisation, an integration, a catalog, a namespace."""
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.keyring import Keyring
 from graticule.db import catalogs, integrations, namespaces, organisations
@@ -21,28 +21,34 @@ CATALOG = "c"
 INTEGRATION = "i"
 
 
+def create_catalogs(conn: Connection, *names: str) -> None:
+    """Catalogs of these names, which are their ids as well, on integration `i`."""
+    organisations.create(conn, Organisation("o", "o", Edition.ENTERPRISE, NOW))
+    integration = StorageIntegration(
+        id=INTEGRATION,
+        organisation_id="o",
+        name="i",
+        location=Location("lake", ""),
+        region="eu-central-1",
+        endpoint=None,
+        path_style=False,
+        role_arn="arn:aws:iam::123456789012:role/lake",
+        access_keys=None,
+        external_id="o",
+        bucket_type=BucketType.PRIVATE,
+        version=1,
+        created_at_ms=NOW,
+    )
+    integrations.create(conn, Keyring.from_keys([("k", b"k" * 32)]), integration)
+    for name in names:
+        location = Location("lake", name)
+        catalogs.create(conn, Catalog(name, "o", INTEGRATION, name, location, {}, NOW))
+
+
 def with_catalog(database: Engine) -> None:
     """Catalog `c` on integration `i`, with namespace `ns`."""
     with write(database) as conn:
-        organisations.create(conn, Organisation("o", "o", Edition.ENTERPRISE, NOW))
-        integration = StorageIntegration(
-            id=INTEGRATION,
-            organisation_id="o",
-            name="i",
-            location=Location("lake", ""),
-            region="eu-central-1",
-            endpoint=None,
-            path_style=False,
-            role_arn="arn:aws:iam::123456789012:role/lake",
-            access_keys=None,
-            external_id="o",
-            bucket_type=BucketType.PRIVATE,
-            version=1,
-            created_at_ms=NOW,
-        )
-        integrations.create(conn, Keyring.from_keys([("k", b"k" * 32)]), integration)
-        location = Location("lake", CATALOG)
-        catalogs.create(conn, Catalog(CATALOG, "o", INTEGRATION, CATALOG, location, {}, NOW))
+        create_catalogs(conn, CATALOG)
         namespaces.create(conn, NamespaceRecord("n", CATALOG, Namespace(("ns",)), {}, NOW))
 
 

@@ -33,7 +33,7 @@ from graticule.services.commits import new_record
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
-from graticule.services.namespaces import Page, page
+from graticule.services.namespaces import Page
 from graticule.services.table_loading import ALL_SNAPSHOTS, LoadedTable, etag_of
 from graticule.services.table_storage import TableStorage, VendedStorage
 from graticule.services.tabular_names import no_such_table
@@ -82,7 +82,6 @@ class Tables:
         catalog: OpenCatalog,
         namespace: Namespace,
         *,
-        kind: str = "table",
         after: str = "",
         limit: int | None = None,
     ) -> Page:
@@ -93,15 +92,14 @@ class Tables:
         """
         require(principal, Action.READ_CATALOG)
         with read(self._engine) as conn:
-            record = namespaces_db.require(conn, catalog.catalog.id, namespace)
-            found = tables_db.list_names(
+            return tabular_names.list_names(
                 conn,
-                record.id,
-                kind=kind,
+                catalog.catalog.id,
+                namespace,
+                kind=tables_db.TABLE,
                 after=after,
-                limit=None if limit is None else limit + 1,
+                limit=limit,
             )
-        return page(found, limit, key=str)
 
     def create(
         self,

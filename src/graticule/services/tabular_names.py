@@ -1,11 +1,12 @@
-"""What tables and views share: one name space, and so one way to be renamed or missed."""
+"""What tables and views share: one name space, and so one way to be listed, renamed or missed."""
 
 from sqlalchemy import Connection
 
 from graticule.db import namespaces as namespaces_db
 from graticule.db import tables as tables_db
 from graticule.domain.errors import AlreadyExists, NoSuchTable, NoSuchView
-from graticule.domain.identifiers import TableIdentifier
+from graticule.domain.identifiers import Namespace, TableIdentifier
+from graticule.services.namespaces import Page, page
 
 
 def no_such_table(identifier: TableIdentifier) -> NoSuchTable:
@@ -17,6 +18,27 @@ def no_such_view(identifier: TableIdentifier) -> NoSuchView:
 
 
 _NO_SUCH = {tables_db.TABLE: no_such_table, tables_db.VIEW: no_such_view}
+
+
+def list_names(
+    conn: Connection,
+    catalog_id: str,
+    namespace: Namespace,
+    *,
+    kind: str,
+    after: str,
+    limit: int | None,
+) -> Page:
+    """The names of a namespace's tables or views, in order.
+
+    Raises:
+        NoSuchNamespace: it is not there.
+    """
+    record = namespaces_db.require(conn, catalog_id, namespace)
+    found = tables_db.list_names(
+        conn, record.id, kind=kind, after=after, limit=None if limit is None else limit + 1
+    )
+    return page(found, limit, key=str)
 
 
 def rename(

@@ -27,7 +27,7 @@ from graticule.iceberg.properties import check_properties
 from graticule.services import table_locations, tabular_names
 from graticule.services.documents import Documents
 from graticule.services.idempotency import result_of
-from graticule.services.namespaces import Page, page
+from graticule.services.namespaces import Page
 from graticule.services.tabular_names import no_such_view
 from graticule.services.view_commits import (
     LoadedView,
@@ -79,15 +79,14 @@ class Views:
         """
         require(principal, Action.READ_CATALOG)
         with read(self._engine) as conn:
-            record = namespaces_db.require(conn, catalog.catalog.id, namespace)
-            found = tables_db.list_names(
+            return tabular_names.list_names(
                 conn,
-                record.id,
+                catalog.catalog.id,
+                namespace,
                 kind=tables_db.VIEW,
                 after=after,
-                limit=None if limit is None else limit + 1,
+                limit=limit,
             )
-        return page(found, limit, key=str)
 
     def create(
         self,

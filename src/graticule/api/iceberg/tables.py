@@ -19,16 +19,7 @@ Json = dict[str, Any]
 
 
 def list_tables(call: Call) -> Response:
-    namespace = wire.namespace_of(call)
-    of = f"tables/{call.path.get('prefix', '')}/{namespace.path}"
-    paging = wire.paging_of(call, of=of)
-    page = call.services.tables.list_names(
-        call.principal, wire.open_catalog(call), namespace, after=paging.after, limit=paging.limit
-    )
-    body = {
-        "identifiers": [{"namespace": list(namespace.levels), "name": name} for name in page.items]
-    }
-    return json_response(wire.next_page(call, body, of=of, after=page.next_after))
+    return json_response(wire.identifiers_page(call, "tables", call.services.tables.list_names))
 
 
 def create_table(call: Call) -> Response:

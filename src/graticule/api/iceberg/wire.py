@@ -1,7 +1,7 @@
 """Reading the parts of Iceberg REST requests that many operations share."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +18,7 @@ from graticule.domain.errors import (
     NoSuchView,
 )
 from graticule.domain.identifiers import NAMESPACE_SEPARATOR, Namespace, TableIdentifier
+from graticule.services.namespaces import Page
 
 Json = dict[str, Any]
 
@@ -153,6 +154,20 @@ def paging_of(call: Call, *, of: str) -> Paging:
         limit = min(int(size), PAGE_SIZE_MAX)
     after = call.services.page_tokens.read(token, of=of) if token else ""
     return Paging(after, limit)
+
+
+def identifiers_page(call: Call, kind: str, list_names: Callable[..., Page]) -> Json:
+    """The identifiers of a namespace's tables or views: all of them, or the page asked for."""
+    namespace = namespace_of(call)
+    of = f"{kind}/{call.path.get('prefix', '')}/{namespace.path}"
+    paging = paging_of(call, of=of)
+    page = list_names(
+        call.principal, open_catalog(call), namespace, after=paging.after, limit=paging.limit
+    )
+    body = {
+        "identifiers": [{"namespace": list(namespace.levels), "name": name} for name in page.items]
+    }
+    return next_page(call, body, of=of, after=page.next_after)
 
 
 def next_page(call: Call, body: Json, *, of: str, after: str | None) -> Json:
