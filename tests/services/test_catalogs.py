@@ -82,10 +82,9 @@ def test_a_bucket_that_is_not_private_needs_force(
 
     with pytest.raises(WrongState, match="set `force`"):
         catalogs.create(ANA, name="maps", integration="lake")
-    assert (
-        "is not private"
-        in catalogs.create(ANA, name="maps", integration="lake", force=True).warning
-    )
+    forced = catalogs.create(ANA, name="maps", integration="lake", force=True)
+    assert "is not private" in forced.warning
+    assert catalogs.get(ANA, "maps").forced_on is bucket_type
 
 
 def test_an_unverified_bucket_is_taken_with_a_warning(catalogs, integrations):

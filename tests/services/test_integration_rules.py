@@ -6,6 +6,7 @@ from graticule.domain.secret import Secret
 from graticule.services.integration_rules import (
     check_access_keys,
     check_endpoint,
+    check_kms_key_arn,
     check_region,
     check_role_arn,
 )
@@ -204,3 +205,39 @@ def test_a_host_that_nobody_knows_is_refused():
 
     with pytest.raises(InvalidRequest, match="does not know the host"):
         check_endpoint("https://nowhere.example", allow_private=False, resolve=unknown)
+
+
+KMS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b2c3d-0000-1111-2222-333344445555"
+
+
+@pytest.mark.parametrize(
+    ("key", "region"),
+    [
+        (KMS_KEY, "eu-central-1"),
+        ("arn:aws-cn:kms:cn-north-1:123456789012:key/mrk-0a1b", "cn-north-1"),
+    ],
+)
+def test_kms_keys_of_all_partitions_are_taken(key, region):
+    assert check_kms_key_arn(key, on_aws=True, region=region) == key
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        (KMS_KEY.replace("key/", "alias/"), "is not an alias"),
+        (KMS_KEY + "*", "not the ARN of a key"),
+        (KMS_KEY + "\n", "not the ARN of a key"),
+        (KMS_KEY.replace("eu-central-1", "eu-west-1"), "the bucket's own region, `eu-central-1`"),
+        ("0a1b2c3d", "not the ARN of a key"),
+    ],
+)
+def test_a_kms_key_that_s3_or_a_policy_would_not_take_is_refused(key, says):
+    with pytest.raises(InvalidRequest, match=says):
+        check_kms_key_arn(key, on_aws=True, region="eu-central-1")
+
+
+def test_other_stores_name_their_keys_as_they_like_but_never_with_a_pattern():
+    assert check_kms_key_arn("lake-key", on_aws=False, region="us-east-1") == "lake-key"
+    for key in ("lake*", "${aws:username}", 'a"b', ""):
+        with pytest.raises(InvalidRequest, match="may hold only"):
+            check_kms_key_arn(key, on_aws=False, region="us-east-1")

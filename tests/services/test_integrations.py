@@ -56,6 +56,37 @@ def test_an_integration_is_kept_as_it_was_described(integrations, clock):
     assert integrations.get(BEN, "Lake of Ana") == created
 
 
+def test_what_it_may_do_is_kept_as_the_admin_said(integrations):
+    said = {
+        "kms_key_arn": "arn:aws:kms:eu-central-1:123456789012:key/0a1b",
+        "read_only": True,
+        "requester_pays": True,
+    }
+    created = integrations.create(ANA, replace(NEW, **said))
+    consented = integrations.create(ANA, replace(WITH_KEYS, allow_static_credentials=True))
+
+    assert integrations.get(ANA, created.id) == created
+    assert {name: getattr(created, name) for name in said} == said
+    assert not created.allow_static_credentials
+    assert integrations.get(ANA, consented.id).allow_static_credentials
+
+
+def test_a_bucket_found_to_be_requester_pays_makes_its_integration_so(integrations, verifier):
+    created = integrations.create(ANA, NEW)
+    verifier.bucket_type = BucketType.REQUESTER_PAYS
+
+    found, _ = integrations.verify(ANA, created.id)
+
+    assert found == replace(
+        created,
+        bucket_type=BucketType.REQUESTER_PAYS,
+        requester_pays=True,
+        version=2,
+        verified_at_ms=found.verified_at_ms,
+    )
+    assert integrations.verify(ANA, created.id)[0].version == 2
+
+
 def test_access_keys_come_back_for_the_server_and_are_sealed_in_the_database(integrations, tenants):
     created = integrations.create(ANA, WITH_KEYS)
 
@@ -102,6 +133,8 @@ def test_without_its_key_the_server_says_which_is_missing(integrations, tenants,
         ({"region": "cn-north-1"}, InvalidRequest),
         ({"endpoint": "https://s3.internal"}, InvalidRequest),
         ({"endpoint": "ftp://s3.example.org"}, InvalidRequest),
+        ({"kms_key_arn": "alias/lake"}, InvalidRequest),
+        ({"allow_static_credentials": True}, InvalidRequest),
     ],
 )
 def test_a_description_that_breaks_a_rule_is_refused_and_nothing_kept(integrations, changes, error):

@@ -19,7 +19,7 @@ from graticule.db.schema import (
     storage_integrations,
 )
 from graticule.db.schema import tables as tables_
-from graticule.domain.catalog import Catalog
+from graticule.domain.catalog import BucketType, Catalog
 from graticule.domain.errors import AlreadyExists, InUse, NoSuchIntegration
 from graticule.domain.location import Location
 
@@ -47,6 +47,7 @@ def create(conn: Connection, catalog: Catalog) -> None:
                 name=catalog.name,
                 location=catalog.location.uri,
                 properties=json.dumps(dict(catalog.properties)),
+                forced_on=catalog.forced_on,
                 created_at_ms=catalog.created_at_ms,
             )
         )
@@ -140,4 +141,5 @@ def _catalog(row: Row[Any]) -> Catalog:
         location=Location.parse(row.location),
         properties=json.loads(row.properties),
         created_at_ms=row.created_at_ms,
+        forced_on=BucketType(row.forced_on) if row.forced_on is not None else None,
     )

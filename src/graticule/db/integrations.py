@@ -47,6 +47,10 @@ def create(conn: Connection, keyring: Keyring, integration: StorageIntegration) 
                     if keys
                     else None
                 ),
+                kms_key_arn=integration.kms_key_arn,
+                read_only=integration.read_only,
+                requester_pays=integration.requester_pays,
+                allow_static_credentials=integration.allow_static_credentials,
                 bucket_type=integration.bucket_type,
                 version=integration.version,
                 created_at_ms=integration.created_at_ms,
@@ -118,15 +122,21 @@ def keep_verification(
 ) -> bool:
     """Store what a verification found, unless the integration has changed since.  Atomic.
 
-    The version grows only with the bucket type: nothing that credentials depend on has changed
-    otherwise.
+    A bucket found to be requester-pays makes the integration so.  The version grows only with
+    these two: nothing that credentials depend on has changed otherwise.
     """
-    grows = 1 if bucket_type is not integration.bucket_type else 0
+    requester_pays = integration.requester_pays or bucket_type is BucketType.REQUESTER_PAYS
+    found, known = (
+        (bucket_type, requester_pays),
+        (integration.bucket_type, integration.requester_pays),
+    )
+    grows = 1 if found != known else 0
     keep = update(_t).where(_t.c.id == integration.id, _t.c.version == integration.version)
     values = {
         "verification": json.dumps(report),
         "verified_at_ms": now_ms,
         "bucket_type": bucket_type,
+        "requester_pays": requester_pays,
         "version": integration.version + grows,
     }
     return conn.execute(keep.values(values)).rowcount == 1
@@ -186,6 +196,10 @@ def _integration(keyring: Keyring, row: Row[Any]) -> StorageIntegration:
         version=row.version,
         created_at_ms=row.created_at_ms,
         verified_at_ms=row.verified_at_ms,
+        kms_key_arn=row.kms_key_arn,
+        read_only=row.read_only,
+        requester_pays=row.requester_pays,
+        allow_static_credentials=row.allow_static_credentials,
     )
 
 

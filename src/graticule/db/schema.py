@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -42,6 +43,10 @@ def _id() -> Column[str]:
 def _belongs_to(table: str, *, name: str | None = None) -> Column[str]:
     column = name or f"{table.removesuffix('s')}_id"
     return Column(column, String(36), ForeignKey(f"{table}.id"), nullable=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=false())
 
 
 def _ms(name: str, *, nullable: bool = False) -> Column[int]:
@@ -103,6 +108,10 @@ storage_integrations = Table(
     Column("role_arn", Text, nullable=True),
     Column("access_key_id", Text, nullable=True),
     Column("sealed_secret_access_key", Text, nullable=True),
+    Column("kms_key_arn", Text, nullable=True, comment="the key that encrypts what is written"),
+    _flag("read_only"),
+    _flag("requester_pays"),  # declared, or learnt by a verification
+    _flag("allow_static_credentials"),  # consent to hand out the access keys themselves
     Column("bucket_type", String(16), nullable=False),
     Column("version", Integer, nullable=False),
     _ms("created_at_ms"),
@@ -123,6 +132,7 @@ catalogs = Table(
     Column("name", _Text, nullable=False),
     Column("location", _Text, nullable=False, comment="root of generated table locations"),
     Column("properties", Text, nullable=False),
+    Column("forced_on", String(16), nullable=True, comment="bucket type that was overruled"),
     _ms("created_at_ms"),
     UniqueConstraint("organisation_id", "name"),
     Index(None, "integration_id"),

@@ -37,6 +37,8 @@ class StorageIntegration:
 
     Exactly one of `role_arn` and `access_keys` is set.  `external_id` is its organisation's id.
     `endpoint` is None for AWS.  `version` grows with every change: caches key on it.
+    Nothing is ever written through one that is `read_only`.  `allow_static_credentials` is an
+    admin's consent to hand the access keys themselves to clients.
     """
 
     id: str
@@ -53,6 +55,12 @@ class StorageIntegration:
     version: int
     created_at_ms: int
     verified_at_ms: int | None = None
+    kms_key_arn: str | None = None
+    """Encrypts what is written there; None leaves it to the bucket's own default."""
+    read_only: bool = False
+    requester_pays: bool = False
+    """Declared by an admin or learnt by a verification: every request must say that we pay."""
+    allow_static_credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Catalog:
     """Where generated table locations lie: the integration's location, the sub-path, the id."""
     properties: Mapping[str, str]
     created_at_ms: int
+    forced_on: BucketType | None = None
+    """The type of bucket that would have been refused, had its creator not insisted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ class Catalogs:
                     location=found.location.join(folder, catalog_id),
                     properties=dict(properties or {}),
                     created_at_ms=self._now_ms(),
+                    forced_on=_overruled(found),
                 )
                 catalogs_db.create(conn, catalog)
                 return CreatedCatalog(catalog, found, warning)
@@ -197,6 +198,12 @@ class Catalogs:
                 f"no catalog is called `{wanted}`; `warehouse` takes a catalog's name or id"
             )
         return found
+
+
+def _overruled(integration: StorageIntegration) -> BucketType | None:
+    """Why the catalog would have been refused, had `force` not been set."""
+    permitted = {BucketType.PRIVATE, BucketType.UNKNOWN}
+    return None if integration.bucket_type in permitted else integration.bucket_type
 
 
 def _check_bucket(integration: StorageIntegration, *, force: bool) -> str | None:

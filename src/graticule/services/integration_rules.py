@@ -22,6 +22,10 @@ _ROLE_ON_AWS: Final = re.compile(rf"arn:({_PARTITION}):iam::\d{{12}}:{_ROLE}", r
 _ROLE_ELSEWHERE: Final = re.compile(rf"arn:[a-z-]+:iam::(?:\d{{12}})?:{_ROLE}", re.ASCII)
 _REGION_ON_AWS: Final = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
 _REGION_ELSEWHERE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
+_KMS_KEY_ON_AWS: Final = re.compile(
+    rf"arn:({_PARTITION}):kms:(?P<region>[a-z0-9-]+):\d{{12}}:key/[A-Za-z0-9-]{{1,64}}", re.ASCII
+)
+_KMS_KEY_ELSEWHERE: Final = re.compile(r"[\w.:/-]{1,512}", re.ASCII)
 _ACCESS_KEY_ID: Final = re.compile(r"[\x21-\x7e]{3,128}")
 _SECRET_CHARACTERS_MAX: Final = 1024
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -73,6 +77,44 @@ def check_region(region: str | None, *, on_aws: bool, role_arn: str | None) -> s
                     f"the role is of the partition `{partition}`, which has no region `{region}`"
                 )
     return region
+
+
+def check_kms_key_arn(kms_key_arn: str, *, on_aws: bool, region: str) -> str:
+    """Check the ARN of the key that encrypts what is written; other stores name keys as they like.
+
+    Raises:
+        InvalidRequest: not the ARN of a key, or of one in another region than the bucket.
+    """
+    if not on_aws:
+        if not _KMS_KEY_ELSEWHERE.fullmatch(kms_key_arn):
+            raise InvalidRequest("`kms_key_arn` may hold only letters, digits and _ - . : /")
+        return kms_key_arn
+    match = _KMS_KEY_ON_AWS.fullmatch(kms_key_arn)
+    if match is None:
+        # Not an alias: policies that name one do not match the key behind it.
+        raise InvalidRequest(
+            f"`kms_key_arn` `{kms_key_arn}` is not the ARN of a key; it looks like "
+            "`arn:aws:kms:eu-central-1:123456789012:key/…`, and is not an alias"
+        )
+    if match["region"] != region:
+        raise InvalidRequest(
+            f"`kms_key_arn` is a key in `{match['region']}`, and S3 takes only keys of the "
+            f"bucket's own region, `{region}`"
+        )
+    return kms_key_arn
+
+
+def check_consent(*, allow_static_credentials: bool, has_access_keys: bool) -> None:
+    """Check that a consent to hand out access keys is about keys that are there.
+
+    Raises:
+        InvalidRequest: the integration has a role.
+    """
+    if allow_static_credentials and not has_access_keys:
+        raise InvalidRequest(
+            "`allow_static_credentials` is about access keys, and this integration has a role; "
+            "leave it out"
+        )
 
 
 def check_access_keys(keys: AccessKeys) -> AccessKeys:

@@ -42,6 +42,10 @@ class NewIntegration:
     region: str | None = None
     endpoint: str | None = None
     path_style: bool | None = None
+    kms_key_arn: str | None = None
+    read_only: bool = False
+    requester_pays: bool = False
+    allow_static_credentials: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +128,19 @@ class Integrations:
             rules.check_role_arn(new.role_arn, on_aws=on_aws)
         if new.access_keys is not None:
             rules.check_access_keys(new.access_keys)
+        region = rules.check_region(new.region, on_aws=on_aws, role_arn=new.role_arn)
+        if new.kms_key_arn is not None:
+            rules.check_kms_key_arn(new.kms_key_arn, on_aws=on_aws, region=region)
+        rules.check_consent(
+            allow_static_credentials=new.allow_static_credentials,
+            has_access_keys=new.access_keys is not None,
+        )
         return StorageIntegration(
             id=str(uuid7()),
             organisation_id=principal.organisation_id,
             name=new.name,
             location=location,
-            region=rules.check_region(new.region, on_aws=on_aws, role_arn=new.role_arn),
+            region=region,
             endpoint=endpoint,
             path_style=not on_aws if new.path_style is None else new.path_style,
             role_arn=new.role_arn,
@@ -138,6 +149,10 @@ class Integrations:
             bucket_type=BucketType.UNKNOWN,
             version=1,
             created_at_ms=self._now_ms(),
+            kms_key_arn=new.kms_key_arn,
+            read_only=new.read_only,
+            requester_pays=new.requester_pays,
+            allow_static_credentials=new.allow_static_credentials,
         )
 
     def list(self, principal: Principal, *, after: str | None = None, limit: int) -> Page:

@@ -56,7 +56,12 @@ def test_a_created_integration_shows_everything_but_its_secret(server, http, con
         "role_arn": None,
         "access_key_id": "…1234",
         "external_id": body["external_id"],
+        "kms_key_arn": None,
+        "read_only": False,
+        "requester_pays": False,
+        "allow_static_credentials": False,
         "bucket_type": "unknown",
+        "version": 1,
         "created_at": body["created_at"],
         "verified_at": None,
     }
@@ -78,6 +83,8 @@ def test_a_created_integration_shows_everything_but_its_secret(server, http, con
         ({"access_key_id": ..., "secret_access_key": ...}, "either `role_arn`, or"),
         ({"endpoint": "https://u:p@host"}, "must not hold a user or password"),
         ({"endpoint": None}, "`region` `` is not an AWS region"),
+        ({"kms_key_arn": "a b"}, "`kms_key_arn` may hold only"),
+        ({"read_only": None}, "`read_only` should be a valid boolean"),
         ({"path_style": "yes"}, "`path_style` should be a valid boolean"),
     ],
 )

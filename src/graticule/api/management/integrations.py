@@ -28,6 +28,10 @@ class NewIntegrationBody(Body):
     region: str | None = None
     endpoint: str | None = None
     path_style: bool | None = None
+    kms_key_arn: str | None = None
+    read_only: bool = False
+    requester_pays: bool = False
+    allow_static_credentials: bool = False
 
     @model_validator(mode="after")
     def _one_identity(self) -> "NewIntegrationBody":
@@ -51,6 +55,10 @@ class NewIntegrationBody(Body):
             region=self.region,
             endpoint=self.endpoint,
             path_style=self.path_style,
+            kms_key_arn=self.kms_key_arn,
+            read_only=self.read_only,
+            requester_pays=self.requester_pays,
+            allow_static_credentials=self.allow_static_credentials,
         )
 
 

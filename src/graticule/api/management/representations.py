@@ -80,7 +80,12 @@ def integration_to_json(integration: StorageIntegration) -> Json:
         "role_arn": integration.role_arn,
         "access_key_id": f"…{keys.access_key_id[-4:]}" if keys is not None else None,
         "external_id": integration.external_id,
+        "kms_key_arn": integration.kms_key_arn,
+        "read_only": integration.read_only,
+        "requester_pays": integration.requester_pays,
+        "allow_static_credentials": integration.allow_static_credentials,
         "bucket_type": integration.bucket_type.value,
+        "version": integration.version,
         "created_at": moment(integration.created_at_ms),
         "verified_at": moment(integration.verified_at_ms),
     }
@@ -117,5 +122,6 @@ def catalog_to_json(catalog: Catalog) -> Json:
         "integration_id": catalog.integration_id,
         "location": catalog.location.uri,
         "properties": dict(catalog.properties),
+        "forced_on": catalog.forced_on.value if catalog.forced_on is not None else None,
         "created_at": moment(catalog.created_at_ms),
     }
