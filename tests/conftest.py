@@ -1,5 +1,6 @@
 """Fixtures that every room may use.  Each engine is described in `support/`."""
 
+from support.buckets import connect_folder
 from support.database import (
     database,
     empty_database_url,
@@ -17,6 +18,7 @@ from support.server import catalog, http, server
 
 __all__ = [
     "catalog",
+    "connect_folder",
     "database",
     "empty_database_url",
     "http",

@@ -73,18 +73,41 @@ def test_a_name_is_taken_once_in_an_organisation(catalogs, lake):
         catalogs.create(ANA, name="maps", integration="lake")
 
 
-@pytest.mark.parametrize("bucket_type", [BucketType.PUBLIC, BucketType.REQUESTER_PAYS])
-def test_a_bucket_that_is_not_private_needs_force(
-    catalogs, integrations, verifier, lake, bucket_type
+def test_tables_are_kept_in_a_public_bucket_only_by_force_and_the_catalog_remembers(
+    catalogs, integrations, verifier, lake
 ):
-    verifier.bucket_type = bucket_type
+    verifier.bucket_type = BucketType.PUBLIC
     integrations.verify(ANA, "lake")
 
-    with pytest.raises(WrongState, match="set `force`"):
+    with pytest.raises(WrongState, match=r"is public: anyone can read .* set `force`"):
         catalogs.create(ANA, name="maps", integration="lake")
     forced = catalogs.create(ANA, name="maps", integration="lake", force=True)
-    assert "is not private" in forced.warning
-    assert catalogs.get(ANA, "maps").forced_on is bucket_type
+    assert "is public" in forced.warning
+    assert catalogs.get(ANA, "maps").forced_on is BucketType.PUBLIC
+
+
+def test_public_data_that_is_only_read_needs_no_force(catalogs, integrations, verifier):
+    new = NewIntegration(name="open", path="s3://open", anonymous=True, region="us-west-2")
+    integrations.create(ANA, new)
+    verifier.bucket_type = BucketType.PUBLIC
+    integrations.verify(ANA, "open")
+
+    made = catalogs.create(ANA, name="places", integration="open")
+
+    assert "is public" in made.warning
+    assert made.catalog.forced_on is None
+
+
+def test_a_requester_pays_bucket_comes_with_a_warning_about_the_cost(
+    catalogs, integrations, verifier, lake
+):
+    verifier.bucket_type = BucketType.REQUESTER_PAYS
+    integrations.verify(ANA, "lake")
+
+    made = catalogs.create(ANA, name="maps", integration="lake")
+
+    assert "every engine pay for what they read" in made.warning
+    assert made.catalog.forced_on is None
 
 
 def test_an_unverified_bucket_is_taken_with_a_warning(catalogs, integrations):

@@ -25,6 +25,7 @@ from support.principals import ANA, BEN
 from support.tenants import PRINCIPAL_ARN, RING, ROLE, ZOE
 
 NEW = NewIntegration(name="Lake of Ana", path="s3://lake/raw", role_arn=ROLE, region="eu-central-1")
+KMS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
 KEYS = AccessKeys("AKIAEXAMPLE", Secret("the secret of the keys"))
 WITH_KEYS = NewIntegration(
     name="garage",
@@ -58,7 +59,7 @@ def test_an_integration_is_kept_as_it_was_described(integrations, clock):
 
 def test_what_it_may_do_is_kept_as_the_admin_said(integrations):
     said = {
-        "kms_key_arn": "arn:aws:kms:eu-central-1:123456789012:key/0a1b",
+        "kms_key_arn": KMS_KEY,
         "read_only": True,
         "requester_pays": True,
     }
@@ -69,6 +70,18 @@ def test_what_it_may_do_is_kept_as_the_admin_said(integrations):
     assert {name: getattr(created, name) for name in said} == said
     assert not created.allow_static_credentials
     assert integrations.get(ANA, consented.id).allow_static_credentials
+
+
+def test_an_anonymous_integration_is_read_only_and_has_no_identity(integrations):
+    open_data = replace(NEW, name="open data", role_arn=None, anonymous=True)
+
+    created = integrations.create(ANA, open_data)
+
+    assert integrations.get(ANA, "open data") == created
+    assert created.is_anonymous
+    assert created.read_only
+    assert (created.role_arn, created.access_keys) == (None, None)
+    assert not integrations.create(ANA, WITH_KEYS).is_anonymous
 
 
 def test_a_bucket_found_to_be_requester_pays_makes_its_integration_so(integrations, verifier):
@@ -135,6 +148,9 @@ def test_without_its_key_the_server_says_which_is_missing(integrations, tenants,
         ({"endpoint": "ftp://s3.example.org"}, InvalidRequest),
         ({"kms_key_arn": "alias/lake"}, InvalidRequest),
         ({"allow_static_credentials": True}, InvalidRequest),
+        ({"anonymous": True}, InvalidRequest),
+        ({"role_arn": None, "anonymous": True, "requester_pays": True}, InvalidRequest),
+        ({"role_arn": None, "anonymous": True, "kms_key_arn": KMS_KEY}, InvalidRequest),
     ],
 )
 def test_a_description_that_breaks_a_rule_is_refused_and_nothing_kept(integrations, changes, error):

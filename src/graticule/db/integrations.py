@@ -19,6 +19,9 @@ from graticule.domain.location import Location
 Json = dict[str, Any]
 _t = storage_integrations
 
+_ANONYMOUS = ""
+"""Stands as the access key id of an integration that has neither keys nor a role."""
+
 
 def create(conn: Connection, keyring: Keyring, integration: StorageIntegration) -> None:
     """Insert an integration.
@@ -41,7 +44,7 @@ def create(conn: Connection, keyring: Keyring, integration: StorageIntegration) 
                 endpoint=integration.endpoint or "",
                 path_style=integration.path_style,
                 role_arn=integration.role_arn,
-                access_key_id=keys.access_key_id if keys else None,
+                access_key_id=_stored_key_id(integration),
                 sealed_secret_access_key=(
                     keyring.seal(keys.secret_access_key, bound_to=_place(integration.id))
                     if keys
@@ -178,7 +181,7 @@ def _one(conn: Connection, keyring: Keyring, query: Select[Any]) -> StorageInteg
 
 def _integration(keyring: Keyring, row: Row[Any]) -> StorageIntegration:
     keys = None
-    if row.access_key_id is not None:
+    if row.access_key_id not in {None, _ANONYMOUS}:
         secret = keyring.open(row.sealed_secret_access_key, bound_to=_place(row.id))
         keys = AccessKeys(row.access_key_id, secret)
     return StorageIntegration(
@@ -201,6 +204,12 @@ def _integration(keyring: Keyring, row: Row[Any]) -> StorageIntegration:
         requester_pays=row.requester_pays,
         allow_static_credentials=row.allow_static_credentials,
     )
+
+
+def _stored_key_id(integration: StorageIntegration) -> str | None:
+    if integration.access_keys is not None:
+        return integration.access_keys.access_key_id
+    return _ANONYMOUS if integration.is_anonymous else None
 
 
 def _place(integration_id: str) -> str:

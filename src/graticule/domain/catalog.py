@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from graticule.domain.errors import ReadOnlyStorage
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
@@ -35,7 +36,8 @@ class AccessKeys:
 class StorageIntegration:
     """A bucket, or a folder of one, and the identity that may reach it.
 
-    Exactly one of `role_arn` and `access_keys` is set.  `external_id` is its organisation's id.
+    At most one of `role_arn` and `access_keys` is set; with neither, access is anonymous, and then
+    it is `read_only`.  `external_id` is its organisation's id.
     `endpoint` is None for AWS.  `version` grows with every change: caches key on it.
     Nothing is ever written through one that is `read_only`.  `allow_static_credentials` is an
     admin's consent to hand the access keys themselves to clients.
@@ -61,6 +63,19 @@ class StorageIntegration:
     requester_pays: bool = False
     """Declared by an admin or learnt by a verification: every request must say that we pay."""
     allow_static_credentials: bool = False
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Requests are not signed: for buckets that anybody may read."""
+        return self.role_arn is None and self.access_keys is None
+
+    def require_writable(self) -> None:
+        """Raises ReadOnlyStorage where nothing may be written.  Ask before the first byte."""
+        if self.read_only:
+            raise ReadOnlyStorage(
+                f"storage integration `{self.name}` is read-only: tables on it can be registered, "
+                "read and dropped, but not created, changed or purged"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,10 @@ class EditionForbids(Forbidden):
     """The organisation's edition does not include this."""
 
 
+class ReadOnlyStorage(Forbidden):
+    """The storage integration is read-only: nothing may be written through it."""
+
+
 class SignatureRefused(Forbidden):
     """A request to the object store that may not be signed for this table."""
 

@@ -39,6 +39,8 @@ deleted for this long, and finds it empty.
 """
 CATALOGS_CACHED_MAX: Final = 10_000
 
+_ANYONE: Final = "anyone can read the tables in it, and perhaps write them"
+
 
 @dataclass(frozen=True, slots=True)
 class CreatedCatalog:
@@ -71,7 +73,7 @@ class Catalogs:
         Raises:
             AlreadyExists: the organisation has one of that name.
             NoSuchIntegration: the organisation has no such integration.
-            WrongState: the bucket is not private and `force` is not set.
+            WrongState: tables would be written to a public bucket, and `force` is not set.
         """
         require(principal, Action.MANAGE_CATALOGS)
         check_resource_name(name, of="catalog")
@@ -202,12 +204,15 @@ class Catalogs:
 
 def _overruled(integration: StorageIntegration) -> BucketType | None:
     """Why the catalog would have been refused, had `force` not been set."""
-    permitted = {BucketType.PRIVATE, BucketType.UNKNOWN}
-    return None if integration.bucket_type in permitted else integration.bucket_type
+    is_refused = integration.bucket_type is BucketType.PUBLIC and not integration.read_only
+    return integration.bucket_type if is_refused else None
 
 
 def _check_bucket(integration: StorageIntegration, *, force: bool) -> str | None:
-    """Refuse a bucket that is not private; a warning where that is not known or was overruled."""
+    """Refuse to keep tables in public; a warning where that is not known or was overruled.
+
+    What is only read, as open data is, may well be public.
+    """
     match integration.bucket_type:
         case BucketType.PRIVATE:
             return None
@@ -216,15 +221,15 @@ def _check_bucket(integration: StorageIntegration, *, force: bool) -> str | None
                 f"`{integration.name}` has not been verified, so its bucket may be public; "
                 "verify it before you write tables there"
             )
-        case BucketType.PUBLIC:
-            reason = "its bucket is public: anyone could read the tables, perhaps write them"
         case BucketType.REQUESTER_PAYS:
-            reason = (
-                "its bucket is requester-pays, which engines cannot read with plain credentials"
+            return (
+                f"the bucket of `{integration.name}` is requester-pays: this server and every "
+                "engine pay for what they read, and engines read through request signing"
             )
-    if not force:
-        raise WrongState(
-            f"a catalog belongs on a private bucket, and `{integration.name}` is not: {reason}; "
-            "set `force` to go on nevertheless"
-        )
-    return f"`{integration.name}` is not private: {reason}"
+        case BucketType.PUBLIC if force or integration.read_only:
+            return f"the bucket of `{integration.name}` is public: {_ANYONE}"
+        case BucketType.PUBLIC:
+            raise WrongState(
+                f"the bucket of `{integration.name}` is public: {_ANYONE}. Block public access and "
+                "verify the integration again, or set `force` to make the catalog nevertheless"
+            )

@@ -128,10 +128,12 @@ class Commits:
             CommitConflict: a requirement does not hold; nothing landed.
             InvalidUpdate: an update makes no sense; nothing landed.
             CommitStateUnknown: the outcome cannot be told.
+            ReadOnlyStorage: nothing may be written there.
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
             return [self._committed_before(catalog, request)]
+        catalog.integration.require_writable()
         identifiers = [change.identifier for change in changes]
         if len(set(identifiers)) != len(identifiers):
             raise InvalidRequest("a transaction may change each table only once")

@@ -71,7 +71,7 @@ class Credentials:
             StorageRefused: the token service said no, or one policy cannot hold the grants.
             StorageUnavailable: the token service does not answer.
         """
-        wanted = tuple(grants)
+        wanted = capped(integration, grants)
         credentials = self._narrowed(principal, integration, wanted)
         writes = any(grant.access is AccessLevel.WRITE for grant in wanted)
         return StorageCredential(
@@ -98,7 +98,7 @@ class Credentials:
             InvalidLocation, StorageRefused, StorageUnavailable: as for `vend`.
         """
         try:
-            return self._narrowed(principal, integration, tuple(grants))
+            return self._narrowed(principal, integration, capped(integration, grants))
         except NoTokenService:
             if integration.access_keys is None:
                 raise
@@ -115,6 +115,9 @@ class Credentials:
                     endpoint=integration.endpoint,
                     path_style=integration.path_style,
                     credentials=lambda: self._server_keys(integration),
+                    read_only=integration.read_only,
+                    requester_pays=integration.requester_pays,
+                    kms_key_arn=integration.kms_key_arn,
                 )
                 self._stores[integration.id] = (integration.version, store)
             return store
@@ -162,7 +165,9 @@ class Credentials:
         policy = session_policy(grants, partition=_partition(integration))
         return self._session(integration, policy, principal.name, principal.member_id)
 
-    def _server_keys(self, integration: StorageIntegration) -> Keys:
+    def _server_keys(self, integration: StorageIntegration) -> Keys | None:
+        if integration.is_anonymous:
+            return None
         if integration.access_keys is not None:
             return integration.access_keys
         return self._cache.get(
@@ -171,7 +176,8 @@ class Credentials:
         )
 
     def _server_session(self, integration: StorageIntegration) -> TemporaryCredentials:
-        everything = LocationGrant(integration.location.prefix, AccessLevel.WRITE)
+        access = AccessLevel.READ if integration.read_only else AccessLevel.WRITE
+        everything = LocationGrant(integration.location.prefix, access)
         policy = session_policy([everything], partition=_partition(integration), whole_bucket=True)
         return self._session(integration, policy, SERVER_NAME, integration.id)
 
@@ -187,6 +193,15 @@ class Credentials:
             actor=(name, identifier),
             duration_s=self._duration_s,
         )
+
+
+def capped(
+    integration: StorageIntegration, grants: Sequence[LocationGrant]
+) -> tuple[LocationGrant, ...]:
+    """The grants as far as the integration goes: one that is read-only grants no writing."""
+    if not integration.read_only:
+        return tuple(grants)
+    return tuple(LocationGrant(grant.location, AccessLevel.READ) for grant in grants)
 
 
 def place_config(integration: StorageIntegration) -> dict[str, str]:

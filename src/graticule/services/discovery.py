@@ -161,8 +161,10 @@ class Discovery:
             NoSuchScan: this catalog has none of that id.
             WrongState: it has no proposals, since it still runs or failed.
             InvalidRequest: a name that the scan did not propose.
+            ReadOnlyStorage: the metadata files of the tables could not be written.
         """
         scan = self.get(principal, catalog, scan_id)
+        catalog.integration.require_writable()
         if scan.state not in {ScanState.PROPOSED, ScanState.REGISTERED}:
             raise WrongState(f"scan `{scan_id}` is {scan.state} and has no proposals to register")
         require(principal, Action.WRITE_CATALOG)

@@ -202,9 +202,10 @@ class Indexing:
     def _store(self, catalog: OpenCatalog, record: TableRecord, files: SnapshotFiles) -> None:
         """Keep the index beside the table for other processes.  Best effort.
 
-        A snapshot with delete files is not stored: the index holds data files only.
+        A snapshot with delete files is not stored: the index holds data files only.  In read-only
+        storage each process builds its own.
         """
-        if files.deletes or not files.place.key:
+        if files.deletes or not files.place.key or catalog.integration.read_only:
             return
         # A fresh name each time: a damaged file must not keep its successor from being written.
         name = f"{files.snapshot_id}-{files.place.key}-{uuid7()}.arrow"

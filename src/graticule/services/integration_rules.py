@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from graticule.domain.catalog import AccessKeys
+from graticule.domain.catalog import AccessKeys, StorageIntegration
 from graticule.domain.errors import InvalidRequest
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -104,17 +104,44 @@ def check_kms_key_arn(kms_key_arn: str, *, on_aws: bool, region: str) -> str:
     return kms_key_arn
 
 
-def check_consent(*, allow_static_credentials: bool, has_access_keys: bool) -> None:
-    """Check that a consent to hand out access keys is about keys that are there.
+def check_identity(
+    *, role_arn: str | None, access_keys: AccessKeys | None, anonymous: bool
+) -> None:
+    """Check that there is one way to reach the bucket and not two.
 
     Raises:
-        InvalidRequest: the integration has a role.
+        InvalidRequest: none is given, or several.
     """
-    if allow_static_credentials and not has_access_keys:
+    given = [role_arn is not None, access_keys is not None, anonymous]
+    if sum(given) != 1:
         raise InvalidRequest(
-            "`allow_static_credentials` is about access keys, and this integration has a role; "
+            "give either `role_arn`, or `access_key_id` and `secret_access_key`, or `anonymous` "
+            "for a bucket that anybody may read; one of them only"
+        )
+
+
+def check_flags(integration: StorageIntegration) -> None:
+    """Check that what an integration may do fits how it reaches its bucket.
+
+    Raises:
+        InvalidRequest: two of its flags contradict each other.
+    """
+    if integration.allow_static_credentials and integration.access_keys is None:
+        raise InvalidRequest(
+            "`allow_static_credentials` is about access keys, and this integration has none; "
             "leave it out"
         )
+    if not integration.is_anonymous:
+        return
+    if not integration.read_only:
+        raise InvalidRequest("an `anonymous` integration is always `read_only`")
+    if integration.requester_pays:
+        raise InvalidRequest(
+            "`requester_pays` needs somebody who pays; use a role or access keys instead of "
+            "`anonymous`"
+        )
+    if integration.kms_key_arn is not None:
+        raise InvalidRequest("`kms_key_arn` is for what is written, and `anonymous` never writes")
 
 
 def check_access_keys(keys: AccessKeys) -> AccessKeys:

@@ -16,7 +16,7 @@ from graticule.access.policy import Action, require
 from graticule.db import integrations as integrations_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.domain.catalog import AccessKeys, AccessLevel, BucketType, StorageIntegration
-from graticule.domain.errors import InvalidRequest, NoSuchIntegration, WrongState
+from graticule.domain.errors import NoSuchIntegration, WrongState
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.location import Location, parse_integration_path
 from graticule.domain.tenancy import Principal
@@ -46,6 +46,8 @@ class NewIntegration:
     read_only: bool = False
     requester_pays: bool = False
     allow_static_credentials: bool = False
+    anonymous: bool = False
+    """Instead of a role or keys: a bucket that anybody may read, and we only read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,9 @@ class Integrations:
     def _checked(self, principal: Principal, new: NewIntegration) -> StorageIntegration:
         check_resource_name(new.name, of="storage integration")
         location = parse_integration_path(new.path)
-        if (new.role_arn is None) == (new.access_keys is None):
-            raise InvalidRequest(
-                "give either `role_arn`, or `access_key_id` and `secret_access_key`; not both"
-            )
+        rules.check_identity(
+            role_arn=new.role_arn, access_keys=new.access_keys, anonymous=new.anonymous
+        )
         on_aws = new.endpoint is None
         endpoint = None
         if new.endpoint is not None:
@@ -131,11 +132,7 @@ class Integrations:
         region = rules.check_region(new.region, on_aws=on_aws, role_arn=new.role_arn)
         if new.kms_key_arn is not None:
             rules.check_kms_key_arn(new.kms_key_arn, on_aws=on_aws, region=region)
-        rules.check_consent(
-            allow_static_credentials=new.allow_static_credentials,
-            has_access_keys=new.access_keys is not None,
-        )
-        return StorageIntegration(
+        integration = StorageIntegration(
             id=str(uuid7()),
             organisation_id=principal.organisation_id,
             name=new.name,
@@ -150,10 +147,12 @@ class Integrations:
             version=1,
             created_at_ms=self._now_ms(),
             kms_key_arn=new.kms_key_arn,
-            read_only=new.read_only,
+            read_only=new.read_only or new.anonymous,
             requester_pays=new.requester_pays,
             allow_static_credentials=new.allow_static_credentials,
         )
+        rules.check_flags(integration)
+        return integration
 
     def list(self, principal: Principal, *, after: str | None = None, limit: int) -> Page:
         require(principal, Action.USE_INTEGRATIONS)

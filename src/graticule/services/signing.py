@@ -5,7 +5,7 @@ reads from it; the keys that sign it reach no further than the table wherever th
 narrow them, so that a request which tricks the store still ends there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +16,12 @@ from graticule.access.s3_operations import DELETE_OBJECTS
 from graticule.access.s3_urls import StoreAddress
 from graticule.access.signing import Reach, SignRequest, authorise
 from graticule.access.stage_tokens import StageTokens
-from graticule.domain.catalog import AccessLevel, BucketType, OpenCatalog
+from graticule.domain.catalog import AccessLevel, OpenCatalog
 from graticule.domain.errors import SignatureRefused
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
-from graticule.services.credentials import Credentials
+from graticule.services.credentials import Credentials, capped
 from graticule.services.table_storage import grants_of
 from graticule.services.tables import Tables
 from graticule.storage.iam_policy import LocationGrant, fits, partition_of
@@ -72,8 +72,8 @@ class Signing:
             SignatureRefused: the request does more than the principal may do with the table.
             StorageRefused, StorageUnavailable: from the token service.
         """
-        grants = self._grants(principal, catalog, identifier, staged)
         integration = catalog.integration
+        grants = capped(integration, self._grants(principal, catalog, identifier, staged))
         store = StoreAddress(integration.location.bucket, integration.region, integration.endpoint)
         try:
             signable = authorise(request, store, _reach(grants))
@@ -87,13 +87,12 @@ class Signing:
                 "this store has no token service that would hold DeleteObjects to the table; "
                 "delete one object at a time"
             )
-        pays = integration.bucket_type is BucketType.REQUESTER_PAYS
         headers = signing_headers(
             signable,
             keys,
             region=integration.region,
             now_ms=self._now_ms(),
-            extra=REQUESTER_PAYS if pays else None,
+            extra=REQUESTER_PAYS if integration.requester_pays else None,
         )
         log.debug("request signed", table=str(identifier), operation=signable.operation)
         return SignedRequest(request.uri, headers, signable.is_reusable)
@@ -119,7 +118,11 @@ class Signing:
         return [LocationGrant(location.prefix, access_level(principal))]
 
     def _keys(
-        self, principal: Principal, catalog: OpenCatalog, grants: list[LocationGrant], place: str
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        grants: Sequence[LocationGrant],
+        place: str,
     ) -> Keys:
         """Of the whole table, so that one session serves all; of one place if that is too much."""
         integration = catalog.integration
@@ -129,7 +132,7 @@ class Signing:
         return self._credentials.signing_keys(principal, integration, grants)
 
 
-def _reach(grants: list[LocationGrant]) -> Reach:
+def _reach(grants: Sequence[LocationGrant]) -> Reach:
     return Reach(
         readable=tuple(_key_of(grant) for grant in grants),
         writable=tuple(_key_of(grant) for grant in grants if grant.access is AccessLevel.WRITE),

@@ -22,7 +22,6 @@ from graticule.access.policy import access_level
 from graticule.access.stage_tokens import StagedTable, StageTokens
 from graticule.domain.catalog import (
     AccessLevel,
-    BucketType,
     OpenCatalog,
     StorageCredential,
     StorageIntegration,
@@ -182,7 +181,7 @@ def _choose(delegate: Delegations, obstacle: str | None) -> Chosen:
 
 def _obstacle(integration: StorageIntegration, grants: list[LocationGrant]) -> str | None:
     """Why no credential can do, before the token service is asked; None if nothing is known."""
-    if integration.bucket_type is BucketType.REQUESTER_PAYS:
+    if integration.requester_pays:
         return (
             f"requests to `{integration.location.bucket}` are paid by the requester, and Iceberg "
             "clients cannot say by themselves that they pay"

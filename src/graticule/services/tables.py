@@ -118,10 +118,12 @@ class Tables:
             NoSuchNamespace: its namespace is not there.
             AlreadyExists: a table or view has the name.
             InvalidLocation: the location asked for is not for this catalog to give.
+            ReadOnlyStorage: nothing may be written there.
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
             return self._load_again(principal, catalog, new.identifier, request, delegate=delegate)
+        catalog.integration.require_writable()
         check_properties(new.properties)
         table_id = str(uuid7())
         if new.location:
@@ -267,9 +269,11 @@ class Tables:
         Raises:
             NoSuchTable: it is not there.
             InvalidRequest: its files may belong to others as well (`gc.enabled`).
+            ReadOnlyStorage: they are to be purged, where nothing may be deleted.
         """
         require(principal, Action.WRITE_CATALOG)
         if purge:
+            catalog.integration.require_writable()
             self._purge(catalog, identifier, request)
             return
         with write(self._engine) as conn:

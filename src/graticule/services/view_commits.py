@@ -105,11 +105,13 @@ class ViewCommits:
             CommitConflict: a requirement does not hold, or others were faster too often.
             InvalidUpdate: an update makes no sense.
             CommitStateUnknown: the outcome cannot be told.
+            ReadOnlyStorage: nothing may be written there.
         """
         require(principal, Action.WRITE_CATALOG)
         identifier = change.identifier
         if request is not None and request.landed is not None:
             return self.load_again(catalog, identifier, request)
+        catalog.integration.require_writable()
         key = f"{catalog.catalog.id}/{identifier.namespace.path}/{identifier.name}"
         with self._turns.take([key]):
             for attempt in range(1, COMMIT_ATTEMPTS_MAX + 1):

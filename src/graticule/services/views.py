@@ -103,10 +103,12 @@ class Views:
             AlreadyExists: a table or view has the name.
             InvalidLocation: the location asked for is not for this catalog to give.
             InvalidUpdate: the schema, the version or a property is not legal.
+            ReadOnlyStorage: nothing may be written there.
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
             return self._commits.load_again(catalog, new.identifier, request)
+        catalog.integration.require_writable()
         view_id = str(uuid7())
         if new.location:
             location = table_locations.check_requested(catalog, new.location)

@@ -6,9 +6,9 @@ identity, read its profile, or follow a redirect to a host that nobody checked.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -47,8 +47,14 @@ def s3_client(
     endpoint: str | None,
     path_style: bool,
     read_timeout_s: float = READ_TIMEOUT_S,
+    requester_pays: bool = False,
+    kms_key_arn: str | None = None,
 ) -> "S3Client":
-    """An S3 client that acts as `keys`, or as nobody when there are none."""
+    """An S3 client that acts as `keys`, or as nobody when there are none.
+
+    With `requester_pays` every request says that we pay; what it writes is encrypted with the key
+    `kms_key_arn`, where there is one.
+    """
     config = _config(endpoint, read_timeout_s=read_timeout_s).merge(
         Config(
             signature_version=UNSIGNED if keys is None else "s3v4",
@@ -63,6 +69,13 @@ def s3_client(
             "s3", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
         )
     client.meta.events.register_last("before-parameter-build.s3", _mark_as_redirected)
+    added = {}
+    if requester_pays:
+        added["RequestPayer"] = "requester"
+    if kms_key_arn is not None:
+        added |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_arn}
+    if added:
+        client.meta.events.register("provide-client-params.s3", partial(_add_params, added))
     return client
 
 
@@ -157,6 +170,13 @@ def _identity(keys: Keys | None) -> dict[str, Any]:
                 "aws_secret_access_key": keys.secret_access_key.reveal(),
                 "aws_session_token": keys.session_token.reveal(),
             }
+
+
+def _add_params(added: Mapping[str, str], params: dict[str, Any], model: Any, **_: object) -> None:
+    """Adds what the operation knows: not every one can say who pays."""
+    known = model.input_shape.members if model.input_shape is not None else {}
+    for name in added.keys() & known.keys():
+        params.setdefault(name, added[name])
 
 
 def _mark_as_redirected(context: dict[str, Any], **_: object) -> None:

@@ -7,7 +7,7 @@ trust.  The machine's identity is only ever shown to AWS itself.
 from collections.abc import Callable
 
 from graticule.domain.catalog import StorageIntegration
-from graticule.domain.errors import StorageRefused
+from graticule.domain.errors import NoTokenService, StorageRefused
 from graticule.storage.clients import ambient_keys
 from graticule.storage.keys import Keys
 
@@ -34,9 +34,14 @@ class ServerIdentity:
 
         Raises:
             StorageRefused: the operator gave the server no identity that fits.
+            NoTokenService: the integration is anonymous.
         """
         if integration.access_keys is not None:
             return integration.access_keys
+        if integration.role_arn is None:
+            raise NoTokenService(
+                f"`{integration.name}` is reached anonymously, so there is no credential for it"
+            )
         if self._principal_keys is not None:
             return self._principal_keys
         if integration.endpoint is not None:

@@ -16,6 +16,7 @@ from graticule.domain.errors import (
     AlreadyExists,
     InvalidLocation,
     NoSuchFile,
+    ReadOnlyStorage,
     StorageRefused,
     StorageUnavailable,
     WriteOutcomeUnknown,
@@ -66,8 +67,14 @@ class ObjectStore:
         path_style: bool,
         credentials: Callable[[], Keys | None],
         read_timeout_s: float = READ_TIMEOUT_S,
+        read_only: bool = False,
+        requester_pays: bool = False,
+        kms_key_arn: str | None = None,
     ) -> None:
         self.root = root
+        self._read_only = read_only
+        self._requester_pays = requester_pays
+        self._kms_key_arn = kms_key_arn
         self._region = region
         self._endpoint = endpoint
         self._path_style = path_style
@@ -141,7 +148,9 @@ class ObjectStore:
             AlreadyExists: another object has this name, and it is not the one we wrote.
             WriteOutcomeUnknown: no answer came, and the object cannot be seen: it may yet appear.
             StorageRefused: the store said no.
+            ReadOnlyStorage: the integration is read-only; the store was not asked.
         """
+        self._require_writable(uri)
         for attempt in range(PUT_ATTEMPTS_MAX):
             if attempt:
                 time.sleep(PUT_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
@@ -156,7 +165,9 @@ class ObjectStore:
 
         Raises:
             StorageRefused: naming the first object the store did not delete, and how many.
+            ReadOnlyStorage: the integration is read-only; the store was not asked.
         """
+        self._require_writable(self.root.uri)
         keys = [self._key(uri) for uri in uris]
         for start in range(0, len(keys), DELETE_BATCH_KEYS):
             self._delete_batch(keys[start : start + DELETE_BATCH_KEYS])
@@ -207,9 +218,16 @@ class ObjectStore:
                     endpoint=self._endpoint,
                     path_style=self._path_style,
                     read_timeout_s=self._read_timeout_s,
+                    requester_pays=self._requester_pays,
+                    kms_key_arn=self._kms_key_arn,
                 )
                 self._built = (keys, client)
             return self._built[1]
+
+    def _require_writable(self, uri: str) -> None:
+        """The last line: services refuse earlier, and say it better."""
+        if self._read_only:
+            raise ReadOnlyStorage(f"`{uri}` is in read-only storage")
 
     def _key(self, uri: str) -> str:
         """The key, verbatim: what lies in a bucket need not follow our rules for new locations."""

@@ -9,11 +9,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import update
 
-from graticule.db.engine import write
-from graticule.db.schema import storage_integrations
-from graticule.domain.catalog import BucketType
 from support.faults import Answers, faulty
 from support.server import LiveCatalog
 
@@ -310,7 +306,7 @@ def test_the_files_of_a_staged_table_are_signed_before_it_is_there(server, http,
     assert error_of(refused) == (403, "ForbiddenException")
 
 
-def namespace_on_a_bucket_by_keys(server, http, endpoint, *, bucket_type=None) -> str:
+def namespace_on_a_bucket_by_keys(server, http, endpoint, *, requester_pays=False) -> str:
     """A namespace in a catalog on a bucket of its own, which the server reaches by access keys."""
     unique = uuid4().hex[:8]
     server.store.create_bucket(f"bucket-{unique}")
@@ -322,20 +318,11 @@ def namespace_on_a_bucket_by_keys(server, http, endpoint, *, bucket_type=None) -
         "secret_access_key": keys.secret_access_key.reveal(),
         "endpoint": endpoint,
         "path_style": True,
+        "requester_pays": requester_pays,
     }
     made = http.post("/api/v1/integrations", json=integration)
     assert made.status_code == 201, made.text
-    if bucket_type is not None:
-        found = storage_integrations.c.id == made.json()["id"]
-        with write(server.services.engine) as conn:
-            conn.execute(
-                update(storage_integrations).where(found).values(bucket_type=bucket_type.value)
-            )
-    catalog = {
-        "name": f"catalog {unique}",
-        "integration": integration["name"],
-        "force": bucket_type is not None,
-    }
+    catalog = {"name": f"catalog {unique}", "integration": integration["name"]}
     made = http.post("/api/v1/catalogs", json=catalog)
     assert made.status_code == 201, made.text
     base = f"/catalog/v1/{made.json()['id']}/namespaces"
@@ -366,9 +353,7 @@ def test_a_store_without_a_token_service_is_reached_by_signing_or_not_at_all(ser
 
 def test_where_the_requester_pays_the_signer_says_so_for_the_client(server, http):
     with faulty(server.store.endpoint) as proxy:
-        namespace = namespace_on_a_bucket_by_keys(
-            server, http, proxy.endpoint, bucket_type=BucketType.REQUESTER_PAYS
-        )
+        namespace = namespace_on_a_bucket_by_keys(server, http, proxy.endpoint, requester_pays=True)
         proxy.faults.append(NO_TOKEN_SERVICE)
         table = create(http, namespace, headers=BOTH)
         headers = table.ask("GET", table.bucket_url + table.file("a")).json()["headers"]

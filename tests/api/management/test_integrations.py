@@ -55,6 +55,7 @@ def test_a_created_integration_shows_everything_but_its_secret(server, http, con
         "path_style": True,
         "role_arn": None,
         "access_key_id": "…1234",
+        "anonymous": False,
         "external_id": body["external_id"],
         "kms_key_arn": None,
         "read_only": False,
@@ -85,6 +86,7 @@ def test_a_created_integration_shows_everything_but_its_secret(server, http, con
         ({"endpoint": None}, "`region` `` is not an AWS region"),
         ({"kms_key_arn": "a b"}, "`kms_key_arn` may hold only"),
         ({"read_only": None}, "`read_only` should be a valid boolean"),
+        ({"anonymous": True}, "or `anonymous`"),
         ({"path_style": "yes"}, "`path_style` should be a valid boolean"),
     ],
 )

@@ -32,15 +32,12 @@ class NewIntegrationBody(Body):
     read_only: bool = False
     requester_pays: bool = False
     allow_static_credentials: bool = False
+    anonymous: bool = False
 
     @model_validator(mode="after")
-    def _one_identity(self) -> "NewIntegrationBody":
+    def _whole_keys(self) -> "NewIntegrationBody":
         if (self.access_key_id is None) != (self.secret_access_key is None):
             raise ValueError("`access_key_id` and `secret_access_key` belong together")
-        if (self.role_arn is None) == (self.access_key_id is None):
-            raise ValueError(
-                "give either `role_arn`, or `access_key_id` and `secret_access_key`; not both"
-            )
         return self
 
     def to_domain(self) -> NewIntegration:
@@ -59,6 +56,7 @@ class NewIntegrationBody(Body):
             read_only=self.read_only,
             requester_pays=self.requester_pays,
             allow_static_credentials=self.allow_static_credentials,
+            anonymous=self.anonymous,
         )
 
 

@@ -79,6 +79,7 @@ def integration_to_json(integration: StorageIntegration) -> Json:
         "path_style": integration.path_style,
         "role_arn": integration.role_arn,
         "access_key_id": f"…{keys.access_key_id[-4:]}" if keys is not None else None,
+        "anonymous": integration.is_anonymous,
         "external_id": integration.external_id,
         "kms_key_arn": integration.kms_key_arn,
         "read_only": integration.read_only,
