@@ -8,7 +8,8 @@ case they are written in here: the Java client looks for exactly `ETag` and `Cac
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
@@ -24,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from graticule.access.policy import Action, require
 from graticule.api.errors import Surface, describe, headers_of
 from graticule.api.response_headers import add_header
+from graticule.domain import waiting
 from graticule.domain.errors import (
     InvalidRequest,
     MethodNotAllowed,
@@ -33,6 +35,7 @@ from graticule.domain.errors import (
 )
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.tenancy import Principal
+from graticule.domain.waiting import WouldWait
 
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
@@ -166,6 +169,8 @@ class Route:
     surface: Surface
     is_heavy: bool = False
     """Runs beside, not among, the quick requests: a scan plan must not starve commits."""
+    is_prompt: bool = False
+    """Changes nothing and seldom has to wait, so it is tried on the event loop first."""
 
 
 def json_response(
@@ -291,9 +296,8 @@ class Endpoint:
             route, path = self._routes.find(request.method, raw_path)
             scope.setdefault("state", {})["route"] = route.template
             body = await self._read(request)
-            limiter = self._heavy if route.is_heavy else self._quick
             answer = partial(self._answer, route, path, request, body, request_id)
-            response = await anyio.to_thread.run_sync(answer, limiter=limiter)
+            response = await self._run(route, answer)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001  every failure has an answer
@@ -301,6 +305,14 @@ class Endpoint:
         if request.method == "HEAD":
             response.body = b""
         await response(scope, receive, send)
+
+    async def _run(self, route: Route, answer: Callable[[], Response]) -> Response:
+        """A thread may wait, but to change to one and back costs more than a prompt answer."""
+        if route.is_prompt:
+            with suppress(WouldWait), waiting.forbidden():
+                return answer()
+        limiter = self._heavy if route.is_heavy else self._quick
+        return await anyio.to_thread.run_sync(answer, limiter=limiter)
 
     def _answer(
         self, route: Route, path: dict[str, str], request: Request, body: bytes, request_id: str

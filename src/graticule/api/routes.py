@@ -158,6 +158,8 @@ _HEAVY: Final = frozenset(
     }
 )
 
+_PROMPT: Final = frozenset({health.health, tables.load_table, tables.table_exists})
+
 
 def advertised_endpoints() -> list[str]:
     """`GET /v1/config` lists exactly what is served: clients refuse to call anything else."""
@@ -166,9 +168,9 @@ def advertised_endpoints() -> list[str]:
 
 def route_table() -> RouteTable:
     routes = [
-        Route("GET", "/health", health.health, None, Surface.MANAGEMENT),
-        Route("GET", "/ready", health.ready, None, Surface.MANAGEMENT),
-        Route("GET", "/", health.welcome, None, Surface.MANAGEMENT),
+        _route("GET", "/health", health.health, None, Surface.MANAGEMENT),
+        _route("GET", "/ready", health.ready, None, Surface.MANAGEMENT),
+        _route("GET", "/", health.welcome, None, Surface.MANAGEMENT),
         Route(
             "POST",
             f"{ICEBERG_ROOT}/v1/oauth/tokens",
@@ -207,7 +209,7 @@ def route_table() -> RouteTable:
 def _route(
     method: str, template: str, handler: Handler, action: Action | None, surface: Surface
 ) -> Route:
-    is_heavy = handler in _HEAVY
+    is_heavy, is_prompt = handler in _HEAVY, handler in _PROMPT
     if surface is Surface.ICEBERG and action is WRITE:
         handler = once(handler)  # every change may come with an Idempotency-Key
-    return Route(method, template, handler, action, surface, is_heavy=is_heavy)
+    return Route(method, template, handler, action, surface, is_heavy=is_heavy, is_prompt=is_prompt)

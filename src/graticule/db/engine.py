@@ -18,6 +18,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from graticule.db.sqlite_reader import SqliteReader
+from graticule.domain import waiting
 from graticule.domain.errors import CommitStateUnknown, Unavailable
 
 T = TypeVar("T")
@@ -33,6 +35,7 @@ _WAL_PAUSE_S: Final = 0.02
 
 _BEGIN: Final = "graticule_begin"
 _WRITE_TURN: Final = "graticule_write_turn"
+_READER: Final = "graticule_reader"
 _POSTGRES_SERIALISATION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 
 
@@ -73,6 +76,7 @@ def with_driver(url: str) -> URL:
 
 
 def _sqlite(url: URL, pool_connections: int) -> Engine:
+    reader = SqliteReader(str(url.database))
     engine = sqlalchemy.create_engine(
         url,
         pool_size=pool_connections,
@@ -81,7 +85,7 @@ def _sqlite(url: URL, pool_connections: int) -> Engine:
         connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000},
         # SQLite's own wait for the write lock polls and is unfair; threads of one process queue
         # here instead, and meet other processes at `busy_timeout`.
-        execution_options={_WRITE_TURN: threading.Lock()},
+        execution_options={_WRITE_TURN: threading.Lock(), _READER: reader},
     )
 
     @event.listens_for(engine, "connect")
@@ -101,6 +105,10 @@ def _sqlite(url: URL, pool_connections: int) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+    @event.listens_for(engine, "engine_disposed")
+    def close_reader(_engine: Engine) -> None:
+        reader.close()
 
     return engine
 
@@ -123,6 +131,12 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
 
 
+def sqlite_reader(engine: Engine) -> SqliteReader | None:
+    """What reads an SQLite file past SQLAlchemy; None on PostgreSQL."""
+    reader: SqliteReader | None = engine.get_execution_options().get(_READER)
+    return reader
+
+
 def is_sqlite(engine_or_connection: Engine | Connection) -> bool:
     return engine_or_connection.dialect.name == "sqlite"
 
@@ -134,6 +148,7 @@ def read(engine: Engine) -> Iterator[Connection]:
     Raises:
         Unavailable: the database does not answer, or all connections are in use.
     """
+    waiting.announce()
     with _translating(), engine.connect() as conn:
         if is_sqlite(engine):
             with conn.begin():
@@ -155,6 +170,7 @@ def write(engine: Engine) -> Iterator[Connection]:
         Unavailable: the database does not answer; nothing was changed.
         CommitStateUnknown: the answer to COMMIT was lost; the changes may or may not be there.
     """
+    waiting.announce()
     turn: AbstractContextManager[object] = engine.get_execution_options().get(
         _WRITE_TURN, nullcontext()
     )

@@ -6,10 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from graticule.db.engine import serialise_on, violates
+from graticule.db.lookup import Lookup
 from graticule.db.schema import catalogs, namespaces, purges, table_documents, tables
 from graticule.domain.catalog import TableRecord
 from graticule.domain.errors import (
@@ -59,7 +72,7 @@ def _record(row: Row[Any]) -> TableRecord:
 
 
 # Built once: putting a statement together takes longer than running it.
-_NAMED: Final[Select[Any]] = (
+_NAMED_STATEMENT: Final[Select[Any]] = (
     select(tables, namespaces.c.path.label("namespace_path"))
     .join(namespaces, namespaces.c.id == tables.c.namespace_id)
     .where(
@@ -68,6 +81,17 @@ _NAMED: Final[Select[Any]] = (
         tables.c.name == bindparam("table"),
     )
 )
+_NAMED: Final = Lookup(_NAMED_STATEMENT)
+
+
+def look_up(
+    engine: Engine, catalog_id: str, identifier: TableIdentifier, *, kind: str = TABLE
+) -> TableRecord | None:
+    """As `load`, by itself and outside of any transaction."""
+    row = _NAMED(
+        engine, catalog=catalog_id, namespace=identifier.namespace.path, table=identifier.name
+    )
+    return _record(row) if row is not None and row.kind == kind else None
 
 
 def _find(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> Row[Any] | None:
@@ -77,7 +101,7 @@ def _find(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> Row
         "namespace": identifier.namespace.path,
         "table": identifier.name,
     }
-    return conn.execute(_NAMED, named).one_or_none()
+    return conn.execute(_NAMED_STATEMENT, named).one_or_none()
 
 
 def load(

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
+from graticule.domain import waiting
 from graticule.domain.errors import StorageRefused, StorageUnavailable
 from graticule.storage.keys import TemporaryCredentials
 
@@ -64,6 +65,7 @@ class CredentialCache:
             lease, flight = entry.lease, entry.flight
             if lease is not None and self._now_ms() < lease.good_until_ms:
                 return lease.credentials
+            waiting.announce()
             leads = flight is None
             if flight is None:
                 flight = entry.flight = Future()

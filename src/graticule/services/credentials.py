@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
+from graticule.domain import waiting
 from graticule.domain.catalog import AccessLevel, StorageCredential, StorageIntegration
 from graticule.domain.errors import InvalidLocation, NoTokenService
 from graticule.domain.location import Location
@@ -106,6 +107,7 @@ class Credentials:
 
     def store_for(self, integration: StorageIntegration) -> ObjectStore:
         """The server's own view of the integration: its path, and nothing beside it."""
+        waiting.announce()
         with self._guard:
             version, store = self._stores.get(integration.id, (None, None))
             if store is None or version != integration.version:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from graticule.db import tables as tables_db
 from graticule.db.engine import read
+from graticule.domain import waiting
 from graticule.domain.catalog import StorageIntegration, TableRecord
 from graticule.domain.errors import NoSuchFile
 from graticule.iceberg import metadata
@@ -90,6 +91,7 @@ class Documents:
         """The document as JSON.  Shared between threads: never to be changed in place."""
         known = self._parsed.get(_key(record))
         if known is None:
+            waiting.announce()
             data = self.encoded(record, integration)
             known = metadata.decode(data)
             self._parsed.put(_key(record), known, len(data))
@@ -134,6 +136,7 @@ class Documents:
     def _through(cache: _ByteBoundedCache[bytes], key: str, produce: Callable[[], bytes]) -> bytes:
         value = cache.get(key)
         if value is None:
+            waiting.announce()
             value = produce()
             cache.put(key, value, len(value))
         return value

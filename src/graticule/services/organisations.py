@@ -17,6 +17,7 @@ from graticule.access.policy import Action, require
 from graticule.access.tokens import NewKey
 from graticule.db import organisations as organisations_db
 from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain import waiting
 from graticule.domain.errors import (
     AlreadyExists,
     Forbidden,
@@ -144,6 +145,7 @@ class Organisations:
         known = self._principals.get(digest)
         if known is not None:
             return known
+        waiting.announce()
         pair = tokens.split_bearer_key(token)
         if pair is not None:
             principal, ends_at_ms = self._principal_of_key(*pair)

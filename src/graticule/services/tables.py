@@ -304,8 +304,7 @@ class Tables:
         raise Unavailable(f"`{identifier}` is being written to; nothing was dropped, try again")
 
     def _require(self, catalog: OpenCatalog, identifier: TableIdentifier) -> TableRecord:
-        with read(self._engine) as conn:
-            record = tables_db.load(conn, catalog.catalog.id, identifier)
+        record = tables_db.look_up(self._engine, catalog.catalog.id, identifier)
         if record is None:
             raise no_such_table(identifier)
         return record
