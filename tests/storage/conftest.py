@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def open_store(seaweedfs: SeaweedFS, folder: Location) -> Callable[..., ObjectSt
     """Opens the test's folder as the administrator, or as told."""
 
     def build(
-        *, endpoint: str | None = None, root: Location = folder, read_timeout_s: float = 30.0
+        *, endpoint: str | None = None, root: Location = folder, **options: Any
     ) -> ObjectStore:
         return ObjectStore(
             root,
@@ -29,7 +30,7 @@ def open_store(seaweedfs: SeaweedFS, folder: Location) -> Callable[..., ObjectSt
             endpoint=endpoint or seaweedfs.endpoint,
             path_style=True,
             credentials=lambda: seaweedfs.admin_keys,
-            read_timeout_s=read_timeout_s,
+            **options,
         )
 
     return build

@@ -1,7 +1,6 @@
 """Clients act as whom they are told, and as nobody else, whatever the environment says."""
 
 import pytest
-from botocore.awsrequest import AWSResponse
 
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import StorageRefused
@@ -106,50 +105,3 @@ def test_a_machine_without_an_identity_has_none(monkeypatch):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 
     assert ambient_keys()() is None
-
-
-class Sent:
-    """Stands in for the network: notes the headers of every request, and answers 200."""
-
-    def __init__(self, client):
-        self.headers = []
-        client.meta.events.register("before-send.s3", self._answer)
-
-    def _answer(self, request, **_):
-        self.headers.append({name.lower(): value for name, value in request.headers.items()})
-        raw = type("Raw", (), {"stream": lambda *_a, **_k: iter(())})()
-        return AWSResponse(request.url, 200, {}, raw)
-
-
-def _every_kind_of_request(client):
-    client.get_object(Bucket="lake", Key="k")
-    client.head_object(Bucket="lake", Key="k")
-    client.list_objects_v2(Bucket="lake")
-    client.put_object(Bucket="lake", Key="k", Body=b"")
-    client.delete_objects(Bucket="lake", Delete={"Objects": [{"Key": "k"}]})
-
-
-def test_with_requester_pays_every_request_says_so_and_is_signed_with_it():
-    client = s3_client(
-        KEYS, region="eu-central-1", endpoint=None, path_style=False, requester_pays=True
-    )
-    sent = Sent(client)
-
-    _every_kind_of_request(client)
-
-    assert [headers.get("x-amz-request-payer") for headers in sent.headers] == [b"requester"] * 5
-    assert all(b"x-amz-request-payer" in headers["authorization"] for headers in sent.headers)
-
-
-def test_what_is_written_is_encrypted_with_the_key_of_the_integration():
-    key = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
-    client = s3_client(
-        KEYS, region="eu-central-1", endpoint=None, path_style=False, kms_key_arn=key
-    )
-    sent = Sent(client)
-
-    _every_kind_of_request(client)
-
-    encrypted = [h.get("x-amz-server-side-encryption-aws-kms-key-id") for h in sent.headers]
-    assert encrypted == [None, None, None, key.encode(), None]
-    assert sent.headers[3]["x-amz-server-side-encryption"] == b"aws:kms"

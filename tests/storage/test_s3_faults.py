@@ -156,5 +156,38 @@ def test_a_long_or_dirty_answer_is_cut_and_cleaned(proxy, open_store, folder):
     assert "\n" not in refused.value.message
 
 
+def test_with_requester_pays_every_request_says_so_and_is_signed_with_it(proxy, open_store, folder):
+    _every_kind_of_request(proxy, open_store(endpoint=proxy.endpoint, requester_pays=True), folder)
+
+    assert [headers["x-amz-request-payer"] for headers in proxy.headers] == ["requester"] * 5
+    assert all("x-amz-request-payer" in headers["authorization"] for headers in proxy.headers)
+
+
+def test_what_is_written_is_encrypted_with_the_key_of_the_integration(proxy, open_store, folder):
+    key = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
+
+    _every_kind_of_request(proxy, open_store(endpoint=proxy.endpoint, kms_key_arn=key), folder)
+
+    encrypted = [h["x-amz-server-side-encryption-aws-kms-key-id"] for h in proxy.headers]
+    assert encrypted == [None, None, None, key, None]
+    assert proxy.headers[3]["x-amz-server-side-encryption"] == "aws:kms"
+
+
+def _every_kind_of_request(proxy, store, folder):
+    uri = f"{folder.prefix}key"
+    proxy.faults = [
+        Answers(200),
+        Answers(200, "HEAD"),
+        Answers(200, body=b"<ListBucketResult/>"),
+        Answers(200, "PUT"),
+        Answers(200, "POST", body=b"<DeleteResult/>"),
+    ]
+    store.get(uri)
+    store.exists(uri)
+    list(store.list(folder))
+    store.put_if_absent(uri, b"")
+    store.delete([uri])
+
+
 def _error(code: str, inner: str = "") -> bytes:
     return f"<Error><Code>{code}</Code><Message>No</Message>{inner}</Error>".encode()

@@ -10,6 +10,7 @@ from graticule.domain.catalog import AccessKeys, AccessLevel, BucketType
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.storage.clients import s3_client
+from graticule.storage.connections import connections_to
 from graticule.storage.iam_policy import role_policy, trust_policy
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.verification import CheckStatus, verify
@@ -123,7 +124,10 @@ def test_on_aws_a_role_that_asks_for_no_external_id_fails(
     del trust["Statement"][0]["Condition"]
     # The double plays AWS: the integration names no endpoint, the environment leads there.
     monkeypatch.setattr("graticule.storage.sts.sts_client", _leading_to(ministack, "sts"))
-    monkeypatch.setattr("graticule.storage.s3.s3_client", _leading_to(ministack, "s3"))
+    monkeypatch.setattr(
+        "graticule.storage.s3_requests.connections_to",
+        lambda _origin, **rest: connections_to(ministack.endpoint, **rest),
+    )
     monkeypatch.setattr("graticule.storage.bucket_facts.s3_client", _leading_to(ministack, "s3"))
 
     verification = verify(make_integration(trust=trust, endpoint=None), iam_identity)

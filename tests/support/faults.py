@@ -7,7 +7,7 @@ first request that it fits.
 import http.client
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,6 +63,8 @@ class FaultyStore:
     faults: list[Fault] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     """How many requests of each method arrived."""
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    """Of every request that arrived, names in any case."""
     closing: threading.Event = field(default_factory=threading.Event)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -85,6 +87,7 @@ def faulty(upstream: str) -> Iterator[FaultyStore]:
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            proxy.headers.append(self.headers)
             fault = proxy.next_fault(self.command)
             match fault:
                 case LosesRequest():

@@ -1,4 +1,4 @@
-"""Turns what AWS clients raise into what a caller can act on.
+"""Turns what stores answer, and what AWS clients raise, into what a caller can act on.
 
 Messages say what was tried, where, and the store's own code and words, cut to a harmless length:
 a foreign endpoint may answer anything.
@@ -6,6 +6,7 @@ a foreign endpoint may answer anything.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from botocore.exceptions import (
@@ -35,9 +36,20 @@ _WRONG_REGION_CODES: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class StoreError:
+    """An answer that was not a success.  `code` is S3's word for it, or the status."""
+
+    status: int
+    code: str
+    message: str
+    region: str | None
+    """The bucket's, when the answer names it."""
+
+
 @contextmanager
 def translated(operation: str, at: str) -> Iterator[None]:
-    """Translate every AWS failure of the block, which should be one call and its answer.
+    """Translate every failure of an AWS client in the block: one call and its answer.
 
     Raises:
         NoSuchFile: the object is not there.
@@ -51,27 +63,43 @@ def translated(operation: str, at: str) -> Iterator[None]:
     except RecursionError as error:
         raise StorageRefused(f"{operation} `{at}`: the store redirects in a circle") from error
     except (ResponseParserError, KeyError) as error:
-        raise StorageRefused(f"{operation} `{at}`: the answer is not what S3 says") from error
+        raise not_s3(operation, at) from error
     except (HTTPClientError, ConnectionError, IncompleteReadError) as error:
-        raise StorageUnavailable(
-            f"{operation} `{at}`: no usable answer from the store: {_clean(str(error))}"
-        ) from error
+        raise no_answer(error, operation, at) from error
     except BotoCoreError as error:
         raise StorageRefused(f"{operation} `{at}`: {_clean(str(error))}") from error
 
 
 def from_answer(error: ClientError, operation: str, at: str) -> CatalogError:
-    """The error for an answer that was not a success."""
-    code, status = code_of(error), status_of(error)
-    said = f"{operation} `{at}`: the store answered {status} {code}: {message_of(error)}"
+    """The error for an answer that was not a success, as an AWS client raises it."""
+    said = StoreError(status_of(error), code_of(error), message_of(error), region_of(error))
+    return refusal(said, operation, at)
+
+
+def refusal(error: StoreError, operation: str, at: str) -> CatalogError:
+    """The error for an answer; `code` of its context is what the store called it."""
+    code, region = _clean(error.code), error.region
+    said = f"{operation} `{at}`: the store answered {error.status} {code}: {_clean(error.message)}"
     if code in MISSING_CODES:
         return NoSuchFile(f"`{at}` is not in the store", operation=operation)
-    if code in _BUSY_CODES or status in _BUSY_STATUSES:
+    if code in _BUSY_CODES or error.status in _BUSY_STATUSES:
         return StorageUnavailable(said, code=code)
-    region = region_of(error)
     if code in _WRONG_REGION_CODES and region:
-        return StorageRefused(f"{said}; the bucket is in region `{region}`", code=code)
+        message = f"{said}; the bucket is in region `{_clean(region)}`"
+        return StorageRefused(message, code=code)
     return StorageRefused(said, code=code)
+
+
+def no_answer(error: Exception, operation: str, at: str) -> StorageUnavailable:
+    """The error for a request that nobody answered, or not to the end."""
+    return StorageUnavailable(
+        f"{operation} `{at}`: no usable answer from the store: {_clean(str(error))}"
+    )
+
+
+def not_s3(operation: str, at: str) -> StorageRefused:
+    """The error for a success that is not in S3's form."""
+    return StorageRefused(f"{operation} `{at}`: the answer is not what S3 says")
 
 
 def code_of(error: ClientError) -> str:

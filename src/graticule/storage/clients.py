@@ -6,16 +6,14 @@ identity, read its profile, or follow a redirect to a host that nobody checked.
 
 import os
 import threading
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.utils import parse_timestamp
 
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.secret import Secret
@@ -47,14 +45,8 @@ def s3_client(
     endpoint: str | None,
     path_style: bool,
     read_timeout_s: float = READ_TIMEOUT_S,
-    requester_pays: bool = False,
-    kms_key_arn: str | None = None,
 ) -> "S3Client":
-    """An S3 client that acts as `keys`, or as nobody when there are none.
-
-    With `requester_pays` every request says that we pay; what it writes is encrypted with the key
-    `kms_key_arn`, where there is one.
-    """
+    """An S3 client that acts as `keys`, or as nobody when there are none."""
     config = _config(endpoint, read_timeout_s=read_timeout_s).merge(
         Config(
             signature_version=UNSIGNED if keys is None else "s3v4",
@@ -69,13 +61,6 @@ def s3_client(
             "s3", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
         )
     client.meta.events.register_last("before-parameter-build.s3", _mark_as_redirected)
-    added = {}
-    if requester_pays:
-        added["RequestPayer"] = "requester"
-    if kms_key_arn is not None:
-        added |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_arn}
-    if added:
-        client.meta.events.register("provide-client-params.s3", partial(_add_params, added))
     return client
 
 
@@ -127,18 +112,7 @@ def ambient_keys() -> Callable[[], Keys | None]:
 @cache
 def _session() -> boto3.session.Session:
     core = botocore.session.Session(session_vars=_NOTHING_AMBIENT)
-    # Half the cost of a listing is botocore's lenient parser of dates.
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     return boto3.session.Session(botocore_session=core, region_name=_DEFAULT_REGION)
-
-
-def _timestamp(text: str) -> datetime:
-    """S3's own `2026-01-31T12:00:00.000Z` fast; whatever else a store writes as botocore does."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return parse_timestamp(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _config(endpoint: str | None, *, read_timeout_s: float) -> Config:
@@ -170,13 +144,6 @@ def _identity(keys: Keys | None) -> dict[str, Any]:
                 "aws_secret_access_key": keys.secret_access_key.reveal(),
                 "aws_session_token": keys.session_token.reveal(),
             }
-
-
-def _add_params(added: Mapping[str, str], params: dict[str, Any], model: Any, **_: object) -> None:
-    """Adds what the operation knows: not every one can say who pays."""
-    known = model.input_shape.members if model.input_shape is not None else {}
-    for name in added.keys() & known.keys():
-        params.setdefault(name, added[name])
 
 
 def _mark_as_redirected(context: dict[str, Any], **_: object) -> None:

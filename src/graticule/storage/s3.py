@@ -4,14 +4,21 @@ The only door to stored bytes.  Every failure leaves as one of the domain's stor
 """
 
 import random
-import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from hashlib import md5
+from typing import Final
+from urllib.parse import unquote_plus
+from xml.etree.ElementTree import Element  # only the type: defusedxml parses
+from xml.sax.saxutils import escape
 
-from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
 
+from graticule.access.delete_objects import NAMESPACE
+from graticule.access.s3_urls import StoreAddress
 from graticule.domain.errors import (
     AlreadyExists,
     InvalidLocation,
@@ -22,13 +29,10 @@ from graticule.domain.errors import (
     WriteOutcomeUnknown,
 )
 from graticule.domain.location import SCHEMES, Location
-from graticule.storage.aws_errors import PRECONDITION_CODES, code_of, translated
-from graticule.storage.clients import READ_TIMEOUT_S, s3_client
+from graticule.storage.aws_errors import PRECONDITION_CODES, not_s3
+from graticule.storage.clients import READ_TIMEOUT_S
 from graticule.storage.keys import Keys
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectRequestTypeDef, ListObjectsV2RequestTypeDef
+from graticule.storage.s3_requests import S3Request, S3Requests, local_name, parsed
 
 LIST_PAGE_KEYS: Final = 1000
 DELETE_BATCH_KEYS: Final = 1000
@@ -39,6 +43,8 @@ PUT_ATTEMPTS_MAX: Final = 3
 PUT_PAUSE_S: Final = 0.1
 
 OCTET_STREAM: Final = "application/octet-stream"
+
+_BEYOND_THE_END_CODES: Final = frozenset({"InvalidRange", "416"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,8 @@ class ObjectSummary:
 class ObjectStore:
     """The part of a bucket at `root`, reached with whatever keys `credentials` gives at the moment.
 
-    Safe to use from many threads.  `credentials` is asked before every operation and must be cheap;
-    when its answer changes, the next operation signs with the new keys.
+    Safe to use from many threads.  `credentials` is asked before every request and must be cheap;
+    when its answer changes, the next request is signed with the new keys.
     """
 
     def __init__(
@@ -73,15 +79,21 @@ class ObjectStore:
     ) -> None:
         self.root = root
         self._read_only = read_only
-        self._requester_pays = requester_pays
-        self._kms_key_arn = kms_key_arn
-        self._region = region
-        self._endpoint = endpoint
-        self._path_style = path_style
-        self._credentials = credentials
-        self._read_timeout_s = read_timeout_s
-        self._guard = threading.Lock()
-        self._built: tuple[Keys | None, S3Client] | None = None
+        self._encryption = (
+            {}
+            if kms_key_arn is None
+            else {
+                "x-amz-server-side-encryption": "aws:kms",
+                "x-amz-server-side-encryption-aws-kms-key-id": kms_key_arn,
+            }
+        )
+        self._requests = S3Requests(
+            StoreAddress(root.bucket, region, endpoint),
+            path_style=path_style,
+            credentials=credentials,
+            read_timeout_s=read_timeout_s,
+            always={"x-amz-request-payer": "requester"} if requester_pays else {},
+        )
 
     def get(
         self,
@@ -117,26 +129,21 @@ class ObjectStore:
         return self._get(uri, byte_range=f"bytes=-{size_bytes}", etag=etag)
 
     def exists(self, uri: str) -> bool:
-        key, client = self._key(uri), self._client()
         try:
-            with translated("looking for", uri):
-                client.head_object(Bucket=self.root.bucket, Key=key)
+            self._requests.send(S3Request("HEAD", self._key(uri)), "looking for", uri)
         except NoSuchFile:
             return False
         return True
 
     def holds_version(self, uri: str, etag: str) -> bool:
         """True if the object is there and still the version with this `etag`."""
+        request = S3Request("HEAD", self._key(uri), headers={"if-match": f'"{etag}"'})
         try:
-            with translated("looking for", uri):
-                self._client().head_object(
-                    Bucket=self.root.bucket, Key=self._key(uri), IfMatch=f'"{etag}"'
-                )
+            self._requests.send(request, "looking for", uri)
         except NoSuchFile:
             return False
         except StorageRefused as error:
-            cause = error.__cause__
-            if isinstance(cause, ClientError) and code_of(cause) in PRECONDITION_CODES:
+            if error.context.get("code") in PRECONDITION_CODES:
                 return False
             raise
         return True
@@ -181,48 +188,29 @@ class ObjectStore:
         """
         if not folder.is_within(self.root):
             raise InvalidLocation(f"`{folder}` is not inside `{self.root}`")
-        request: ListObjectsV2RequestTypeDef = {
-            "Bucket": folder.bucket,
-            "Prefix": folder.key_prefix,
-            "MaxKeys": LIST_PAGE_KEYS,
+        query = {
+            "list-type": "2",
+            "prefix": folder.key_prefix,
+            "max-keys": str(LIST_PAGE_KEYS),
+            "encoding-type": "url",  # a key may hold what XML cannot
         }
         if start_after is not None:
-            request["StartAfter"] = start_after
+            query["start-after"] = start_after
+        at = folder.prefix
         while True:
-            client = self._client()  # the session may be renewed between two pages
-            with translated("listing", folder.prefix):
-                page = client.list_objects_v2(**request)
-            yield [
-                ObjectSummary(
-                    key=row["Key"],
-                    size_bytes=row["Size"],
-                    etag=row.get("ETag", "").strip('"'),
-                    last_modified_ms=int(row["LastModified"].timestamp() * 1000),
-                )
-                for row in page.get("Contents", [])
-            ]
-            following = page.get("NextContinuationToken")
-            if not page.get("IsTruncated") or not following:
+            answer = self._requests.send(S3Request("GET", query=query), "listing", at)
+            page = parsed(answer, "listing", at, root="ListBucketResult")
+            try:
+                summaries = _summaries(page)
+            except (KeyError, ValueError) as error:
+                raise not_s3("listing", at) from error
+            yield summaries
+            following = _text(page, "NextContinuationToken")
+            if _text(page, "IsTruncated") != "true" or not following:
                 return
-            if following == request.get("ContinuationToken"):
+            if following == query.get("continuation-token"):
                 raise StorageUnavailable(f"listing `{folder}`: the store repeats the same page")
-            request["ContinuationToken"] = following
-
-    def _client(self) -> "S3Client":
-        keys = self._credentials()
-        with self._guard:
-            if self._built is None or self._built[0] != keys:
-                client = s3_client(
-                    keys,
-                    region=self._region,
-                    endpoint=self._endpoint,
-                    path_style=self._path_style,
-                    read_timeout_s=self._read_timeout_s,
-                    requester_pays=self._requester_pays,
-                    kms_key_arn=self._kms_key_arn,
-                )
-                self._built = (keys, client)
-            return self._built[1]
+            query["continuation-token"] = following
 
     def _require_writable(self, uri: str) -> None:
         """The last line: services refuse earlier, and say it better."""
@@ -248,43 +236,28 @@ class ObjectStore:
         etag: str | None = None,
         size_bytes_max: int = OBJECT_SIZE_BYTES_MAX,
     ) -> bytes:
-        request: GetObjectRequestTypeDef = {"Bucket": self.root.bucket, "Key": self._key(uri)}
+        headers = {}
         if byte_range is not None:
-            request["Range"] = byte_range
+            headers["range"] = byte_range
         if etag is not None:
-            request["IfMatch"] = f'"{etag}"'
-        client = self._client()
-        with translated("reading", uri):
-            try:
-                answer = client.get_object(**request)
-            except ClientError as error:
-                if code_of(error) in {"InvalidRange", "416"}:
-                    return b""
-                raise
-            if answer["ContentLength"] > size_bytes_max:
-                answer["Body"].close()
-                raise StorageRefused(
-                    f"`{uri}` is {answer['ContentLength']} bytes long; "
-                    f"at most {size_bytes_max} are read at once"
-                )
-            return answer["Body"].read()
+            headers["if-match"] = f'"{etag}"'
+        request = S3Request("GET", self._key(uri), headers=headers)
+        try:
+            answer = self._requests.send(request, "reading", uri, size_bytes_max=size_bytes_max)
+        except StorageRefused as error:
+            if error.context.get("code") in _BEYOND_THE_END_CODES:
+                return b""
+            raise
+        return answer.body
 
     def _put_once(self, uri: str, data: bytes, content_type: str) -> bool:
         """True if the object is there with our bytes; False if it is worth another try."""
-        key = self._key(uri)
-        client = self._client()
+        headers = {"content-type": content_type, "if-none-match": "*", **self._encryption}
+        request = S3Request("PUT", self._key(uri), headers=headers, body=data)
         try:
-            with translated("writing", uri):
-                client.put_object(
-                    Bucket=self.root.bucket,
-                    Key=key,
-                    Body=data,
-                    ContentType=content_type,
-                    IfNoneMatch="*",
-                )
+            self._requests.send(request, "writing", uri)
         except StorageRefused as error:
-            cause = error.__cause__
-            if not (isinstance(cause, ClientError) and code_of(cause) in PRECONDITION_CODES):
+            if error.context.get("code") not in PRECONDITION_CODES:
                 raise
             # A re-sent PUT fails against the object that its first try wrote, answer lost: so
             # read it back before reporting a conflict.
@@ -317,18 +290,48 @@ class ObjectStore:
             return False
 
     def _delete_batch(self, keys: Sequence[str]) -> None:
-        client = self._client()
         at = f"{self.root.prefix}… ({len(keys)} objects)"
-        with translated("deleting", at):
-            answer = client.delete_objects(
-                Bucket=self.root.bucket,
-                Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
-            )
-        failed = [row for row in answer.get("Errors", []) if row.get("Code") != "NoSuchKey"]
+        objects = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+        body = f'<Delete xmlns="{NAMESPACE}"><Quiet>true</Quiet>{objects}</Delete>'.encode()
+        checksum = b64encode(md5(body, usedforsecurity=False).digest()).decode()  # S3 insists
+        headers = {"content-type": "application/xml", "content-md5": checksum}
+        request = S3Request("POST", query={"delete": ""}, headers=headers, body=body)
+        answer = self._requests.send(request, "deleting", at)
+        errors = parsed(answer, "deleting", at, root="DeleteResult").iterfind("{*}Error")
+        failed = [error for error in errors if _text(error, "Code") != "NoSuchKey"]
         if failed:
             first = failed[0]
             raise StorageRefused(
                 f"{len(failed)} of {len(keys)} objects were not deleted; the first is "
-                f"`s3://{self.root.bucket}/{first.get('Key')}`: "
-                f"{first.get('Code')}: {first.get('Message')}"
+                f"`s3://{self.root.bucket}/{_text(first, 'Key')}`: "
+                f"{_text(first, 'Code')}: {_text(first, 'Message')}"
             )
+
+
+def _summaries(page: Element) -> list[ObjectSummary]:
+    is_encoded = _text(page, "EncodingType") == "url"
+    return [
+        ObjectSummary(
+            key=unquote_plus(row["Key"]) if is_encoded else row["Key"],
+            size_bytes=int(row["Size"]),
+            etag=(row.get("ETag") or "").strip('"'),
+            last_modified_ms=int(_moment(row["LastModified"]).timestamp() * 1000),
+        )
+        for row in (
+            {local_name(element): element.text or "" for element in entry}
+            for entry in page.iterfind("{*}Contents")
+        )
+    ]
+
+
+def _moment(text: str) -> datetime:
+    """S3's own `2026-01-31T12:00:00.000Z` fast; whatever else a store writes as AWS clients do."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return parse_timestamp(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _text(parent: Element, name: str) -> str:
+    return parent.findtext(f"{{*}}{name}") or ""

@@ -1,26 +1,44 @@
-"""AWS Signature Version 4 for a request of somebody else.  Nothing is sent from here.
+"""AWS Signature Version 4.  Nothing is sent from here.
 
-What may be signed was decided before (`access.signing`); whose keys sign it, by the caller.
+What may be signed was decided before (of somebody else's requests by `access.signing`); whose keys
+sign it, by the caller.
 """
 
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
-from graticule.access.signing import Signable
 from graticule.storage.keys import Keys, TemporaryCredentials
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _SERVICE: Final = "s3"
 _END: Final = "aws4_request"
-_UNRESERVED: Final = "-_.~"
+UNRESERVED: Final = "-_.~"
+"""What stays as it is in a path or a query, beside letters and digits."""
+
+
+class Unsigned(Protocol):
+    """What a signature covers: path and query decoded, names of headers in lower case."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def query(self) -> Mapping[str, str]: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def payload_hash(self) -> str: ...
 
 
 def signing_headers(
-    request: Signable,
+    request: Unsigned,
     keys: Keys,
     *,
     region: str,
@@ -54,16 +72,16 @@ def signing_headers(
     return added
 
 
-def _canonical_request(request: Signable, headers: Mapping[str, str], names: str) -> str:
+def _canonical_request(request: Unsigned, headers: Mapping[str, str], names: str) -> str:
     """S3's form: encoded exactly once, and no segment of the path folded."""
     query = sorted(
-        (quote(name, safe=_UNRESERVED), quote(value, safe=_UNRESERVED))
+        (quote(name, safe=UNRESERVED), quote(value, safe=UNRESERVED))
         for name, value in request.query.items()
     )
     return "\n".join(
         [
             request.method,
-            quote(request.path, safe="/" + _UNRESERVED),
+            quote(request.path, safe="/" + UNRESERVED),
             "&".join(f"{name}={value}" for name, value in query),
             *(f"{name}:{headers[name]}" for name in sorted(headers)),
             "",

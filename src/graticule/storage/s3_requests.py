@@ -1,0 +1,237 @@
+"""Signed requests to one bucket, without the weight of a whole AWS client around each.
+
+A commit is one PUT, so what a request costs is what a commit costs.  What requests there are, and
+what they mean, `s3` knows; here they are addressed, signed, sent, and sent again while the store is
+busy.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import quote, urlsplit
+from xml.etree.ElementTree import Element, ParseError  # only the types: defusedxml parses
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
+
+from graticule.access.s3_urls import StoreAddress
+from graticule.domain.errors import CatalogError, StorageRefused, StorageUnavailable
+from graticule.storage.aws_errors import StoreError, no_answer, not_s3, refusal
+from graticule.storage.connections import connections_to
+from graticule.storage.keys import Keys
+from graticule.storage.signing import UNRESERVED, signing_headers
+
+ATTEMPTS_MAX: Final = 3
+PAUSE_S: Final = 0.2
+"""Before the second attempt, on average; doubled before every further one."""
+
+REFUSED_FROM: Final = 300
+"""A redirect is a refusal: it leads to a host that nobody checked."""
+
+ERROR_BODY_BYTES_MAX: Final = 64 * 1024
+XML_BODY_BYTES_MAX: Final = 16 * 1024 * 1024
+
+_USER_AGENT: Final = "graticule"
+_HOST_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]*[a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Request:
+    """What is asked.  Names of headers are lower case; without a key it is about the bucket."""
+
+    method: str
+    key: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Answer:
+    """A success.  Names of headers are in any case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A request as it is signed: `path` and `query` decoded."""
+
+    method: str
+    host: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    payload_hash: str
+
+
+class S3Requests:
+    """Sends requests to one bucket as whoever `credentials` says at the moment.
+
+    Safe to use from many threads.  Requests of nobody are not signed.  The headers `always` go
+    with every request.
+    """
+
+    def __init__(
+        self,
+        address: StoreAddress,
+        *,
+        path_style: bool,
+        credentials: Callable[[], Keys | None],
+        read_timeout_s: float,
+        always: Mapping[str, str] | None = None,
+    ) -> None:
+        origin, self._prefix = _origin(address, path_style=path_style)
+        self._host = urlsplit(origin).netloc
+        self._region = address.region
+        self._credentials = credentials
+        self._always = dict(always or {})
+        self._connections = connections_to(
+            origin, read_timeout_s=read_timeout_s, use_proxy=address.endpoint is None
+        )
+
+    def send(
+        self,
+        request: S3Request,
+        operation: str,
+        at: str,
+        *,
+        size_bytes_max: int = XML_BODY_BYTES_MAX,
+    ) -> S3Answer:
+        """The answer, if it is a success, with a body of at most `size_bytes_max`.
+
+        `operation` and `at` are for messages: what was tried and where.
+
+        Raises:
+            NoSuchFile: what is asked for is not there.
+            StorageRefused: the store said no, with S3's `code` as context, or the body is larger.
+            StorageUnavailable: no answer, or none but that the store is busy or broken.
+        """
+        for attempt in range(1, ATTEMPTS_MAX):
+            try:
+                return self._send_once(request, operation, at, size_bytes_max)
+            except StorageUnavailable:
+                time.sleep(PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+        return self._send_once(request, operation, at, size_bytes_max)
+
+    def _send_once(
+        self, request: S3Request, operation: str, at: str, size_bytes_max: int
+    ) -> S3Answer:
+        target, headers = self._signed(request)
+        try:
+            answer = self._connections.urlopen(
+                request.method,
+                target,
+                body=request.body,
+                headers=headers,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            with closing(answer):  # a connection whose answer was read to its end stays open
+                if answer.status >= REFUSED_FROM:
+                    raise _refused(answer, operation, at)
+                return S3Answer(answer.headers, _body(answer, at, size_bytes_max))
+        except (HTTPError, OSError) as error:
+            raise no_answer(error, operation, at) from error
+
+    def _signed(self, request: S3Request) -> tuple[str, dict[str, str]]:
+        """The target and all headers."""
+        path = self._prefix + request.key
+        asked = {**self._always, **request.headers}
+        headers = {"host": self._host, "user-agent": _USER_AGENT, **asked}
+        keys = self._credentials()
+        if keys is not None:
+            signed = _Signed(
+                method=request.method,
+                host=self._host,
+                path=path,
+                query=request.query,
+                headers=asked,
+                payload_hash=sha256(request.body).hexdigest(),
+            )
+            now_ms = time.time_ns() // 1_000_000
+            headers |= signing_headers(signed, keys, region=self._region, now_ms=now_ms)
+        query = "&".join(
+            f"{quote(name, safe=UNRESERVED)}={quote(value, safe=UNRESERVED)}"
+            for name, value in request.query.items()
+        )
+        target = quote(path, safe="/" + UNRESERVED)
+        return f"{target}?{query}" if query else target, headers
+
+
+def parsed(answer: S3Answer, operation: str, at: str, *, root: str) -> Element:
+    """The XML document in an answer, whose outermost element is called `root`.
+
+    Raises:
+        StorageRefused: it is something else.
+    """
+    try:
+        document: Element = fromstring(answer.body)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise not_s3(operation, at) from error
+    if local_name(document) != root:
+        raise not_s3(operation, at)
+    return document
+
+
+def _origin(address: StoreAddress, *, path_style: bool) -> tuple[str, str]:
+    """Where requests go, and what comes before a key in their path."""
+    origin = address.origins()[0]
+    scheme, _, host = origin.partition("://")
+    # No certificate is for a host with one more dot in it.
+    is_covered = scheme == "http" or "." not in address.bucket
+    is_name = _HOST_NAME.fullmatch(address.bucket) and not _is_ip(urlsplit(origin).hostname or "")
+    if path_style or not (is_covered and is_name):
+        return origin, f"/{address.bucket}/"
+    return f"{scheme}://{address.bucket}.{host}", "/"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _body(answer: BaseHTTPResponse, at: str, size_bytes_max: int) -> bytes:
+    declared = answer.headers.get("content-length", "")
+    size = f"{declared} bytes long"
+    if not declared.isdecimal() or int(declared) <= size_bytes_max:
+        data = answer.read(size_bytes_max + 1)
+        if len(data) <= size_bytes_max:
+            return data
+        size = "longer than it says"
+    raise StorageRefused(f"`{at}` is {size}; at most {size_bytes_max} are read at once")
+
+
+def _refused(answer: BaseHTTPResponse, operation: str, at: str) -> CatalogError:
+    """What an answer that is no success means; its body may be S3's, or anything."""
+    said: dict[str, str] = {}
+    with suppress(ParseError, DefusedXmlException, ValueError):
+        document = fromstring(answer.read(ERROR_BODY_BYTES_MAX))
+        said = {local_name(element): element.text or "" for element in document.iter()}
+    return refusal(
+        StoreError(
+            status=answer.status,
+            code=said.get("Code") or str(answer.status),
+            message=said.get("Message") or "no message",
+            region=answer.headers.get("x-amz-bucket-region") or said.get("Region"),
+        ),
+        operation,
+        at,
+    )
+
+
+def local_name(element: Element) -> str:
+    return str(element.tag).rpartition("}")[2]
