@@ -20,7 +20,7 @@ def create_app(services: Services, settings: Settings) -> Starlette:
     endpoint = Endpoint(
         route_table(),
         services,
-        authenticate=BearerAuthentication(services.organisations),
+        authenticate=BearerAuthentication(services.authentication),
         anonymous=ANONYMOUS,
         request_body_bytes_max=settings.request_body_bytes_max,
         threads=settings.threads,

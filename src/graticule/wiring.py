@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,11 @@ from graticule.api.page_tokens import PageTokens
 from graticule.api.routes import ICEBERG_ROOT
 from graticule.db.engine import create_engine
 from graticule.db.upgrade import check_current, upgrade
+from graticule.domain.errors import CatalogError
+from graticule.services.access_tokens import AccessTokens
+from graticule.services.activity import Activity
+from graticule.services.api_keys import ApiKeys
+from graticule.services.authentication import Authentication
 from graticule.services.catalogs import Catalogs
 from graticule.services.commits import Commits
 from graticule.services.credentials import Credentials
@@ -21,6 +27,7 @@ from graticule.services.functions import Functions
 from graticule.services.idempotency import Idempotency
 from graticule.services.indexing import Indexing
 from graticule.services.integrations import Integrations
+from graticule.services.members import Members
 from graticule.services.metrics import Metrics
 from graticule.services.namespaces import Namespaces
 from graticule.services.organisations import Organisations
@@ -55,6 +62,11 @@ class Services:
 
     engine: Engine
     organisations: Organisations
+    members: Members
+    api_keys: ApiKeys
+    authentication: Authentication
+    access_tokens: AccessTokens
+    activity: Activity
     integrations: Integrations
     catalogs: Catalogs
     credentials: Credentials
@@ -82,6 +94,8 @@ class Services:
 
     def close(self) -> None:
         self.upkeep.close()
+        with suppress(CatalogError):
+            self.activity.flush()
         self.discovery.close()
         self.workers.close()
         self.engine.dispose()
@@ -107,6 +121,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         upgrade(engine)
     else:
         check_current(engine)
+    activity = Activity(engine, now_ms=now_ms)
+    authentication = Authentication(engine, keyring, activity, now_ms=now_ms)
     identity = ServerIdentity(settings.sts_keys)
     credentials = Credentials(
         identity=identity, now_ms=now_ms, duration_s=settings.credential_lifetime_s
@@ -127,9 +143,14 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
     return Services(
         engine=engine,
-        organisations=Organisations(
-            engine, keyring, now_ms=now_ms, token_lifetime_s=settings.token_lifetime_s
+        organisations=Organisations(engine, now_ms=now_ms),
+        members=Members(engine, authentication, now_ms=now_ms),
+        api_keys=ApiKeys(engine, authentication, now_ms=now_ms),
+        authentication=authentication,
+        access_tokens=AccessTokens(
+            keyring, authentication, now_ms=now_ms, lifetime_s=settings.token_lifetime_s
         ),
+        activity=activity,
         integrations=Integrations(
             engine,
             keyring,
@@ -162,7 +183,13 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         metrics=Metrics(engine, now_ms=now_ms),
         idempotency=idempotency,
         purging=purging,
-        upkeep=Upkeep([purging.run_due, lambda _stopping: idempotency.remove_expired()]),
+        upkeep=Upkeep(
+            [
+                purging.run_due,
+                lambda _stopping: idempotency.remove_expired(),
+                lambda _stopping: activity.flush(),
+            ]
+        ),
         workers=workers,
         page_tokens=PageTokens(keyring.derive(PAGE_TOKEN_PURPOSE)),
     )

@@ -6,11 +6,12 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner
 
-from graticule.cli.failures import CommandFailure, ExitCode
+from graticule.cli.failures import CommandFailure, ExitCode, exit_code_of
 from graticule.cli.integration import verify_until_passed
 from graticule.cli.main import app, main
 from graticule.cli.scan import counters_of, progress_of, until_ended
 from graticule.cli.table import split_identifier
+from graticule.domain.errors import AlreadyExists
 
 
 @pytest.fixture(autouse=True)
@@ -81,17 +82,52 @@ def test_tables_are_for_people(server, run):
 
 
 def test_a_key_is_made_used_and_revoked(server, run, monkeypatch):
-    key = run("key", "create", "for a test", "--scope", "read", "--days", "1")
+    key = run("token", "create", "for a test", "--scope", "read", "--days", "1")
     assert key["scopes"] == ["read"]
 
     monkeypatch.setenv("GRATICULE_CREDENTIAL", key["credential"])
-    assert run("member", "me")["key_id"] == key["client_id"]
-    run("key", "list", expected=ExitCode.NOT_ALLOWED)
+    assert run("whoami")["key_id"] == key["client_id"]
+    run("token", "list", expected=ExitCode.NOT_ALLOWED)
 
     monkeypatch.setenv("GRATICULE_CREDENTIAL", server.key.credential)
-    run("key", "revoke", key["client_id"], "--yes")
+    run("token", "revoke", key["client_id"], "--yes")
     monkeypatch.setenv("GRATICULE_CREDENTIAL", key["credential"])
-    run("member", "me", expected=ExitCode.NOT_ALLOWED)
+    run("whoami", expected=ExitCode.NOT_ALLOWED)
+
+
+def test_members_are_seen_to_from_the_command_line(run):
+    name = f"m {uuid4().hex[:8]}"
+    made = run("service-account", "create", name)
+    assert (made["kind"], made["role"]) == ("service_account", "user")
+    run("token", "create", "its key", "--member", name, "--scope", "read")
+    assert len(run("token", "list", "--member", name)) == 1
+    assert name in {member["name"] for member in run("service-account", "list")}
+    assert name not in {member["name"] for member in run("user", "list")}
+    assert run("service-account", "set-role", name, "admin")["role"] == "admin"
+    assert run("service-account", "disable", name)["disabled_at"] is not None
+    assert run("service-account", "enable", name)["disabled_at"] is None
+    renamed = run("service-account", "rename", name, f"{name} again")
+    assert run("service-account", "show", made["id"]) == renamed
+    run("service-account", "delete", made["id"], "--yes")
+    run("service-account", "show", made["id"], expected=ExitCode.NOT_FOUND)
+
+
+def test_organisations_are_the_operators(tmp_path, monkeypatch, run):
+    monkeypatch.setenv("GRATICULE_DATA_DIR", str(tmp_path / "data"))
+    run("database", "upgrade")
+
+    made = run("organisation", "create", "maps", "--edition", "community", "--admin", "Zoe")
+
+    assert (made["edition"], made["admin"]) == ("community", "Zoe")
+    assert made["credential"].startswith("gk_")
+    changed = run("organisation", "set-edition", "maps", "professional")
+    assert run("organisation", "list") == [changed]
+    assert changed == {"name": "maps", "edition": "professional", "id": made["id"]}
+    taken = CliRunner().invoke(app, ["organisation", "create", "maps"])
+    assert isinstance(taken.exception, AlreadyExists)
+    assert exit_code_of(taken.exception) is ExitCode.CONFLICT
+    key = run("database", "new-admin-key", "--organisation", "maps", "--admin", "Zoe")
+    assert key.strip().splitlines()[-1].startswith("gk_")
 
 
 def test_a_scan_is_followed_to_its_proposals_and_nothing_is_registered(server, catalog, run):
@@ -132,7 +168,7 @@ def test_a_failure_is_one_line_with_its_remedy_and_no_traceback(monkeypatch, cap
 def test_without_a_credential_the_command_says_which_variable_to_set(monkeypatch, capsys):
     monkeypatch.delenv("GRATICULE_CREDENTIAL", raising=False)
     monkeypatch.delenv("GRATICULE_TOKEN", raising=False)
-    monkeypatch.setattr("sys.argv", ["graticule", "member", "me"])
+    monkeypatch.setattr("sys.argv", ["graticule", "whoami"])
 
     with pytest.raises(SystemExit) as ended:
         main()

@@ -233,7 +233,7 @@ def test_a_process_killed_between_metadata_file_and_swap_changes_nothing_that_ca
         yield
 
     services = server.services
-    principal = services.organisations.authenticate_bearer(
+    principal = services.authentication.of_bearer(
         table.http.headers["Authorization"].removeprefix("Bearer ")
     )
     catalog = services.catalogs.open(principal, table.catalog.id)

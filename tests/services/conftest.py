@@ -1,5 +1,17 @@
-"""The fixtures of `support.tenants`, for this room only."""
+"""The fixtures of `support.tenants` and `support.accounts`, for this room only."""
 
+from support.accounts import accounts, admin, first_key
 from support.tenants import catalogs, clock, integrations, invalidated, lake, tenants, verifier
 
-__all__ = ["catalogs", "clock", "integrations", "invalidated", "lake", "tenants", "verifier"]
+__all__ = [
+    "accounts",
+    "admin",
+    "catalogs",
+    "clock",
+    "first_key",
+    "integrations",
+    "invalidated",
+    "lake",
+    "tenants",
+    "verifier",
+]

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from graticule.access.keyring import Keyring
+from graticule.db import members as members_db
 from graticule.db import organisations as organisations_db
 from graticule.db.engine import write
 from graticule.domain.catalog import BucketType, StorageIntegration
@@ -55,7 +56,7 @@ def tenants(database: Engine) -> Engine:
                 principal.organisation_id, f"org {number}", Edition.ENTERPRISE, 1
             )
             organisations_db.create(conn, organisation)
-            organisations_db.create_member(conn, _member(principal))
+            members_db.create(conn, _member(principal))
     return database
 
 

@@ -25,7 +25,8 @@ class Action(StrEnum):
     CREATE_INTEGRATIONS = "create storage integrations"
     MANAGE_INTEGRATIONS = "verify or delete storage integrations"
     SCAN_CATALOG = "scan storage and register what was found"
-    MANAGE_KEYS = "manage API keys"
+    MANAGE_OWN_ACCOUNT = "manage their own API keys"
+    MANAGE_KEYS = "manage API keys of others"
     MANAGE_MEMBERS = "manage members"
 
 
@@ -43,7 +44,7 @@ class Denied:
 _READ: Final = frozenset({Action.LIST_CATALOGS, Action.READ_CATALOG, Action.USE_INTEGRATIONS})
 
 BY_ROLE: Final[Mapping[Role, frozenset[Action]]] = {
-    Role.USER: _READ | {Action.WRITE_CATALOG},
+    Role.USER: _READ | {Action.WRITE_CATALOG, Action.MANAGE_OWN_ACCOUNT},
     Role.ADMIN: frozenset(Action),
 }
 

@@ -2,7 +2,7 @@
 
 from graticule.domain.errors import Unauthenticated
 from graticule.domain.tenancy import Edition, Principal, Role
-from graticule.services.organisations import Organisations
+from graticule.services.authentication import Authentication
 
 ANONYMOUS = Principal(
     organisation_id="",
@@ -19,8 +19,8 @@ ANONYMOUS = Principal(
 class BearerAuthentication:
     """Reads the bearer token: an API key or an access token of this server."""
 
-    def __init__(self, organisations: Organisations) -> None:
-        self._organisations = organisations
+    def __init__(self, authentication: Authentication) -> None:
+        self._authentication = authentication
 
     def __call__(self, authorization: str | None, /) -> Principal:
         """The principal behind the header.
@@ -37,4 +37,4 @@ class BearerAuthentication:
                 "this server needs a credential: send `Authorization: Bearer <token or API key>`, "
                 "or give your client its `credential`"
             )
-        return self._organisations.authenticate_bearer(token)
+        return self._authentication.of_bearer(token)

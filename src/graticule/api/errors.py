@@ -28,6 +28,7 @@ STATUS: Final[dict[type[errors.CatalogError], tuple[int, str]]] = {
     errors.Unauthenticated: (401, "NotAuthorizedException"),
     errors.InvalidClient: (401, "NotAuthorizedException"),
     errors.InvalidGrant: (400, "BadRequestException"),
+    errors.InvalidScope: (400, "BadRequestException"),
     errors.UnsupportedGrantType: (400, "BadRequestException"),
     errors.Forbidden: (403, "ForbiddenException"),
     errors.NotFound: (404, "NotFoundException"),
@@ -42,6 +43,7 @@ STATUS: Final[dict[type[errors.CatalogError], tuple[int, str]]] = {
     errors.AlreadyExists: (409, "AlreadyExistsException"),
     errors.NamespaceNotEmpty: (409, "NamespaceNotEmptyException"),
     errors.InUse: (409, "InUseException"),
+    errors.LastAdmin: (409, "LastAdminException"),
     errors.WrongState: (409, "WrongStateException"),
     errors.CommitConflict: (409, "CommitFailedException"),
     errors.KeyClaimed: (503, "ServiceUnavailableException"),
@@ -60,6 +62,7 @@ _OAUTH_ERROR: Final[dict[type[errors.CatalogError], str]] = {
     errors.InvalidClient: "invalid_client",
     errors.Unauthenticated: "invalid_client",
     errors.InvalidGrant: "invalid_grant",
+    errors.InvalidScope: "invalid_scope",
     errors.UnsupportedGrantType: "unsupported_grant_type",
 }
 
@@ -120,7 +123,9 @@ def headers_of(error: Exception, surface: Surface) -> list[tuple[str, str]]:
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("Retry-After", str(RETRY_AFTER_S)))
     if status == HTTPStatus.UNAUTHORIZED:
-        headers.append(("WWW-Authenticate", 'Bearer realm="graticule"'))
+        # The token endpoint wants the client's secret, everything else a token.
+        scheme = "Basic" if surface is Surface.OAUTH else "Bearer"
+        headers.append(("WWW-Authenticate", f'{scheme} realm="graticule"'))
     if isinstance(error, errors.MethodNotAllowed) and "allow" in error.context:
         headers.append(("Allow", str(error.context["allow"])))
     media = "application/problem+json" if surface is Surface.MANAGEMENT else "application/json"

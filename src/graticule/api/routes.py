@@ -42,7 +42,7 @@ MANAGE_INTEGRATIONS: Final = Action.MANAGE_INTEGRATIONS
 MANAGE_CATALOGS: Final = Action.MANAGE_CATALOGS
 LIST_CATALOGS: Final = Action.LIST_CATALOGS
 SCAN: Final = Action.SCAN_CATALOG
-KEYS: Final = Action.MANAGE_KEYS
+OWN_ACCOUNT: Final = Action.MANAGE_OWN_ACCOUNT
 MEMBERS: Final = Action.MANAGE_MEMBERS
 
 ICEBERG_ROOT: Final = "/catalog"
@@ -101,9 +101,12 @@ MANAGEMENT: Final[Sequence[Line]] = (
     ("GET", "/organisation", me.show_organisation, LIST_CATALOGS),
     ("GET", "/members", members.list_members, MEMBERS),
     ("POST", "/members", members.create_member, MEMBERS),
-    ("GET", "/keys", keys.list_keys, KEYS),
-    ("POST", "/keys", keys.create_key, KEYS),
-    ("DELETE", "/keys/{key}", keys.revoke_key, KEYS),
+    ("GET", "/members/{member}", members.show_member, MEMBERS),
+    ("PATCH", "/members/{member}", members.update_member, MEMBERS),
+    ("DELETE", "/members/{member}", members.delete_member, MEMBERS),
+    ("GET", "/keys", keys.list_keys, OWN_ACCOUNT),
+    ("POST", "/keys", keys.create_key, OWN_ACCOUNT),
+    ("DELETE", "/keys/{key}", keys.revoke_key, OWN_ACCOUNT),
     ("GET", "/policies", integrations.preview_policies, CREATE_INTEGRATIONS),
     ("GET", "/integrations", integrations.list_integrations, USE),
     ("POST", "/integrations", integrations.create_integration, CREATE_INTEGRATIONS),

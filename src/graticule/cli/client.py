@@ -73,11 +73,14 @@ class ManagementApi:
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> None:
         self._call("DELETE", path, params=_given(params))
 
-    def list(self, path: str) -> Iterator[Json]:
+    def patch(self, path: str, body: Mapping[str, Any]) -> Json:
+        return self._call("PATCH", path, json=_given(body))
+
+    def list(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Json]:
         """All items of a list, page by page."""
         after = None
         while True:
-            page = self.get(path, {"after": after})
+            page = self.get(path, {**(params or {}), "after": after})
             yield from page["items"]
             after = page["next"]
             if after is None:

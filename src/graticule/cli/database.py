@@ -1,18 +1,12 @@
 """`graticule database`: the schema, and a way back in.  Works on the database, without a server."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import typer
 
+from graticule.cli.environment import opened_database
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.output import Output, note, print_one
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from graticule.settings import Settings
 
 app = typer.Typer(help="Upgrade the database, or look at its schema.", no_args_is_help=True)
 
@@ -22,7 +16,7 @@ def upgrade() -> None:
     """Bring the database to the schema this release needs.  All of it happens, or nothing."""
     from graticule.db import upgrade as schema  # noqa: PLC0415
 
-    with _opened() as (_, engine):
+    with opened_database() as (_, engine):
         before = schema.status(engine)
         after = schema.upgrade(engine)
         if before == after:
@@ -36,7 +30,7 @@ def status(output: Output = None) -> None:
     """Show the database's revision.  Exits with 3 when it needs an upgrade."""
     from graticule.db import upgrade as schema  # noqa: PLC0415
 
-    with _opened() as (_, engine):
+    with opened_database() as (_, engine):
         found = schema.status(engine)
     print_one(
         {"current": found.current, "needed": found.needed, "is_current": found.is_current}, output
@@ -50,37 +44,21 @@ def status(output: Output = None) -> None:
 
 
 @app.command("new-admin-key")
-def new_admin_key(organisation: str = "default") -> None:
-    """Make an API key for an organisation's first admin, when its credential was lost."""
+def new_admin_key(
+    organisation: Annotated[str, typer.Option(help="Its name")] = "default",
+    admin: Annotated[str, typer.Option(help="Name of the admin")] = "admin",
+) -> None:
+    """Make an API key for an admin, when every way in was lost.
+
+    An admin that is gone, disabled or no admin any more is made one again.
+    """
     from graticule.db.upgrade import check_current  # noqa: PLC0415
     from graticule.services.organisations import Organisations  # noqa: PLC0415
     from graticule.wiring import wall_clock_ms  # noqa: PLC0415
 
-    with _opened() as (settings, engine):
+    with opened_database() as (_, engine):
         check_current(engine)
-        organisations = Organisations(
-            engine,
-            settings.keyring(),
-            now_ms=wall_clock_ms,
-            token_lifetime_s=settings.token_lifetime_s,
-        )
-        new = organisations.recover_admin(organisation)
+        organisations = Organisations(engine, now_ms=wall_clock_ms)
+        new = organisations.recover_admin(organisation, admin=admin)
     note("Keep this credential; it is not shown again.")
     typer.echo(new.credential)
-
-
-@contextmanager
-def _opened() -> Iterator[tuple["Settings", "Engine"]]:
-    from graticule import logs  # noqa: PLC0415
-    from graticule.cli.environment import load_settings  # noqa: PLC0415
-    from graticule.db.engine import create_engine  # noqa: PLC0415
-
-    settings = load_settings()
-    logs.configure(log_format=settings.log_format, level="warning")
-    if not settings.database_url:
-        settings.make_data_dir()
-    engine = create_engine(settings.resolved_database_url)
-    try:
-        yield settings, engine
-    finally:
-        engine.dispose()

@@ -1,11 +1,16 @@
-"""The server's settings for commands that are a server: problems named as variables."""
+"""The server's settings, and its database, for commands that run where the server does."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -26,3 +31,20 @@ def load_settings(**overrides: Any) -> Settings:
             ),
             exit_code=ExitCode.USAGE,
         ) from None
+
+
+@contextmanager
+def opened_database() -> Iterator[tuple[Settings, "Engine"]]:
+    """The server's database, whatever its schema, without a server."""
+    from graticule import logs  # noqa: PLC0415
+    from graticule.db.engine import create_engine  # noqa: PLC0415
+
+    settings = load_settings()
+    logs.configure(log_format=settings.log_format, level="warning")
+    if not settings.database_url:
+        settings.make_data_dir()
+    engine = create_engine(settings.resolved_database_url)
+    try:
+        yield settings, engine
+    finally:
+        engine.dispose()

@@ -54,6 +54,10 @@ def exit_code_of(error: Exception) -> ExitCode:
             return ExitCode.UNREACHABLE
         case errors.NotFound():
             return ExitCode.NOT_FOUND
+        case errors.InvalidRequest():
+            return ExitCode.USAGE
+        case errors.AlreadyExists():
+            return ExitCode.CONFLICT
         case _:
             return ExitCode.FAILED
 

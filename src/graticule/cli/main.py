@@ -1,5 +1,5 @@
 """`graticule`: nouns, then verbs.  Talks to a server over its management API, but for `serve`,
-`database` and `demo`, which are one.
+`database`, `organisation` and `demo`, which run where the server does.
 
 Imports stay inside commands: `--help` must not wait for half the dependencies.
 """
@@ -14,11 +14,13 @@ from graticule.cli import (
     demo,
     function,
     integration,
-    key,
+    login,
     member,
+    organisation,
     scan,
     serve,
     table,
+    token,
 )
 from graticule.cli.failures import CommandFailure, exit_code_of, show_failure
 from graticule.domain.errors import CatalogError
@@ -40,8 +42,11 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(scan.app, name="scan")
 app.add_typer(table.app, name="table")
 app.add_typer(function.app, name="function")
-app.add_typer(key.app, name="key")
-app.add_typer(member.app, name="member")
+app.command("whoami")(login.whoami)
+app.add_typer(token.app, name="token")
+app.add_typer(member.user_app, name="user")
+app.add_typer(member.service_account_app, name="service-account")
+app.add_typer(organisation.app, name="organisation")
 app.add_typer(database.app, name="database")
 
 

@@ -1,38 +1,75 @@
-"""`graticule member`: who belongs to the organisation."""
+"""`graticule user` and `graticule service-account`: who belongs to the organisation."""
 
 from typing import Annotated, Final
 
 import typer
 
-from graticule.cli.connection import connect
-from graticule.cli.output import Output, print_list, print_one
+from graticule.cli.connection import connect, segment
+from graticule.cli.output import Output, Yes, confirm, note, print_list, print_one
 
-app = typer.Typer(help="Members: users and service accounts.", no_args_is_help=True)
+_COLUMNS: Final = ("name", "role", "created_at", "disabled_at", "id")
 
-_COLUMNS: Final = ("name", "kind", "role", "created_at", "id")
+Member = Annotated[str, typer.Argument(help="Name or id")]
+NewName = Annotated[str, typer.Argument(help="A name of your choice")]
+Role = Annotated[str, typer.Option(help="admin or user")]
 
 
-@app.command("list")
-def list_members(output: Output = None) -> None:
-    """List the members."""
+def _app(kind: str, noun: str, help_text: str) -> typer.Typer:
+    """The verbs that users and service accounts share."""
+    app = typer.Typer(help=help_text, no_args_is_help=True)
+
+    @app.command("list", help=f"List the {noun}s.")
+    def list_members(output: Output = None) -> None:
+        with connect() as api:
+            print_list(api.list("/members", {"kind": kind}), _COLUMNS, output)
+
+    @app.command("create", help=f"Add a {noun}.")
+    def create(name: NewName, role: Role = "user", output: Output = None) -> None:
+        with connect() as api:
+            print_one(api.post("/members", {"name": name, "role": role, "kind": kind}), output)
+        note(f"It has no credential yet: see `graticule token create --member {name!r}`.")
+
+    @app.command("show", help=f"Show a {noun}.")
+    def show(member: Member, output: Output = None) -> None:
+        with connect() as api:
+            print_one(api.get(f"/members/{segment(member)}"), output)
+
+    @app.command("set-role", help=f"Make a {noun} an admin, or not.")
+    def set_role(
+        member: Member,
+        role: Annotated[str, typer.Argument(help="admin or user")],
+        output: Output = None,
+    ) -> None:
+        _change(member, {"role": role}, output)
+
+    @app.command("rename", help=f"Rename a {noun}.")
+    def rename(member: Member, name: NewName, output: Output = None) -> None:
+        _change(member, {"name": name}, output)
+
+    @app.command("disable", help=f"Let no credential of a {noun} work until it is enabled.")
+    def disable(member: Member, output: Output = None) -> None:
+        _change(member, {"disabled": True}, output)
+
+    @app.command("enable", help=f"Let the credentials of a disabled {noun} work again.")
+    def enable(member: Member, output: Output = None) -> None:
+        _change(member, {"disabled": False}, output)
+
+    @app.command("delete", help=f"Delete a {noun}, with all that lets somebody act as it.")
+    def delete(member: Member, yes: Yes = False) -> None:
+        confirm(f"Delete {member}? Its API keys and sessions end at once.", yes=yes)
+        with connect() as api:
+            api.delete(f"/members/{segment(member)}")
+        note(f"Deleted {member}.")
+
+    return app
+
+
+def _change(member: str, change: dict[str, object], output: Output) -> None:
     with connect() as api:
-        print_list(api.list("/members"), _COLUMNS, output)
+        print_one(api.patch(f"/members/{segment(member)}", change), output)
 
 
-@app.command("create")
-def create(
-    name: Annotated[str, typer.Argument(help="A name of your choice")],
-    role: Annotated[str, typer.Option(help="admin or user")] = "user",
-    kind: Annotated[str, typer.Option(help="user or service_account")] = "service_account",
-    output: Output = None,
-) -> None:
-    """Add a member.  `graticule key create --member` then gives it a credential."""
-    with connect() as api:
-        print_one(api.post("/members", {"name": name, "role": role, "kind": kind}), output)
-
-
-@app.command("me")
-def me(output: Output = None) -> None:
-    """Show who the current credential belongs to."""
-    with connect() as api:
-        print_one(api.get("/me"), output)
+user_app = _app("user", "user", "Users: the people of the organisation.")
+service_account_app = _app(
+    "service_account", "service account", "Service accounts: what engines and jobs act as."
+)

@@ -73,6 +73,7 @@ members = Table(
     Column("name", _Text, nullable=False),
     Column("role", String(16), nullable=False),
     _ms("created_at_ms"),
+    _ms("disabled_at_ms", nullable=True),
     UniqueConstraint("organisation_id", "name"),
 )
 
@@ -88,6 +89,7 @@ api_keys = Table(
     _ms("created_at_ms"),
     _ms("expires_at_ms", nullable=True),
     _ms("revoked_at_ms", nullable=True),
+    _ms("last_used_at_ms", nullable=True),
     Index(None, "organisation_id", "id"),
     Index(None, "member_id"),
 )

@@ -76,6 +76,10 @@ class InvalidGrant(CatalogError):
     """The token endpoint cannot exchange what it was given."""
 
 
+class InvalidScope(CatalogError):
+    """The token endpoint may not grant any of the scopes asked for."""
+
+
 class UnsupportedGrantType(CatalogError):
     """The token endpoint does not serve this grant."""
 
@@ -155,6 +159,14 @@ class NoSuchScan(NotFound):
     pass
 
 
+class NoSuchOrganisation(NotFound):
+    pass
+
+
+class NoSuchMember(NotFound):
+    pass
+
+
 class NoSuchApiKey(NotFound):
     pass
 
@@ -179,6 +191,10 @@ class NamespaceNotEmpty(CatalogError):
 
 class InUse(CatalogError):
     """The thing cannot be deleted while others depend on it."""
+
+
+class LastAdmin(CatalogError):
+    """Nobody could manage the organisation any more."""
 
 
 class WrongState(CatalogError):

@@ -53,6 +53,8 @@ class Member:
     name: str
     role: Role
     created_at_ms: int
+    disabled_at_ms: int | None = None
+    """Since when none of its credentials works; None while they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,14 @@ class ApiKey:
     created_at_ms: int
     expires_at_ms: int | None
     revoked_at_ms: int | None
+    last_used_at_ms: int | None = None
+    """To within a minute or so: it is not worth a write per request."""
+
+
+class CredentialKind(StrEnum):
+    """What a request showed to be let in."""
+
+    API_KEY = "api_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +90,5 @@ class Principal:
     role: Role
     scopes: frozenset[Scope]
     key_id: str
+    """Id of that credential: the client id of an API key."""
+    credential: CredentialKind = CredentialKind.API_KEY

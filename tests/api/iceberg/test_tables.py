@@ -550,7 +550,7 @@ def test_a_table_whose_metadata_is_nowhere_says_which_file_is_missing(
     monkeypatch.setattr(documents._parsed, "get", lambda _: None)
     store = server.services.tables._credentials.store_for(
         server.services.catalogs.open(
-            server.services.organisations.authenticate_bearer(
+            server.services.authentication.of_bearer(
                 http.headers["Authorization"].removeprefix("Bearer ")
             ),
             namespace.split("/")[3],

@@ -1,6 +1,7 @@
 """`POST /v1/oauth/tokens`: access tokens for API keys, and new ones for old ones."""
 
 import base64
+from urllib.parse import quote
 
 import pytest
 
@@ -47,7 +48,7 @@ def works(server, token):
 
 @pytest.fixture
 def expired(server, credential):
-    key = server.services.organisations._signing_key
+    key = server.services.access_tokens._signing_key
     scopes = frozenset(tokens.parse_scopes("catalog", ALL_SCOPES))
     return tokens.issue(credential[0], scopes, now_ms=1_000, lifetime_s=1, key=key)
 
@@ -95,5 +96,47 @@ def test_an_expired_token_alone_is_refused(client, credential, expired):
 def test_other_grants_and_missing_tokens_are_refused(client):
     password = client.post(URL, data={"grant_type": "password"})
     assert (password.status_code, password.json()["error"]) == (400, "unsupported_grant_type")
-    missing = client.post(URL, data={"grant_type": EXCHANGE})
-    assert (missing.status_code, missing.json()["error"]) == (400, "invalid_grant")
+    for form in ({"grant_type": EXCHANGE}, {}, {"grant_type": ""}):
+        missing = client.post(URL, data=form)
+        assert (missing.status_code, missing.json()["error"]) == (400, "invalid_request")
+
+
+def test_a_client_may_percent_encode_what_it_sends_by_basic(server, client, credential):
+    encoded = (quote(part, safe="").replace("_", "%5F") for part in credential)
+    answer = client.post(URL, data={"grant_type": "client_credentials"}, headers=basic(*encoded))
+    assert works(server, answer.json()["access_token"])
+
+
+@pytest.mark.parametrize("header", ["Basic !", "Basic /w==", "Basic", "Basic YQ=="])
+def test_a_basic_header_that_says_nothing_is_a_wrong_client(client, header):
+    answer = client.post(
+        URL, data={"grant_type": "client_credentials"}, headers={"Authorization": header}
+    )
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert answer.headers["www-authenticate"] == 'Basic realm="graticule"'
+
+
+@pytest.mark.parametrize(
+    ("scope", "scopes"),
+    [
+        ("PRINCIPAL_ROLE:ALL", ["manage", "read", "write"]),
+        ("catalog", ["manage", "read", "write"]),
+        ("\u2603 %00; DROP", ["manage", "read", "write"]),
+        ("catalog read", ["read"]),
+    ],
+)
+def test_scopes_of_engines_mean_everything_and_ours_narrow(
+    server, client, credential, scope, scopes
+):
+    form = {"grant_type": "client_credentials", "scope": scope}
+    token = client.post(URL, data=form, headers=basic(*credential)).json()["access_token"]
+    with server.http() as http:
+        http.headers["Authorization"] = f"Bearer {token}"
+        assert http.get("/api/v1/me").json()["scopes"] == scopes
+
+
+def test_a_scope_that_the_key_lacks_is_an_invalid_scope(client, http):
+    made = http.post("/api/v1/keys", json={"name": "reader", "scopes": ["read"]}).json()
+    form = {"grant_type": "client_credentials", "scope": "manage"}
+    answer = client.post(URL, data=form, headers=basic(made["client_id"], made["client_secret"]))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")

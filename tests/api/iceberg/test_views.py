@@ -82,7 +82,7 @@ def error_of(answer):
 def store_of(catalog):
     services = catalog.server.services
     token = catalog.server.key.credential.replace(":", ".", 1)
-    principal = services.organisations.authenticate_bearer(token)
+    principal = services.authentication.of_bearer(token)
     return services.credentials.store_for(services.catalogs.open(principal, catalog.id).integration)
 
 

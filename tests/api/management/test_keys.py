@@ -39,6 +39,7 @@ def test_me_is_the_member_behind_the_key(server, new_key, new_member):
         "organisation_id": me["organisation_id"],
         "edition": "enterprise",
         "scopes": ["read"],
+        "credential": "api_key",
         "key_id": key["client_id"],
     }
 
@@ -79,11 +80,13 @@ ADMINS_ONLY = [
     ("GET", "/api/v1/policies?path=s3://xyz", None),
     ("POST", "/api/v1/catalogs", {"name": "x", "integration": "lake"}),
     ("DELETE", "/api/v1/catalogs/x", None),
-    ("GET", "/api/v1/keys", None),
-    ("POST", "/api/v1/keys", {"name": "x"}),
-    ("DELETE", "/api/v1/keys/gk_x", None),
+    ("GET", "/api/v1/keys?member=admin", None),
+    ("POST", "/api/v1/keys", {"name": "x", "member": "admin"}),
     ("GET", "/api/v1/members", None),
     ("POST", "/api/v1/members", {"name": "x"}),
+    ("GET", "/api/v1/members/admin", None),
+    ("PATCH", "/api/v1/members/admin", {"role": "user"}),
+    ("DELETE", "/api/v1/members/admin", None),
 ]
 
 
@@ -133,3 +136,61 @@ def test_an_unknown_role_or_member_is_refused(http):
 
     assert (role.status_code, member.status_code) == (400, 404)
     assert role.json()["detail"] == "`role` should be 'admin' or 'user'"
+
+
+def test_a_user_makes_sees_and_revokes_its_own_keys(server, new_key, new_member):
+    member = new_member("user")
+    key = new_key(member=member["id"])
+
+    with server.http(key["credential"]) as http:
+        made = http.post("/api/v1/keys", json={"name": "mine", "scopes": ["read"]})
+        listed = http.get("/api/v1/keys").json()["items"]
+        revoked = http.delete(f"/api/v1/keys/{made.json()['client_id']}")
+
+    assert (made.status_code, revoked.status_code) == (201, 204)
+    assert {item["client_id"] for item in listed} == {key["client_id"], made.json()["client_id"]}
+    assert {item["member_id"] for item in listed} == {member["id"]}
+
+
+def test_a_member_is_shown_changed_and_deleted(server, http, new_key, new_member):
+    member = new_member("user")
+    url = f"/api/v1/members/{member['id']}"
+    key = new_key(member=member["id"])
+    with server.http(key["credential"]) as other:
+        assert http.patch(url, json={"role": "admin"}).json() == {**member, "role": "admin"}
+        assert other.get("/api/v1/me").json()["role"] == "admin"
+        disabled = http.patch(url, json={"disabled": True}).json()
+        assert disabled["disabled_at"] is not None
+        assert http.get(url).json() == disabled
+        assert other.get("/api/v1/me").status_code == 401
+        enabled = http.patch(url, json={"disabled": False, "name": f"x {member['name']}"}).json()
+        assert enabled == {**member, "role": "admin", "name": f"x {member['name']}"}
+        assert other.get("/api/v1/me").json()["name"] == enabled["name"]
+        assert http.delete(url).status_code == 204
+        assert other.get("/api/v1/me").status_code == 401
+    assert http.get(url).status_code == http.delete(url).status_code == 404
+
+
+def test_members_are_listed_by_kind(http, new_member):
+    made = new_member("user")
+
+    users = http.get("/api/v1/members?kind=user&limit=1000").json()["items"]
+    services = http.get("/api/v1/members?kind=service_account&limit=1000").json()["items"]
+    assert {member["kind"] for member in users} == {"user"}
+    assert made in services
+    assert http.get("/api/v1/members?kind=robot").status_code == 400
+
+
+def test_the_last_admin_cannot_be_taken_away(http):
+    admins = [
+        member
+        for member in http.get("/api/v1/members?limit=1000").json()["items"]
+        if member["role"] == "admin" and member["name"] != "admin"
+    ]
+    for member in admins:
+        http.delete(f"/api/v1/members/{member['id']}")
+
+    refused = http.patch("/api/v1/members/admin", json={"role": "user"})
+
+    assert refused.status_code == 409
+    assert refused.json()["type"] == "urn:graticule:problem:last-admin"

@@ -32,7 +32,7 @@ def test_an_admin_may_do_everything_with_all_scopes():
 
 
 def test_a_user_uses_catalogs_and_manages_nothing():
-    assert allowed(BEN) == READS | {Action.WRITE_CATALOG}
+    assert allowed(BEN) == READS | {Action.WRITE_CATALOG, Action.MANAGE_OWN_ACCOUNT}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_denial_says_whether_role_or_scope_is_in_the_way():
     reader = replace(ANA, scopes=frozenset({Scope.READ}))
 
     assert decide(BEN, Action.MANAGE_KEYS) == Denied(
-        "members with the role user may not manage API keys; ask an admin", "role"
+        "members with the role user may not manage API keys of others; ask an admin", "role"
     )
     assert decide(reader, Action.WRITE_CATALOG) == Denied(
         "a credential with read may not change namespaces and tables; use one with more scopes",

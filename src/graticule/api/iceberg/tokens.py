@@ -12,7 +12,12 @@ from urllib.parse import unquote_plus
 from starlette.responses import Response
 
 from graticule.api.endpoint import Call, json_response, without_nul
-from graticule.domain.errors import InvalidGrant, UnsupportedGrantType
+from graticule.domain.errors import (
+    InvalidClient,
+    InvalidGrant,
+    InvalidRequest,
+    UnsupportedGrantType,
+)
 
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -27,14 +32,16 @@ def create_token(call: Call) -> Response:
     match form.get("grant_type"):
         case "client_credentials":
             client_id, client_secret = _client(call, form)
-            token, expires_in_s = call.services.organisations.issue_token(
+            token, expires_in_s = call.services.access_tokens.issue(
                 client_id, client_secret, form.get("scope")
             )
         case grant if grant == TOKEN_EXCHANGE:
             subject = form.get("subject_token")
             if not subject:
-                raise InvalidGrant("`subject_token` is missing")
+                raise InvalidRequest("`subject_token` is missing")
             token, expires_in_s = _exchange(call, form, subject)
+        case None | "":
+            raise InvalidRequest("`grant_type` is missing")
         case grant:
             raise UnsupportedGrantType(
                 f"grant_type must be `client_credentials` or `{TOKEN_EXCHANGE}`, not `{grant}`"
@@ -55,14 +62,14 @@ def _exchange(call: Call, form: Mapping[str, str], subject: str) -> tuple[str, i
 
     Java sends the client's own secret along once the old one has expired: that speaks for itself.
     """
-    organisations = call.services.organisations
+    access_tokens = call.services.access_tokens
     try:
-        renewed: tuple[str, int] = organisations.exchange_token(subject, form.get("scope"))
+        renewed: tuple[str, int] = access_tokens.exchange(subject, form.get("scope"))
     except InvalidGrant:
         client_id, client_secret = _client(call, form)
         if not client_id or not client_secret:
             raise
-        renewed = organisations.issue_token(client_id, client_secret, form.get("scope"))
+        renewed = access_tokens.issue(client_id, client_secret, form.get("scope"))
     return renewed
 
 
@@ -73,7 +80,8 @@ def _client(call: Call, form: Mapping[str, str]) -> tuple[str, str]:
         try:
             decoded = base64.b64decode(encoded.strip(), validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
-            raise InvalidGrant("the Basic authorization header cannot be decoded") from error
+            raise InvalidClient("the Basic authorization header cannot be decoded") from error
         client_id, _, client_secret = decoded.partition(":")
+        # RFC 6749 has clients encode both like form fields; nothing of ours needs it, or minds.
         return without_nul(unquote_plus(client_id)), unquote_plus(client_secret)
     return form.get("client_id", ""), form.get("client_secret", "")

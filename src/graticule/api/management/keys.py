@@ -21,15 +21,18 @@ class NewApiKey(Body):
 
 def list_keys(call: Call) -> Response:
     asked = page_of(call)
-    found = call.services.organisations.list_keys(
-        call.principal, after=asked.after, limit=asked.limit
+    found = call.services.api_keys.list(
+        call.principal,
+        member=call.query.get("member") or None,
+        after=asked.after,
+        limit=asked.limit,
     )
     return json_response(page_to_json(found, key_to_json))
 
 
 def create_key(call: Call) -> Response:
     body = body_of(call, NewApiKey)
-    key, new = call.services.organisations.create_key(
+    key, new = call.services.api_keys.create(
         call.principal,
         name=body.name,
         member=body.member,
@@ -48,5 +51,5 @@ def create_key(call: Call) -> Response:
 
 
 def revoke_key(call: Call) -> Response:
-    call.services.organisations.revoke_key(call.principal, call.name("key"))
+    call.services.api_keys.revoke(call.principal, call.name("key"))
     return no_content()

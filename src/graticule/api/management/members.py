@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import Field
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response
+from graticule.api.endpoint import Call, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import member_to_json, page_to_json
+from graticule.domain.errors import InvalidRequest
 from graticule.domain.tenancy import MemberKind, Role
 
 
@@ -17,17 +18,57 @@ class NewMember(Body):
     kind: Annotated[MemberKind, Field(strict=False)] = MemberKind.SERVICE_ACCOUNT
 
 
+class MemberChange(Body):
+    name: str | None = None
+    role: Annotated[Role | None, Field(strict=False)] = None
+    disabled: bool | None = None
+
+
 def list_members(call: Call) -> Response:
     asked = page_of(call)
-    found = call.services.organisations.list_members(
-        call.principal, after=asked.after, limit=asked.limit
+    found = call.services.members.list(
+        call.principal, kind=_kind(call), after=asked.after, limit=asked.limit
     )
     return json_response(page_to_json(found, member_to_json))
 
 
 def create_member(call: Call) -> Response:
     body = body_of(call, NewMember)
-    member = call.services.organisations.create_member(
+    member = call.services.members.create(
         call.principal, name=body.name, kind=body.kind, role=body.role
     )
     return json_response(member_to_json(member), status=201)
+
+
+def show_member(call: Call) -> Response:
+    return json_response(
+        member_to_json(call.services.members.show(call.principal, call.name("member")))
+    )
+
+
+def update_member(call: Call) -> Response:
+    body = body_of(call, MemberChange)
+    member = call.services.members.update(
+        call.principal,
+        call.name("member"),
+        name=body.name,
+        role=body.role,
+        is_disabled=body.disabled,
+    )
+    return json_response(member_to_json(member))
+
+
+def delete_member(call: Call) -> Response:
+    call.services.members.delete(call.principal, call.name("member"))
+    return no_content()
+
+
+def _kind(call: Call) -> MemberKind | None:
+    kind = call.query.get("kind")
+    if not kind:
+        return None
+    try:
+        return MemberKind(kind)
+    except ValueError:
+        allowed = " or ".join(f"`{kind}`" for kind in MemberKind)
+        raise InvalidRequest(f"`kind` must be {allowed}, not `{kind}`") from None

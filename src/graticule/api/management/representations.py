@@ -32,6 +32,7 @@ def principal_to_json(principal: Principal) -> Json:
         "organisation_id": principal.organisation_id,
         "edition": principal.edition.value,
         "scopes": sorted(scope.value for scope in principal.scopes),
+        "credential": principal.credential.value,
         "key_id": principal.key_id,
     }
 
@@ -53,6 +54,7 @@ def member_to_json(member: Member) -> Json:
         "kind": member.kind.value,
         "role": member.role.value,
         "created_at": moment(member.created_at_ms),
+        "disabled_at": moment(member.disabled_at_ms),
     }
 
 
@@ -65,6 +67,7 @@ def key_to_json(key: ApiKey) -> Json:
         "created_at": moment(key.created_at_ms),
         "expires_at": moment(key.expires_at_ms),
         "revoked_at": moment(key.revoked_at_ms),
+        "last_used_at": moment(key.last_used_at_ms),
     }
 
 

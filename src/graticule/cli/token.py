@@ -1,4 +1,4 @@
-"""`graticule key`: API keys."""
+"""`graticule token`: API keys, which are personal access tokens too."""
 
 from typing import Annotated, Final
 
@@ -7,17 +7,24 @@ import typer
 from graticule.cli.connection import connect, segment
 from graticule.cli.output import Output, Yes, confirm, note, print_list, print_one
 
-app = typer.Typer(help="API keys of engines and people.", no_args_is_help=True)
+app = typer.Typer(
+    help="API keys of engines and people, also called personal access tokens.", no_args_is_help=True
+)
 
 DAY_S: Final = 86_400
-_COLUMNS: Final = ("client_id", "name", "scopes", "created_at", "expires_at", "revoked_at")
+_COLUMNS: Final = ("client_id", "name", "scopes", "expires_at", "last_used_at", "revoked_at")
 
 
 @app.command("list")
-def list_keys(output: Output = None) -> None:
-    """List the API keys.  Secrets are never shown again."""
+def list_keys(
+    member: Annotated[
+        str | None, typer.Option(help="Of one member, by name or id; `me` for your own")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """List your API keys; for admins, those of the organisation.  Secrets are never shown again."""
     with connect() as api:
-        print_list(api.list("/keys"), _COLUMNS, output)
+        print_list(api.list("/keys", {"member": member}), _COLUMNS, output)
 
 
 @app.command("create")

@@ -1,0 +1,105 @@
+"""Who a presented credential is: from a bearer token to a principal.
+
+Knows nothing of HTTP, and makes no credential.  What it found is kept for a moment, so that a
+request usually costs one look into a dictionary.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Engine
+
+from graticule.access import tokens
+from graticule.access.keyring import Keyring
+from graticule.db import api_keys as api_keys_db
+from graticule.db.engine import read
+from graticule.domain import waiting
+from graticule.domain.errors import Unauthenticated
+from graticule.domain.tenancy import Principal, Scope
+from graticule.services.activity import Activity
+from graticule.services.expiring_cache import ExpiringCache
+
+PRINCIPAL_CACHE_MS: Final = 5_000
+"""The revocation bound: another process may honour what was revoked, disabled or taken from a
+member for this long.  The one that did it stops at once."""
+PRINCIPALS_CACHED_MAX: Final = 10_000
+
+SIGNING_PURPOSE: Final = "access tokens"
+
+
+class Authentication:
+    def __init__(
+        self, engine: Engine, keyring: Keyring, activity: Activity, *, now_ms: Callable[[], int]
+    ) -> None:
+        self._engine = engine
+        self._verifying_keys = keyring.derive_all(SIGNING_PURPOSE)
+        self._activity = activity
+        self._now_ms = now_ms
+        self._principals: ExpiringCache[bytes, Principal] = ExpiringCache(
+            lifetime_ms=PRINCIPAL_CACHE_MS, entries_max=PRINCIPALS_CACHED_MAX, now_ms=now_ms
+        )
+
+    def of_bearer(self, token: str) -> Principal:
+        """The principal behind an API key in bearer form, or behind an access token.
+
+        One SQL statement, or none within `PRINCIPAL_CACHE_MS` of the last time.
+
+        Raises:
+            Unauthenticated: unknown, tampered with, expired, revoked, or of a disabled member.
+        """
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._principals.get(digest)
+        if known is not None:
+            return known
+        waiting.announce()
+        pair = tokens.split_bearer_key(token)
+        if pair is not None:
+            principal, ends_at_ms = self.of_key(*pair)
+        else:
+            claims = tokens.verify(token, now_ms=self._now_ms(), keys=self._verifying_keys)
+            principal, key_ends_at_ms = self.of_key(claims.key_id)
+            principal = _narrowed(principal, claims.scopes)
+            ends_at_ms = min(claims.expires_at_ms, key_ends_at_ms or claims.expires_at_ms)
+        self._principals.put(digest, principal, ends_at_ms=ends_at_ms)
+        return principal
+
+    def of_key(self, key_id: str, secret: str | None = None) -> tuple[Principal, int | None]:
+        """An API key's principal and when the key expires; always asks the database.
+
+        `secret` is None when a signature already spoke for the key.
+
+        Raises:
+            Unauthenticated: unknown, wrong secret, expired, revoked, or of a disabled member.
+        """
+        with read(self._engine) as conn:
+            stored = api_keys_db.load_credential(conn, key_id)
+        if stored is None or (
+            secret is not None and not tokens.secret_matches(secret, stored.secret_hash)
+        ):
+            raise Unauthenticated("no API key has this client id and secret")
+        if stored.revoked_at_ms is not None:
+            raise Unauthenticated(f"the API key `{key_id}` was revoked")
+        if stored.expires_at_ms is not None and stored.expires_at_ms <= self._now_ms():
+            raise Unauthenticated(f"the API key `{key_id}` has expired")
+        if stored.member_disabled_at_ms is not None:
+            raise Unauthenticated("the member that this credential belongs to is disabled")
+        self._activity.key_used(key_id, known_ms=stored.last_used_at_ms)
+        return stored.principal, stored.expires_at_ms
+
+    def forget(self) -> None:
+        """Ask the database about every credential anew: something was taken from somebody."""
+        self._principals.clear()
+
+
+def _narrowed(principal: Principal, scopes: frozenset[Scope]) -> Principal:
+    return Principal(
+        organisation_id=principal.organisation_id,
+        member_id=principal.member_id,
+        name=principal.name,
+        edition=principal.edition,
+        role=principal.role,
+        scopes=principal.scopes & scopes,
+        key_id=principal.key_id,
+        credential=principal.credential,
+    )

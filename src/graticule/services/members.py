@@ -1,0 +1,180 @@
+"""Members of an organisation: users and service accounts, from creation to deletion.
+
+Transactions and authorisation live here; what makes them sign in does not.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, Engine
+from uuid6 import uuid7
+
+from graticule.access.policy import Action, require
+from graticule.db import members as members_db
+from graticule.db.engine import read, retry_serialisation, serialise_on, write
+from graticule.domain.errors import InvalidName, LastAdmin, NoSuchMember
+from graticule.domain.identifiers import check_resource_name
+from graticule.domain.tenancy import Member, MemberKind, Principal, Role
+from graticule.services.authentication import Authentication
+from graticule.services.namespaces import Page, page
+
+log = structlog.get_logger(__name__)
+
+MYSELF: Final = "me"
+"""Stands for the caller where a member is named."""
+
+
+class Members:
+    def __init__(
+        self, engine: Engine, authentication: Authentication, *, now_ms: Callable[[], int]
+    ) -> None:
+        self._engine = engine
+        self._authentication = authentication
+        self._now_ms = now_ms
+
+    def create(self, principal: Principal, *, name: str, kind: MemberKind, role: Role) -> Member:
+        """Add a member.  It has no credential yet.
+
+        Raises:
+            AlreadyExists: the organisation has one of that name.
+            InvalidName: the name breaks the naming rules.
+        """
+        require(principal, Action.MANAGE_MEMBERS)
+        _check_name(name)
+        member = Member(str(uuid7()), principal.organisation_id, kind, name, role, self._now_ms())
+
+        def create() -> None:
+            with write(self._engine) as conn:
+                members_db.create(conn, member)
+
+        retry_serialisation(create)
+        log.info("member created", member_id=member.id, role=role)
+        return member
+
+    def list(
+        self,
+        principal: Principal,
+        *,
+        kind: MemberKind | None = None,
+        after: str | None = None,
+        limit: int,
+    ) -> Page:
+        require(principal, Action.MANAGE_MEMBERS)
+        with read(self._engine) as conn:
+            found = members_db.page(
+                conn, principal.organisation_id, kind=kind, after=after, limit=limit + 1
+            )
+        return page(found, limit, key=lambda member: member.id)
+
+    def show(self, principal: Principal, member: str) -> Member:
+        """A member by id or name.
+
+        Raises:
+            NoSuchMember: no such member.
+        """
+        require(principal, Action.MANAGE_MEMBERS)
+        with read(self._engine) as conn:
+            return require_member(conn, principal.organisation_id, member)
+
+    def update(
+        self,
+        principal: Principal,
+        member: str,
+        *,
+        name: str | None = None,
+        role: Role | None = None,
+        is_disabled: bool | None = None,
+    ) -> Member:
+        """Rename a member, change its role, disable or enable it; what is None stays.
+
+        Takes effect at once here, and within `PRINCIPAL_CACHE_MS` in other processes.
+
+        Raises:
+            AlreadyExists: the name is taken.
+            LastAdmin: no other admin would remain.
+            NoSuchMember: no such member.
+        """
+        require(principal, Action.MANAGE_MEMBERS)
+        if name is not None:
+            _check_name(name)
+
+        def update() -> Member:
+            with write(self._engine) as conn:
+                _in_turn(conn, principal.organisation_id)
+                before = require_member(conn, principal.organisation_id, member)
+                after = replace(before, name=name or before.name, role=role or before.role)
+                if is_disabled is not None and is_disabled != (before.disabled_at_ms is not None):
+                    after = replace(after, disabled_at_ms=self._now_ms() if is_disabled else None)
+                if _is_active_admin(before) and not _is_active_admin(after):
+                    _require_other_admin(conn, before)
+                members_db.replace(conn, after)
+                return after
+
+        changed = retry_serialisation(update)
+        self._authentication.forget()
+        log.info(
+            "member changed",
+            member_id=changed.id,
+            role=changed.role,
+            is_disabled=changed.disabled_at_ms is not None,
+        )
+        return changed
+
+    def delete(self, principal: Principal, member: str) -> None:
+        """Delete a member; its API keys and sessions end with it.
+
+        Raises:
+            LastAdmin: no other admin would remain.
+            NoSuchMember: no such member.
+        """
+        require(principal, Action.MANAGE_MEMBERS)
+
+        def delete() -> Member:
+            with write(self._engine) as conn:
+                _in_turn(conn, principal.organisation_id)
+                found = require_member(conn, principal.organisation_id, member)
+                if _is_active_admin(found):
+                    _require_other_admin(conn, found)
+                members_db.delete_with_keys(conn, found.id)
+                return found
+
+        deleted = retry_serialisation(delete)
+        self._authentication.forget()
+        log.info("member deleted", member_id=deleted.id)
+
+
+def require_member(conn: Connection, organisation_id: str, id_or_name: str) -> Member:
+    """A member by id or name.
+
+    Raises:
+        NoSuchMember: no such member.
+    """
+    found = members_db.load(conn, organisation_id, id_or_name)
+    if found is None:
+        raise NoSuchMember(f"no member is called `{id_or_name}`")
+    return found
+
+
+def _check_name(name: str) -> None:
+    check_resource_name(name, of="member")
+    if name == MYSELF:
+        raise InvalidName(f"`{MYSELF}` stands for whoever asks; choose another name")
+
+
+def _in_turn(conn: Connection, organisation_id: str) -> None:
+    # Two admins who demote each other at once would leave none.
+    serialise_on(conn, f"members of {organisation_id}")
+
+
+def _is_active_admin(member: Member) -> bool:
+    return member.role is Role.ADMIN and member.disabled_at_ms is None
+
+
+def _require_other_admin(conn: Connection, member: Member) -> None:
+    if not members_db.has_other_admin(conn, member.organisation_id, member.id):
+        raise LastAdmin(
+            f"`{member.name}` is the last admin of the organisation; make another member an "
+            "admin first"
+        )

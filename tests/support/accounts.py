@@ -1,0 +1,74 @@
+"""The services that know who is who, over one database: as one server process has them."""
+
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import Engine
+
+from graticule.access.keyring import Keyring
+from graticule.access.tokens import NewKey
+from graticule.domain.tenancy import Principal
+from graticule.services.access_tokens import AccessTokens
+from graticule.services.activity import Activity
+from graticule.services.api_keys import ApiKeys
+from graticule.services.authentication import Authentication
+from graticule.services.members import Members
+from graticule.services.organisations import Organisations
+from support.clock import Clock
+
+RING = Keyring.from_keys([("k1", b"k" * 32)])
+TOKEN_LIFETIME_S = 3600
+
+
+@dataclass(frozen=True)
+class Accounts:
+    organisations: Organisations
+    members: Members
+    api_keys: ApiKeys
+    authentication: Authentication
+    access_tokens: AccessTokens
+    activity: Activity
+
+    def key_for(self, principal: Principal, **options: object) -> NewKey:
+        return self.api_keys.create(principal, name="a key", **options)[1]
+
+    def token_of(self, key: NewKey, scope: str | None = None) -> str:
+        return self.access_tokens.issue(key.client_id, key.client_secret.reveal(), scope)[0]
+
+
+def process(database: Engine, clock: Clock, keyring: Keyring = RING) -> Accounts:
+    """A server process of its own, with caches of its own."""
+    activity = Activity(database, now_ms=clock)
+    authentication = Authentication(database, keyring, activity, now_ms=clock)
+    return Accounts(
+        organisations=Organisations(database, now_ms=clock),
+        members=Members(database, authentication, now_ms=clock),
+        api_keys=ApiKeys(database, authentication, now_ms=clock),
+        authentication=authentication,
+        access_tokens=AccessTokens(
+            keyring, authentication, now_ms=clock, lifetime_s=TOKEN_LIFETIME_S
+        ),
+        activity=activity,
+    )
+
+
+def bearer(key: NewKey) -> str:
+    return f"{key.client_id}.{key.client_secret.reveal()}"
+
+
+@pytest.fixture
+def accounts(database: Engine, clock: Clock) -> Accounts:
+    return process(database, clock)
+
+
+@pytest.fixture
+def first_key(accounts: Accounts) -> NewKey:
+    """The first admin's."""
+    key = accounts.organisations.bootstrap()
+    assert key is not None
+    return key
+
+
+@pytest.fixture
+def admin(accounts: Accounts, first_key: NewKey) -> Principal:
+    return accounts.authentication.of_bearer(bearer(first_key))
