@@ -13,6 +13,7 @@ from graticule.api.page_tokens import PageTokens
 from graticule.api.routes import ICEBERG_ROOT
 from graticule.db.engine import create_engine
 from graticule.db.upgrade import check_current, upgrade
+from graticule.domain.catalog import StorageIntegration
 from graticule.domain.errors import CatalogError
 from graticule.services.access_tokens import AccessTokens
 from graticule.services.activity import Activity
@@ -26,6 +27,7 @@ from graticule.services.documents import Documents
 from graticule.services.functions import Functions
 from graticule.services.idempotency import Idempotency
 from graticule.services.indexing import Indexing
+from graticule.services.integration_updates import IntegrationUpdates
 from graticule.services.integrations import Integrations
 from graticule.services.members import Members
 from graticule.services.metrics import Metrics
@@ -45,7 +47,7 @@ from graticule.settings import Settings
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.metadata_files import MetadataFiles
-from graticule.storage.verification import verify
+from graticule.storage.verification import Verification, verify
 
 PAGE_TOKEN_PURPOSE: Final = "page tokens"
 STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
@@ -68,6 +70,7 @@ class Services:
     access_tokens: AccessTokens
     activity: Activity
     integrations: Integrations
+    integration_updates: IntegrationUpdates
     catalogs: Catalogs
     credentials: Credentials
     namespaces: Namespaces
@@ -141,6 +144,24 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     purging = Purging(engine, keyring, files, credentials, now_ms=now_ms)
     workers = InspectionWorkers(settings.inspection_processes)
     indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
+    catalogs = Catalogs(engine, keyring, now_ms=now_ms)
+
+    def verify_as_server(integration: StorageIntegration) -> Verification:
+        return verify(integration, identity)
+
+    def forget(integration_id: str) -> None:
+        credentials.invalidate(integration_id)
+        catalogs.forget()
+
+    integrations = Integrations(
+        engine,
+        keyring,
+        now_ms=now_ms,
+        verify=verify_as_server,
+        invalidate=forget,
+        principal_arn=settings.principal_arn,
+        allow_private_endpoints=settings.allow_private_endpoints,
+    )
     return Services(
         engine=engine,
         organisations=Organisations(engine, now_ms=now_ms),
@@ -151,16 +172,11 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             keyring, authentication, now_ms=now_ms, lifetime_s=settings.token_lifetime_s
         ),
         activity=activity,
-        integrations=Integrations(
-            engine,
-            keyring,
-            now_ms=now_ms,
-            verify=lambda integration: verify(integration, identity),
-            invalidate=credentials.invalidate,
-            principal_arn=settings.principal_arn,
-            allow_private_endpoints=settings.allow_private_endpoints,
+        integrations=integrations,
+        integration_updates=IntegrationUpdates(
+            engine, keyring, integrations, verify=verify_as_server, invalidate=forget
         ),
-        catalogs=Catalogs(engine, keyring, now_ms=now_ms),
+        catalogs=catalogs,
         credentials=credentials,
         namespaces=namespaces,
         tables=tables,

@@ -23,7 +23,7 @@ class Action(StrEnum):
     MANAGE_CATALOGS = "create or delete catalogs"
     USE_INTEGRATIONS = "see storage integrations"
     CREATE_INTEGRATIONS = "create storage integrations"
-    MANAGE_INTEGRATIONS = "verify or delete storage integrations"
+    MANAGE_INTEGRATIONS = "change, verify or delete storage integrations"
     SCAN_CATALOG = "scan storage and register what was found"
     MANAGE_OWN_ACCOUNT = "manage their own API keys"
     MANAGE_KEYS = "manage API keys of others"

@@ -112,6 +112,13 @@ MANAGEMENT: Final[Sequence[Line]] = (
     ("POST", "/integrations", integrations.create_integration, CREATE_INTEGRATIONS),
     ("GET", "/integrations/{integration}", integrations.show_integration, USE),
     ("DELETE", "/integrations/{integration}", integrations.delete_integration, MANAGE_INTEGRATIONS),
+    ("PATCH", "/integrations/{integration}", integrations.update_integration, MANAGE_INTEGRATIONS),
+    (
+        "POST",
+        "/integrations/{integration}/rotate",
+        integrations.rotate_keys,
+        MANAGE_INTEGRATIONS,
+    ),
     (
         "POST",
         "/integrations/{integration}/verify",
@@ -156,6 +163,7 @@ _HEAVY: Final = frozenset(
         scans.plan_table_scan,
         scans.fetch_scan_tasks,
         integrations.verify_integration,
+        integrations.rotate_keys,
         discovery.register_proposals,
         files.list_files,
     }

@@ -29,15 +29,16 @@ def create(conn: Connection, catalog: Catalog) -> None:
 
     Raises:
         AlreadyExists: the organisation has one of that name.
-        NoSuchIntegration: the integration was deleted meanwhile.
+        NoSuchIntegration: the integration was deleted, or moved elsewhere, meanwhile.
     """
     held = (
-        select(storage_integrations.c.id)
+        select(storage_integrations.c.bucket, storage_integrations.c.key)
         .where(storage_integrations.c.id == catalog.integration_id)
         .with_for_update(read=True)
     )
-    if conn.execute(held).one_or_none() is None:
-        raise NoSuchIntegration("the storage integration was deleted meanwhile")
+    place = conn.execute(held).one_or_none()
+    if place is None or not catalog.location.is_within(Location(*place)):
+        raise NoSuchIntegration("the storage integration was deleted or moved meanwhile")
     try:
         conn.execute(
             insert(catalogs).values(

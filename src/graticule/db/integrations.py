@@ -4,9 +4,11 @@ Secret access keys are sealed on their way in and opened on their way out, bound
 """
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from graticule.access.keyring import Keyring
@@ -19,7 +21,10 @@ from graticule.domain.location import Location
 Json = dict[str, Any]
 _t = storage_integrations
 
-_ANONYMOUS = ""
+CATALOGS_NAMED_MAX: Final = 20
+"""In the refusal to delete or move an integration that catalogs use."""
+
+_ANONYMOUS: Final = ""
 """Stands as the access key id of an integration that has neither keys nor a role."""
 
 
@@ -31,35 +36,73 @@ def create(conn: Connection, keyring: Keyring, integration: StorageIntegration) 
     """
     if integration.role_arn is not None:
         _refuse_role_of_others(conn, integration.role_arn, integration.organisation_id)
-    keys = integration.access_keys
-    try:
+    with _taken(integration):
         conn.execute(
             insert(_t).values(
                 id=integration.id,
                 organisation_id=integration.organisation_id,
-                name=integration.name,
-                bucket=integration.location.bucket,
-                key=integration.location.key,
-                region=integration.region,
-                endpoint=integration.endpoint or "",
-                path_style=integration.path_style,
-                role_arn=integration.role_arn,
-                access_key_id=_stored_key_id(integration),
-                sealed_secret_access_key=(
-                    keyring.seal(keys.secret_access_key, bound_to=_place(integration.id))
-                    if keys
-                    else None
-                ),
-                kms_key_arn=integration.kms_key_arn,
-                read_only=integration.read_only,
-                requester_pays=integration.requester_pays,
-                allow_static_credentials=integration.allow_static_credentials,
-                bucket_type=integration.bucket_type,
-                version=integration.version,
                 created_at_ms=integration.created_at_ms,
-                verified_at_ms=integration.verified_at_ms,
+                **_described(keyring, integration),
             )
         )
+
+
+def update_described(
+    conn: Connection, keyring: Keyring, integration: StorageIntegration, *, expected_version: int
+) -> bool:
+    """Replace what is said of an integration, if it still has this version.  False if not.
+
+    The report of the last verification is forgotten unless `verified_at_ms` is still set.
+
+    Raises:
+        AlreadyExists: as for `create`.
+        InUse: it is to lie elsewhere, and catalogs use it.
+    """
+    # Held first: a catalog that is made meanwhile is then either seen below, or has to wait.
+    held = select(_t).where(_t.c.id == integration.id, _t.c.version == expected_version)
+    row = conn.execute(held.with_for_update()).one_or_none()
+    if row is None:
+        return False
+    if Location(row.bucket, row.key) != integration.location:
+        _refuse_used(conn, integration.id, "its path cannot change")
+    if integration.role_arn is not None:
+        _refuse_role_of_others(conn, integration.role_arn, integration.organisation_id)
+    values = _described(keyring, integration)
+    if integration.verified_at_ms is None:
+        values["verification"] = None
+    with _taken(integration):
+        conn.execute(update(_t).where(_t.c.id == integration.id).values(values))
+    return True
+
+
+def _described(keyring: Keyring, integration: StorageIntegration) -> Json:
+    keys = integration.access_keys
+    return {
+        "name": integration.name,
+        "bucket": integration.location.bucket,
+        "key": integration.location.key,
+        "region": integration.region,
+        "endpoint": integration.endpoint or "",
+        "path_style": integration.path_style,
+        "role_arn": integration.role_arn,
+        "access_key_id": _stored_key_id(integration),
+        "sealed_secret_access_key": (
+            keyring.seal(keys.secret_access_key, bound_to=_place(integration.id)) if keys else None
+        ),
+        "kms_key_arn": integration.kms_key_arn,
+        "read_only": integration.read_only,
+        "requester_pays": integration.requester_pays,
+        "allow_static_credentials": integration.allow_static_credentials,
+        "bucket_type": integration.bucket_type,
+        "version": integration.version,
+        "verified_at_ms": integration.verified_at_ms,
+    }
+
+
+@contextmanager
+def _taken(integration: StorageIntegration) -> Iterator[None]:
+    try:
+        yield
     except IntegrityError as error:
         if violates(error, _t, "organisation_id", "name"):
             raise AlreadyExists(f"storage integration `{integration.name}` exists") from error
@@ -157,21 +200,21 @@ def remove(conn: Connection, integration_id: str) -> bool:
     except IntegrityError as error:  # a catalog was created meanwhile: the foreign key holds it
         raise InUse("catalogs use this storage integration; delete them first") from error
     if not gone:
-        names = _catalog_names(conn, integration_id)
-        if names:
-            raise InUse(
-                f"catalogs use this storage integration; delete them first: {', '.join(names)}"
-            )
+        _refuse_used(conn, integration_id, "delete them first")
     return gone
 
 
-_NAMES_SHOWN_MAX = 5
-
-
-def _catalog_names(conn: Connection, integration_id: str) -> list[str]:
-    query = select(catalogs.c.name).where(catalogs.c.integration_id == integration_id)
-    names = conn.execute(query.order_by(catalogs.c.name).limit(_NAMES_SHOWN_MAX)).scalars()
-    return [f"`{name}`" for name in names]
+def _refuse_used(conn: Connection, integration_id: str, way_out: str) -> None:
+    """Raises InUse while catalogs use the integration, naming as many as a sentence bears."""
+    using = catalogs.c.integration_id == integration_id
+    query = select(catalogs.c.name).where(using).order_by(catalogs.c.name)
+    names = list(conn.execute(query.limit(CATALOGS_NAMED_MAX)).scalars())
+    if not names:
+        return
+    count = conn.execute(select(func.count()).select_from(catalogs).where(using)).scalar_one()
+    named = ", ".join(f"`{name}`" for name in names)
+    more = f" and {count - len(names)} more" if count > len(names) else ""
+    raise InUse(f"catalogs use this storage integration; {way_out}: {named}{more}")
 
 
 def _one(conn: Connection, keyring: Keyring, query: Select[Any]) -> StorageIntegration | None:

@@ -201,6 +201,10 @@ class WrongState(CatalogError):
     """The thing is not in the state this operation needs, such as a scan that is still running."""
 
 
+class Outdated(CatalogError):
+    """The caller speaks of a version of the thing that is no longer the current one."""
+
+
 class CommitConflict(CatalogError):
     """A requirement does not hold, or the table moved on.  Promises that nothing landed."""
 

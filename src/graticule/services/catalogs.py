@@ -150,6 +150,10 @@ class Catalogs:
         self._opened.put(key, opened)
         return opened
 
+    def forget(self) -> None:
+        """Drop what is cached: an integration was changed."""
+        self._opened.clear()
+
     def delete(self, principal: Principal, id_or_name: str) -> None:
         """Delete an empty catalog.  Nothing in storage is touched.
 

@@ -101,7 +101,7 @@ class Integrations:
             InvalidRequest: a rule is broken; the message names the field.
         """
         require(principal, Action.CREATE_INTEGRATIONS)
-        integration = self._checked(principal, new)
+        integration = self.checked(principal, new)
 
         def create_once() -> None:
             with write(self._engine) as conn:
@@ -113,7 +113,16 @@ class Integrations:
         )
         return integration
 
-    def _checked(self, principal: Principal, new: NewIntegration) -> StorageIntegration:
+    def checked(
+        self, principal: Principal, new: NewIntegration, *, known_endpoint: str | None = None
+    ) -> StorageIntegration:
+        """A new integration as described, without keeping it.
+
+        `known_endpoint` was checked before, and is not looked up again.
+
+        Raises:
+            InvalidRequest: a rule is broken; the message names the field.
+        """
         check_resource_name(new.name, of="storage integration")
         location = parse_integration_path(new.path)
         rules.check_identity(
@@ -121,7 +130,9 @@ class Integrations:
         )
         on_aws = new.endpoint is None
         endpoint = None
-        if new.endpoint is not None:
+        if new.endpoint is not None and new.endpoint == known_endpoint:
+            endpoint = known_endpoint
+        elif new.endpoint is not None:
             endpoint = rules.check_endpoint(
                 new.endpoint, allow_private=self._allow_private_endpoints, resolve=self._resolve
             )

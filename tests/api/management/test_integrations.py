@@ -189,3 +189,77 @@ def test_an_integration_in_use_and_a_catalog_with_content_are_not_deleted(server
         refused = http.delete(f"/api/v1/{path}")
         assert refused.status_code == 409
         assert refused.json()["type"] == "urn:graticule:problem:in-use"
+
+
+def test_an_integration_is_changed_at_the_version_that_was_looked_at(http, connect):
+    created = connect()
+    at = f"/api/v1/integrations/{created.json()['id']}"
+    assert created.headers["etag"] == http.get(at).headers["etag"] == '"1"'
+
+    changed = http.patch(at, json={"read_only": True}, headers={"If-Match": '"1"'})
+
+    assert changed.status_code == 200, changed.text
+    assert changed.headers["etag"] == '"2"'
+    assert changed.json() == {**created.json(), "read_only": True, "version": 2}
+    for late in (
+        http.patch(at, json={"read_only": False}, headers={"If-Match": '"1"'}),
+        http.patch(at, json={"read_only": False, "version": 1}),
+    ):
+        assert late.status_code == 412
+        assert "is at version 2, not 1" in problem(late)
+    assert http.patch(at, json={}, headers={"If-Match": "x"}).status_code == 400
+    assert http.patch(at, json={"name": None}).status_code == 400
+    assert http.patch(at, json={"secret_access_key": "the secret"}).status_code == 400
+
+
+def test_a_change_is_seen_at_once_by_a_catalog_that_was_open(http, connect_folder):
+    lake = connect_folder()
+    made = http.post(
+        "/api/v1/catalogs", json={"name": "frozen soon", "integration": lake.integration["id"]}
+    )
+    base = f"/catalog/v1/{made.json()['id']}/namespaces"
+    http.post(base, json={"namespace": ["ns"]})
+    table = {"name": "t", "schema": {"type": "struct", "fields": []}}
+    assert http.post(f"{base}/ns/tables", json=table).status_code == 200
+
+    assert http.patch(lake.api, json={"read_only": True}).status_code == 200
+
+    refused = http.post(f"{base}/ns/tables", json={**table, "name": "u"})
+    assert refused.status_code == 403
+    assert "is read-only" in refused.json()["error"]["message"]
+
+
+def test_keys_are_rotated_once_the_store_takes_the_new_ones(server, http, connect_folder):
+    old, new = server.store.admin_keys, server.store.keys_of("keyuser")
+    folder = connect_folder(
+        role_arn=...,
+        access_key_id=old.access_key_id,
+        secret_access_key=old.secret_access_key.reveal(),
+    )
+
+    def rotate(secret, **more):
+        return http.post(
+            f"{folder.api}/rotate",
+            json={"access_key_id": new.access_key_id, "secret_access_key": secret, **more},
+        )
+
+    wrong = rotate("not the secret of these keys")
+    assert wrong.status_code == 400
+    assert "keeps the old ones" in problem(wrong)
+    assert "not the secret" not in wrong.text
+    forced = rotate(new.secret_access_key.reveal(), force=True)
+    assert forced.status_code == 200, forced.text
+    assert forced.json()["access_key_id"] == f"…{new.access_key_id[-4:]}"
+    assert forced.json()["version"] == 2
+
+
+def test_an_integration_in_use_names_the_catalogs_that_use_it(http, connect_folder):
+    lake = connect_folder()
+    for name in ("zebra", "ape"):
+        body = {"name": f"{lake.folder} {name}", "integration": lake.integration["id"]}
+        assert http.post("/api/v1/catalogs", json=body).status_code == 201
+
+    refused = http.delete(lake.api)
+
+    assert refused.status_code == 409
+    assert problem(refused).endswith(f": `{lake.folder} ape`, `{lake.folder} zebra`")

@@ -1,6 +1,7 @@
-"""Storage integrations: create, list, show, verify, delete, and the policy texts they need."""
+"""Storage integrations: create, list, show, update, verify, delete, and their policy texts."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final, cast
 
 from pydantic import Field, SecretStr, model_validator
 from starlette.responses import Response
@@ -13,10 +14,13 @@ from graticule.api.management.representations import (
     policies_to_json,
     verification_to_json,
 )
-from graticule.domain.catalog import AccessKeys, AccessLevel
+from graticule.domain.catalog import AccessKeys, AccessLevel, StorageIntegration
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.secret import Secret
+from graticule.services.integration_updates import IntegrationChanges
 from graticule.services.integrations import NewIntegration
+
+_ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"', re.ASCII)
 
 
 class NewIntegrationBody(Body):
@@ -60,13 +64,40 @@ class NewIntegrationBody(Body):
         )
 
 
+class IntegrationChangesBody(Body):
+    """Only the fields that are there count; null clears what may be empty."""
+
+    name: str = ""
+    path: str = ""
+    role_arn: str = ""
+    region: str = ""
+    endpoint: str | None = None
+    path_style: bool = False
+    kms_key_arn: str | None = None
+    read_only: bool = False
+    requester_pays: bool = False
+    allow_static_credentials: bool = False
+    version: int | None = None
+
+    def to_domain(self) -> IntegrationChanges:
+        given = self.model_dump(include=self.model_fields_set - {"version"})
+        return cast("IntegrationChanges", given)
+
+
+class NewKeysBody(Body):
+    access_key_id: str
+    secret_access_key: Annotated[SecretStr, Field(strict=False)]
+    force: bool = False
+    version: int | None = None
+
+
 def create_integration(call: Call) -> Response:
     new = body_of(call, NewIntegrationBody).to_domain()
     created = call.services.integrations.create(call.principal, new)
     return json_response(
         integration_to_json(created),
         status=201,
-        headers={"Location": f"/api/v1/integrations/{created.id}"},
+        headers={"Location": f"/api/v1/integrations/{created.id}", "ETag": etag_of(created)},
     )
 
 
@@ -82,8 +113,34 @@ def show_integration(call: Call) -> Response:
     found = integrations.get(call.principal, call.name("integration"))
     report = integrations.last_verification(call.principal, found.id)
     return json_response(
-        {**integration_to_json(found), "verification": verification_to_json(report)}
+        {**integration_to_json(found), "verification": verification_to_json(report)},
+        headers={"ETag": etag_of(found)},
     )
+
+
+def update_integration(call: Call) -> Response:
+    body = body_of(call, IntegrationChangesBody)
+    updated = call.services.integration_updates.update(
+        call.principal,
+        call.name("integration"),
+        body.to_domain(),
+        expected_version=_expected_version(call, body.version),
+    )
+    return json_response(integration_to_json(updated), headers={"ETag": etag_of(updated)})
+
+
+def rotate_keys(call: Call) -> Response:
+    """Replaces the access keys once the store has taken the new ones, or at once if forced."""
+    body = body_of(call, NewKeysBody)
+    secret = Secret(body.secret_access_key.get_secret_value())
+    rotated = call.services.integration_updates.rotate_keys(
+        call.principal,
+        call.name("integration"),
+        AccessKeys(body.access_key_id, secret),
+        expected_version=_expected_version(call, body.version),
+        force=body.force,
+    )
+    return json_response(integration_to_json(rotated), headers={"ETag": etag_of(rotated)})
 
 
 def delete_integration(call: Call) -> Response:
@@ -115,6 +172,23 @@ def preview_policies(call: Call) -> Response:
         call.principal, path=path, access=_mode(call), region=call.query.get("region") or None
     )
     return json_response(policies_to_json(found))
+
+
+def etag_of(integration: StorageIntegration) -> str:
+    return f'"{integration.version}"'
+
+
+def _expected_version(call: Call, in_body: int | None) -> int | None:
+    """The version the caller has in mind: `version` of the body, or `If-Match` with an ETag."""
+    if in_body is not None:
+        return in_body
+    wanted = (call.header("if-match") or "*").strip()
+    if wanted == "*":
+        return None
+    match = _ETAG.fullmatch(wanted)
+    if match is None:
+        raise InvalidRequest(f"`If-Match` must be the ETag of an integration, not `{wanted}`")
+    return int(match[1])
 
 
 def _mode(call: Call) -> AccessLevel:
