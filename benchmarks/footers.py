@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from benchmarks.peers.store import admin_client, store_in
 from benchmarks.report import OURS, Options, Result
 from graticule.domain.location import Location
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.parquet import inspect
 from graticule.storage.s3 import ObjectStore
@@ -52,6 +53,7 @@ def inspect_footers(result: Result, options: Options, files: int) -> None:
             endpoint=s3.endpoint,
             path_style=True,
             credentials=lambda: s3.admin_keys,
+            outbound=ANYWHERE,
         )
         uris = [f"s3://lake/footers/{number}.parquet" for number in range(files)]
         client = admin_client(s3)

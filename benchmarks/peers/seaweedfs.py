@@ -11,6 +11,7 @@ from benchmarks.rest import Connection, Refused
 from graticule.demo.seaweedfs import find_weed
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.secret import Secret
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.clients import s3_client
 
 NAME = "SeaweedFS"
@@ -59,7 +60,9 @@ def running(folder: Path) -> Iterator[Peer]:
             headers={"Authorization": f"Bearer {token}"},
             is_authenticated=True,
             root=f"s3://{BUCKET}",
-            s3=s3_client(KEYS, region="us-east-1", endpoint=endpoint, path_style=True),
+            s3=s3_client(
+                KEYS, region="us-east-1", endpoint=endpoint, path_style=True, outbound=ANYWHERE
+            ),
             program=program,
         )
     finally:

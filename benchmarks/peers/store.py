@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.peers.peer import PeerMissing
 from graticule.demo.seaweedfs import EngineMissing, SeaweedFS
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.clients import s3_client
 
 BUCKETS = ("lake", "nessie", "fixture")
@@ -23,5 +24,9 @@ def store_in(folder: Path) -> Iterator[SeaweedFS]:
 
 def admin_client(store: SeaweedFS) -> Any:
     return s3_client(
-        store.admin_keys, region=store.region, endpoint=store.endpoint, path_style=True
+        store.admin_keys,
+        region=store.region,
+        endpoint=store.endpoint,
+        path_style=True,
+        outbound=ANYWHERE,
     )

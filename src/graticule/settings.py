@@ -16,6 +16,7 @@ from graticule.access.keyring import Keyring, new_key
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import Unavailable
 from graticule.domain.secret import Secret
+from graticule.outbound.policy import OutboundPolicy
 from graticule.storage.keys import Keys, TemporaryCredentials
 
 KEY_FILE: Final = "secret.key"
@@ -101,10 +102,18 @@ class Settings(BaseSettings):
     allow_private_endpoints: Annotated[
         bool,
         Field(
-            description="Let integrations use S3 endpoints on loopback, private or link-local "
-            "addresses. Whoever may create integrations can then make this server connect there"
+            description="Let integrations use S3 endpoints on loopback and private addresses, "
+            "and without TLS. Whoever may create integrations can then make this server connect "
+            "there"
         ),
     ] = False
+    allowed_endpoints: Annotated[
+        str,
+        Field(
+            description="Narrower than that: networks (`10.2.0.0/16`) and host names "
+            "(`minio.internal`), joined by commas, that integrations' endpoints may lead to"
+        ),
+    ] = ""
 
     # Lifetimes
     credential_lifetime_s: Annotated[
@@ -167,6 +176,12 @@ class Settings(BaseSettings):
             raise ValueError("must begin with postgresql:// or sqlite:///")
         return url
 
+    @field_validator("allowed_endpoints")
+    @classmethod
+    def _readable_networks(cls, entries: str) -> str:
+        OutboundPolicy.parse(entries)
+        return entries
+
     @field_validator("secret_keys")
     @classmethod
     def _readable_keys(cls, keys: SecretStr | None) -> SecretStr | None:
@@ -190,6 +205,13 @@ class Settings(BaseSettings):
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / DATABASE_FILE}"
+
+    @property
+    def outbound_policy(self) -> OutboundPolicy:
+        """Where user-supplied endpoints may lead."""
+        return OutboundPolicy.parse(
+            self.allowed_endpoints, allow_private=self.allow_private_endpoints
+        )
 
     @property
     def sts_keys(self) -> Keys | None:

@@ -15,6 +15,7 @@ from graticule.db.engine import create_engine
 from graticule.db.upgrade import check_current, upgrade
 from graticule.domain.catalog import StorageIntegration
 from graticule.domain.errors import CatalogError
+from graticule.outbound.gate import Outbound
 from graticule.services.access_tokens import AccessTokens
 from graticule.services.activity import Activity
 from graticule.services.api_keys import ApiKeys
@@ -126,9 +127,13 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         check_current(engine)
     activity = Activity(engine, now_ms=now_ms)
     authentication = Authentication(engine, keyring, activity, now_ms=now_ms)
+    outbound = Outbound(settings.outbound_policy)
     identity = ServerIdentity(settings.sts_keys)
     credentials = Credentials(
-        identity=identity, now_ms=now_ms, duration_s=settings.credential_lifetime_s
+        identity=identity,
+        now_ms=now_ms,
+        duration_s=settings.credential_lifetime_s,
+        outbound=outbound,
     )
     files = MetadataFiles()
     documents = Documents(engine, files, credentials)
@@ -147,7 +152,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     catalogs = Catalogs(engine, keyring, now_ms=now_ms)
 
     def verify_as_server(integration: StorageIntegration) -> Verification:
-        return verify(integration, identity)
+        return verify(integration, identity, outbound=outbound)
 
     def forget(integration_id: str) -> None:
         credentials.invalidate(integration_id)
@@ -160,7 +165,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         verify=verify_as_server,
         invalidate=forget,
         principal_arn=settings.principal_arn,
-        allow_private_endpoints=settings.allow_private_endpoints,
+        outbound=outbound,
     )
     return Services(
         engine=engine,

@@ -8,6 +8,7 @@ import pytest
 
 from graticule.demo.seaweedfs import SeaweedFS
 from graticule.domain.location import Location
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.s3 import ObjectStore
 
 
@@ -30,6 +31,7 @@ def open_store(seaweedfs: SeaweedFS, folder: Location) -> Callable[..., ObjectSt
             endpoint=endpoint or seaweedfs.endpoint,
             path_style=True,
             credentials=lambda: seaweedfs.admin_keys,
+            outbound=ANYWHERE,
             **options,
         )
 

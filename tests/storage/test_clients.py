@@ -6,6 +6,7 @@ from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import StorageRefused
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.clients import ambient_keys, s3_client, sts_client
 from graticule.storage.s3 import ObjectStore
 
@@ -70,6 +71,7 @@ def test_a_store_next_door_is_reached_without_the_proxy_of_the_environment(seawe
         endpoint=seaweedfs.endpoint,
         path_style=True,
         credentials=lambda: seaweedfs.admin_keys,
+        outbound=ANYWHERE,
     )
 
     assert not store.exists("s3://lake/clients/absent")
@@ -84,6 +86,7 @@ def test_nobody_is_really_nobody(seaweedfs):
         endpoint=seaweedfs.endpoint,
         path_style=True,
         credentials=lambda: None,
+        outbound=ANYWHERE,
     )
 
     with pytest.raises(StorageRefused, match="403"):

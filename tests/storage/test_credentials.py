@@ -10,6 +10,7 @@ from graticule.domain.catalog import AccessLevel, StorageCredential
 from graticule.domain.errors import InvalidLocation, StorageRefused
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
+from graticule.outbound.gate import ANYWHERE
 from graticule.services.credentials import Credentials, client_config
 from graticule.storage.iam_policy import LocationGrant
 from graticule.storage.identity import ServerIdentity
@@ -35,7 +36,9 @@ def integration(seaweedfs, proxy):
 
 @pytest.fixture
 def credentials(seaweedfs):
-    return Credentials(identity=ServerIdentity(seaweedfs.catalog_keys), now_ms=lambda: NOW_MS)
+    return Credentials(
+        identity=ServerIdentity(seaweedfs.catalog_keys), now_ms=lambda: NOW_MS, outbound=ANYWHERE
+    )
 
 
 TABLE = LocationGrant("s3://lake/vend/t1/", WRITE)

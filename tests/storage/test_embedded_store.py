@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from graticule.demo.seaweedfs import EngineFailed, EngineMissing, SeaweedFS, find_weed
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.clients import s3_client
 from support.engines import require
 
@@ -34,7 +35,11 @@ def _installed():
 
 def admin_of(engine):
     return s3_client(
-        engine.admin_keys, region=engine.region, endpoint=engine.endpoint, path_style=True
+        engine.admin_keys,
+        region=engine.region,
+        endpoint=engine.endpoint,
+        path_style=True,
+        outbound=ANYWHERE,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from graticule.domain.catalog import AccessLevel
 from graticule.domain.errors import StorageRefused
 from graticule.domain.location import Location
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.iam_policy import LocationGrant, role_policy, session_policy, trust_policy
 from graticule.storage.s3 import ObjectStore
 from graticule.storage.sts import TokenService, session_name
@@ -29,7 +30,10 @@ def role_arn(ministack):
 
 def assume(ministack, role_arn, external_id, *, keys=None, policy=None):
     service = TokenService(
-        keys or ministack.catalog_keys, region=ministack.region, endpoint=ministack.endpoint
+        keys or ministack.catalog_keys,
+        region=ministack.region,
+        endpoint=ministack.endpoint,
+        outbound=ANYWHERE,
     )
     return service.assume_role(
         role_arn,
@@ -47,6 +51,7 @@ def store_of(ministack, keys, root="ours"):
         endpoint=ministack.endpoint,
         path_style=True,
         credentials=lambda: keys,
+        outbound=ANYWHERE,
     )
 
 

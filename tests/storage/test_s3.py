@@ -12,6 +12,7 @@ from graticule.domain.errors import (
     StorageUnavailable,
 )
 from graticule.domain.location import Location
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage import s3
 from graticule.storage.s3 import ObjectStore
 
@@ -181,6 +182,7 @@ def test_a_refusal_says_what_was_tried_where_and_what_the_store_answered(seaweed
         endpoint=seaweedfs.endpoint,
         path_style=True,
         credentials=lambda: seaweedfs.catalog_keys,
+        outbound=ANYWHERE,
     )
 
     with pytest.raises(StorageRefused) as refused:
@@ -208,6 +210,7 @@ def test_new_keys_are_used_from_the_next_operation_on(seaweedfs, store, folder):
         endpoint=seaweedfs.endpoint,
         path_style=True,
         credentials=lambda: current[0],
+        outbound=ANYWHERE,
     )
     with pytest.raises(StorageRefused):
         changing.get(uri)

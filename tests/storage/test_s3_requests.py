@@ -16,6 +16,7 @@ from graticule.access.s3_urls import StoreAddress
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import StorageUnavailable
 from graticule.domain.secret import Secret
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.clients import s3_client
 from graticule.storage.connections import connections_to
 from graticule.storage.keys import TemporaryCredentials
@@ -26,7 +27,13 @@ SESSION = TemporaryCredentials("AKID", Secret("secret"), Secret("session token")
 
 
 def requests(address, *, path_style=False, keys=KEYS):
-    return S3Requests(address, path_style=path_style, credentials=lambda: keys, read_timeout_s=5)
+    return S3Requests(
+        address,
+        path_style=path_style,
+        credentials=lambda: keys,
+        read_timeout_s=5,
+        outbound=ANYWHERE,
+    )
 
 
 @pytest.mark.parametrize("key", ["a/b c+d=ü%.json", "//odd", "plain"])
@@ -83,14 +90,14 @@ def test_nobody_signs_nothing():
     assert headers == {"host": "lake.s3.us-east-1.amazonaws.com", "user-agent": "graticule"}
 
 
-@pytest.mark.parametrize(("use_proxy", "proxy"), [(True, "http://127.0.0.1:9"), (False, None)])
-def test_the_proxy_of_the_environment_is_for_the_way_to_aws(monkeypatch, use_proxy, proxy):
+@pytest.mark.parametrize(("outbound", "proxy"), [(None, "http://127.0.0.1:9"), (ANYWHERE, None)])
+def test_the_proxy_of_the_environment_is_for_the_way_to_aws(monkeypatch, outbound, proxy):
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
 
-    found = connections_to("https://s3.us-east-1.amazonaws.com", use_proxy=use_proxy)
+    found = connections_to("https://s3.us-east-1.amazonaws.com", outbound=outbound)
 
     assert (found.proxy and found.proxy.url) == proxy
 

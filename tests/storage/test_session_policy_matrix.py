@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from graticule.domain.catalog import AccessLevel, StorageIntegration
 from graticule.domain.location import Location
+from graticule.outbound.gate import ANYWHERE
 from graticule.services.credentials import Credentials
 from graticule.storage.clients import s3_client
 from graticule.storage.iam_policy import LocationGrant, role_policy, trust_policy
@@ -48,6 +49,7 @@ class Lake:
             region=self.integration.region,
             endpoint=self.integration.endpoint,
             path_style=True,
+            outbound=ANYWHERE,
         )
 
     def holds(self, name: str) -> bool:
@@ -84,7 +86,13 @@ def lake(request):
     admin = (
         engine.client("s3")
         if admin_keys is None
-        else s3_client(admin_keys, region=engine.region, endpoint=engine.endpoint, path_style=True)
+        else s3_client(
+            admin_keys,
+            region=engine.region,
+            endpoint=engine.endpoint,
+            path_style=True,
+            outbound=ANYWHERE,
+        )
     )
     integration = integration_on(
         engine,
@@ -97,7 +105,10 @@ def lake(request):
         admin=admin,
         integration=integration,
         credentials=Credentials(
-            identity=ServerIdentity(engine.catalog_keys), now_ms=lambda: 0, duration_s=900
+            identity=ServerIdentity(engine.catalog_keys),
+            now_ms=lambda: 0,
+            duration_s=900,
+            outbound=ANYWHERE,
         ),
         root=root,
     )

@@ -12,6 +12,8 @@ from graticule.db import organisations as organisations_db
 from graticule.db.engine import write
 from graticule.domain.catalog import BucketType, StorageIntegration
 from graticule.domain.tenancy import Edition, Member, MemberKind, Organisation, Principal
+from graticule.outbound.gate import Outbound
+from graticule.outbound.policy import OutboundPolicy
 from graticule.services.catalogs import Catalogs
 from graticule.services.integrations import Integrations, NewIntegration
 from graticule.storage.verification import Check, CheckStatus, Verification
@@ -92,7 +94,10 @@ def integrations(
         verify=verifier,
         invalidate=invalidated.append,
         principal_arn=PRINCIPAL_ARN,
-        resolve=lambda host, _port: ["10.0.0.1" if "internal" in host else "93.184.216.34"],
+        outbound=Outbound(
+            OutboundPolicy(),
+            resolve=lambda host, _port: ["10.0.0.1" if "internal" in host else "93.184.216.34"],
+        ),
     )
 
 

@@ -24,6 +24,7 @@ from graticule.demo.tether import Tethered
 from graticule.domain.catalog import AccessKeys, AccessLevel
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
+from graticule.outbound.gate import ANYWHERE
 from graticule.storage.clients import s3_client
 from graticule.storage.iam_policy import role_policy
 
@@ -140,7 +141,11 @@ class SeaweedFS:
     def create_bucket(self, name: str) -> None:
         """Create a bucket; one that is there already is fine."""
         client = s3_client(
-            self.admin_keys, region=self.region, endpoint=self.endpoint, path_style=True
+            self.admin_keys,
+            region=self.region,
+            endpoint=self.endpoint,
+            path_style=True,
+            outbound=ANYWHERE,
         )
         existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
         if name not in existing:

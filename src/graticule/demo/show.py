@@ -22,6 +22,7 @@ from graticule.demo.account import PRUNED_SHARE_MAX, Account, size
 from graticule.demo.lake import Lake, write_lake
 from graticule.demo.map_window import WindowRead, connect, is_refused, read_window
 from graticule.demo.seaweedfs import SeaweedFS
+from graticule.outbound.gate import ANYWHERE
 from graticule.server import BackgroundServer
 from graticule.settings import Settings
 from graticule.spatial.bounding_box import BoundingBox
@@ -114,7 +115,11 @@ def _refuse_taken(port: int) -> None:
 
 def _fill(store: SeaweedFS) -> tuple[Lake, int, int]:
     client = s3_client(
-        store.admin_keys, region=store.region, endpoint=store.endpoint, path_style=True
+        store.admin_keys,
+        region=store.region,
+        endpoint=store.endpoint,
+        path_style=True,
+        outbound=ANYWHERE,
     )
     sizes: list[int] = []
 

@@ -6,7 +6,7 @@ Here they become a session policy, and nothing wider than a table or its sources
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from graticule.domain import waiting
@@ -14,6 +14,7 @@ from graticule.domain.catalog import AccessLevel, StorageCredential, StorageInte
 from graticule.domain.errors import InvalidLocation, NoTokenService
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
+from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services.credential_cache import ENTRIES_MAX, CredentialCache
 from graticule.services.expiring_cache import ExpiringCache
 from graticule.storage.iam_policy import Json, LocationGrant, partition_of, session_policy
@@ -46,12 +47,16 @@ class Credentials:
         identity: ServerIdentity,
         now_ms: Callable[[], int],
         duration_s: int = DURATION_S,
+        outbound: Outbound = PUBLIC_ONLY,
         entries_max: int = ENTRIES_MAX,
     ) -> None:
         self._identity = identity
         self._duration_s = duration_s
+        self._outbound = outbound
         self._cache = CredentialCache(now_ms=now_ms, entries_max=entries_max)
-        self._token_service = lru_cache(maxsize=TOKEN_SERVICES_MAX)(_token_service)
+        self._token_service = lru_cache(maxsize=TOKEN_SERVICES_MAX)(
+            partial(_token_service, outbound)
+        )
         self._without: ExpiringCache[tuple[str, int], str] = ExpiringCache(
             lifetime_ms=WITHOUT_TOKEN_SERVICE_MS, entries_max=TOKEN_SERVICES_MAX, now_ms=now_ms
         )
@@ -120,6 +125,7 @@ class Credentials:
                     read_only=integration.read_only,
                     requester_pays=integration.requester_pays,
                     kms_key_arn=integration.kms_key_arn,
+                    outbound=self._outbound,
                 )
                 self._stores[integration.id] = (integration.version, store)
             return store
@@ -241,5 +247,7 @@ def _partition(integration: StorageIntegration) -> str:
     return partition_of(role_arn=integration.role_arn, region=integration.region)
 
 
-def _token_service(keys: Keys, region: str, endpoint: str | None) -> TokenService:
-    return TokenService(keys, region=region, endpoint=endpoint)
+def _token_service(
+    outbound: Outbound, keys: Keys, region: str, endpoint: str | None
+) -> TokenService:
+    return TokenService(keys, region=region, endpoint=endpoint, outbound=outbound)

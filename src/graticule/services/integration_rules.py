@@ -1,20 +1,10 @@
-"""What an integration's role, keys, region and endpoint may look like.
+"""What an integration's role, keys and region may look like.  Its endpoint: see `outbound`."""
 
-Text rules, but for one look-up: a user-supplied endpoint must not lead into the operator's network.
-"""
-
-import ipaddress
 import re
-import socket
-from collections.abc import Callable, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from graticule.domain.catalog import AccessKeys, StorageIntegration
 from graticule.domain.errors import InvalidRequest
-
-Resolve = Callable[[str, int], Sequence[str]]
-"""Addresses of a host name; raises OSError when it has none."""
 
 _PARTITION: Final = r"aws(?:-[a-z]+)*"  # aws, aws-cn, aws-us-gov, aws-iso-b, aws-eusc …
 _ROLE: Final = r"role/(?:[\x21-\x7e]{1,510}/)?[\w+=,.@-]{1,64}"
@@ -28,12 +18,6 @@ _KMS_KEY_ON_AWS: Final = re.compile(
 _KMS_KEY_ELSEWHERE: Final = re.compile(r"[\w.:/-]{1,512}", re.ASCII)
 _ACCESS_KEY_ID: Final = re.compile(r"[\x21-\x7e]{3,128}")
 _SECRET_CHARACTERS_MAX: Final = 1024
-_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_TRANSLATED: Final = (  # NAT64: an IPv4 address, perhaps a private one, in other clothes
-    ipaddress.ip_network("64:ff9b::/96"),
-    ipaddress.ip_network("64:ff9b:1::/48"),
-)
-_DEFAULT_PORT: Final = {"http": 80, "https": 443}
 
 DEFAULT_REGION_ELSEWHERE: Final = "us-east-1"
 """Most S3-compatible stores answer to it, whatever they call their place."""
@@ -161,71 +145,3 @@ def check_access_keys(keys: AccessKeys) -> AccessKeys:
     if not secret or len(secret) > _SECRET_CHARACTERS_MAX or not secret.isprintable():
         raise InvalidRequest("`secret_access_key` is empty, too long, or holds a control character")
     return keys
-
-
-def check_endpoint(url: str, *, allow_private: bool, resolve: Resolve | None = None) -> str:
-    """Check the endpoint of an S3-compatible store and return it in one spelling.
-
-    Raises:
-        InvalidRequest: not `http(s)://host[:port]`, unknown to the name service, or, unless
-            `allow_private`, on an address that is not public.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError as error:
-        raise InvalidRequest(f"`endpoint` `{url}` is not a URL") from error
-    scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-    if scheme not in _DEFAULT_PORT or not host:
-        raise InvalidRequest(f"`endpoint` `{url}` must look like `https://s3.example.org`")
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
-        raise InvalidRequest(
-            "`endpoint` must not hold a user or password; give access keys instead"
-        )
-    if parts.path not in {"", "/"} or parts.query or parts.fragment or "?" in url or "#" in url:
-        raise InvalidRequest(f"`endpoint` `{url}` must not have a path, query or fragment")
-    if not _is_address(host) and not _HOST.fullmatch(host):
-        raise InvalidRequest(f"`endpoint` `{url}` has a host name with illegal characters")
-    if not allow_private:
-        _refuse_private(host, port or _DEFAULT_PORT[scheme], resolve or _resolve)
-    shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}" + (f":{port}" if port not in {None, _DEFAULT_PORT[scheme]} else "")
-
-
-def _refuse_private(host: str, port: int, resolve: Resolve) -> None:
-    try:
-        addresses = [host] if _is_address(host) else resolve(host, port)
-    except (OSError, UnicodeError) as error:
-        raise InvalidRequest(
-            f"`endpoint`: this server's name service does not know the host `{host}`"
-        ) from error
-    if not addresses or not all(_is_public(address) for address in addresses):
-        # Not which address: the answer must not map the operator's network.
-        raise InvalidRequest(
-            f"`endpoint`: `{host}` is on a private, loopback or link-local address; "
-            "the operator can permit those with GRATICULE_ALLOW_PRIVATE_ENDPOINTS=true"
-        )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_public(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if any(parsed in network for network in _TRANSLATED):
-        return False
-    inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
-    return all(ip.is_global and not ip.is_multicast for ip in (parsed, inner) if ip is not None)
-
-
-def _resolve(host: str, port: int) -> Sequence[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return sorted({str(sockaddr[0]) for *_, sockaddr in found})

@@ -20,6 +20,7 @@ from graticule.domain.errors import NoSuchIntegration, WrongState
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.location import Location, parse_integration_path
 from graticule.domain.tenancy import Principal
+from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services import integration_rules as rules
 from graticule.services.namespaces import Page, page
 from graticule.storage.iam_policy import partition_of, role_policy, trust_policy
@@ -77,9 +78,8 @@ class Integrations:
         verify: Verify,
         invalidate: Callable[[str], None],
         principal_arn: str | None,
-        allow_private_endpoints: bool = False,
+        outbound: Outbound = PUBLIC_ONLY,
         role_tag: str = DEFAULT_ROLE_TAG,
-        resolve: rules.Resolve | None = None,
     ) -> None:
         """`invalidate` forgets what is cached about an integration."""
         self._engine = engine
@@ -88,9 +88,8 @@ class Integrations:
         self._verify = verify
         self._invalidate = invalidate
         self._principal_arn = principal_arn
-        self._allow_private_endpoints = allow_private_endpoints
+        self._outbound = outbound
         self._role_tag = role_tag
-        self._resolve = resolve
 
     def create(self, principal: Principal, new: NewIntegration) -> StorageIntegration:
         """Check what an admin says about a bucket, and keep it.  Asks no store: see `verify`.
@@ -133,9 +132,7 @@ class Integrations:
         if new.endpoint is not None and new.endpoint == known_endpoint:
             endpoint = known_endpoint
         elif new.endpoint is not None:
-            endpoint = rules.check_endpoint(
-                new.endpoint, allow_private=self._allow_private_endpoints, resolve=self._resolve
-            )
+            endpoint = self._outbound.check_endpoint(new.endpoint)
         if new.role_arn is not None:
             rules.check_role_arn(new.role_arn, on_aws=on_aws)
         if new.access_keys is not None:

@@ -6,6 +6,7 @@ from typing import Final
 from graticule.domain.catalog import AccessLevel, BucketType, StorageIntegration
 from graticule.domain.errors import StorageRefused
 from graticule.domain.location import Location
+from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.bucket_facts import BucketFacts
 from graticule.storage.iam_policy import LocationGrant, partition_of, session_policy
 from graticule.storage.identity import ServerIdentity
@@ -26,11 +27,16 @@ class AccessProbe:
     """One verification under way.  `own` is the integration's identity, once it is known."""
 
     def __init__(
-        self, integration: StorageIntegration, identity: ServerIdentity, access: AccessLevel
+        self,
+        integration: StorageIntegration,
+        identity: ServerIdentity,
+        access: AccessLevel,
+        outbound: Outbound = PUBLIC_ONLY,
     ) -> None:
         self.integration = integration
         self.identity = identity
         self.access = access
+        self.outbound = outbound
         self.folder = integration.location.join(PROBE_FOLDER, str(uuid.uuid4()))
         self.bucket_type = BucketType.UNKNOWN
         self.written: set[str] = set()
@@ -46,6 +52,7 @@ class AccessProbe:
             region=self.integration.region,
             endpoint=self.integration.endpoint,
             read_timeout_s=PROBE_TIMEOUT_S,
+            outbound=self.outbound,
         )
 
     def assume(self, external_id: str | None) -> TemporaryCredentials:
@@ -78,10 +85,13 @@ class AccessProbe:
             path_style=self.integration.path_style,
             credentials=lambda: keys,
             read_timeout_s=PROBE_TIMEOUT_S,
+            outbound=self.outbound,
         )
 
     def facts(self) -> BucketFacts:
-        return BucketFacts(self.integration, self.own, read_timeout_s=PROBE_TIMEOUT_S)
+        return BucketFacts(
+            self.integration, self.own, read_timeout_s=PROBE_TIMEOUT_S, outbound=self.outbound
+        )
 
     def put(self, store: ObjectStore, name: str, data: bytes) -> str:
         uri = self.folder.join(name).uri

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from graticule.domain.catalog import StorageIntegration
 from graticule.domain.errors import StorageRefused
+from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.aws_errors import code_of, from_answer, region_of, status_of, translated
 from graticule.storage.clients import s3_client
 from graticule.storage.keys import Keys
@@ -29,7 +30,12 @@ class BucketFacts:
     """The facts of an integration's bucket, asked with `keys`."""
 
     def __init__(
-        self, integration: StorageIntegration, keys: Keys | None, *, read_timeout_s: float
+        self,
+        integration: StorageIntegration,
+        keys: Keys | None,
+        *,
+        read_timeout_s: float,
+        outbound: Outbound = PUBLIC_ONLY,
     ) -> None:
         self._bucket = integration.location.bucket
         self._at = f"s3://{self._bucket}"
@@ -39,6 +45,7 @@ class BucketFacts:
             endpoint=integration.endpoint,
             path_style=integration.path_style,
             read_timeout_s=read_timeout_s,
+            outbound=outbound,
         )
 
     def region(self) -> str | None:

@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 import botocore.session
 from botocore import UNSIGNED
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.secret import Secret
+from graticule.outbound.gate import PUBLIC_ONLY, Outbound
+from graticule.storage.guarded_session import GuardedSession
 from graticule.storage.keys import Keys, TemporaryCredentials
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
@@ -45,8 +49,13 @@ def s3_client(
     endpoint: str | None,
     path_style: bool,
     read_timeout_s: float = READ_TIMEOUT_S,
+    outbound: Outbound = PUBLIC_ONLY,
 ) -> "S3Client":
-    """An S3 client that acts as `keys`, or as nobody when there are none."""
+    """An S3 client that acts as `keys`, or as nobody when there are none.
+
+    `outbound` decides where an `endpoint` may lead; AWS itself is reached as the operator's network
+    has it.
+    """
     config = _config(endpoint, read_timeout_s=read_timeout_s).merge(
         Config(
             signature_version=UNSIGNED if keys is None else "s3v4",
@@ -61,6 +70,8 @@ def s3_client(
             "s3", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
         )
     client.meta.events.register_last("before-parameter-build.s3", _mark_as_redirected)
+    if endpoint is not None:
+        _guard(client, outbound, read_timeout_s=read_timeout_s)
     return client
 
 
@@ -70,13 +81,17 @@ def sts_client(
     region: str,
     endpoint: str | None,
     read_timeout_s: float = READ_TIMEOUT_S,
+    outbound: Outbound = PUBLIC_ONLY,
 ) -> "STSClient":
     """A client of the token service: the region's own on AWS, else the store's endpoint."""
     config = _config(endpoint, read_timeout_s=read_timeout_s)
     with _building:
-        return _session().client(
+        client = _session().client(
             "sts", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
         )
+    if endpoint is not None:
+        _guard(client, outbound, read_timeout_s=read_timeout_s)
+    return client
 
 
 def ambient_keys() -> Callable[[], Keys | None]:
@@ -144,6 +159,23 @@ def _identity(keys: Keys | None) -> dict[str, Any]:
                 "aws_secret_access_key": keys.secret_access_key.reveal(),
                 "aws_session_token": keys.session_token.reveal(),
             }
+
+
+def _guard(client: "BaseClient", outbound: Outbound, *, read_timeout_s: float) -> None:
+    """Let all requests of `client` go through a session that keeps to `outbound`."""
+    session = GuardedSession(
+        outbound,
+        verify=_session()._session.get_config_variable("ca_bundle")  # noqa: SLF001 - no public way
+        or os.environ.get("REQUESTS_CA_BUNDLE")
+        or True,
+        timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
+        max_pool_connections=POOL_CONNECTIONS,
+    )
+
+    def send(request: AWSPreparedRequest, **_: object) -> Any:
+        return session.send(request)
+
+    client.meta.events.register("before-send", send)
 
 
 def _mark_as_redirected(context: dict[str, Any], **_: object) -> None:

@@ -29,6 +29,7 @@ from graticule.domain.errors import (
     WriteOutcomeUnknown,
 )
 from graticule.domain.location import SCHEMES, Location
+from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.aws_errors import PRECONDITION_CODES, not_s3
 from graticule.storage.clients import READ_TIMEOUT_S
 from graticule.storage.keys import Keys
@@ -73,6 +74,7 @@ class ObjectStore:
         path_style: bool,
         credentials: Callable[[], Keys | None],
         read_timeout_s: float = READ_TIMEOUT_S,
+        outbound: Outbound = PUBLIC_ONLY,
         read_only: bool = False,
         requester_pays: bool = False,
         kms_key_arn: str | None = None,
@@ -92,6 +94,7 @@ class ObjectStore:
             path_style=path_style,
             credentials=credentials,
             read_timeout_s=read_timeout_s,
+            outbound=outbound,
             always={"x-amz-request-payer": "requester"} if requester_pays else {},
         )
 

@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 
 from graticule.access.s3_urls import StoreAddress
 from graticule.domain.errors import CatalogError, StorageRefused, StorageUnavailable
+from graticule.outbound.gate import PUBLIC_ONLY, AddressRefused, Outbound
 from graticule.storage.aws_errors import StoreError, no_answer, not_s3, refusal
 from graticule.storage.connections import connections_to
 from graticule.storage.keys import Keys
@@ -88,6 +89,7 @@ class S3Requests:
         path_style: bool,
         credentials: Callable[[], Keys | None],
         read_timeout_s: float,
+        outbound: Outbound = PUBLIC_ONLY,
         always: Mapping[str, str] | None = None,
     ) -> None:
         origin, self._prefix = _origin(address, path_style=path_style)
@@ -96,7 +98,9 @@ class S3Requests:
         self._credentials = credentials
         self._always = dict(always or {})
         self._connections = connections_to(
-            origin, read_timeout_s=read_timeout_s, use_proxy=address.endpoint is None
+            origin,
+            read_timeout_s=read_timeout_s,
+            outbound=None if address.endpoint is None else outbound,
         )
 
     def send(
@@ -141,6 +145,8 @@ class S3Requests:
                 if answer.status >= REFUSED_FROM:
                     raise _refused(answer, operation, at)
                 return S3Answer(answer.headers, _body(answer, at, size_bytes_max))
+        except AddressRefused as error:
+            raise StorageRefused(f"{operation} `{at}`: the store's endpoint: {error}") from error
         except (HTTPError, OSError) as error:
             raise no_answer(error, operation, at) from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graticule.domain.errors import NoSuchFile, NoTokenService, StorageRefused
 from graticule.domain.secret import Secret
+from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.aws_errors import translated
 from graticule.storage.clients import READ_TIMEOUT_S, sts_client
 from graticule.storage.iam_policy import Json, encode_policy
@@ -43,10 +44,15 @@ class TokenService:
         region: str,
         endpoint: str | None,
         read_timeout_s: float = READ_TIMEOUT_S,
+        outbound: Outbound = PUBLIC_ONLY,
     ) -> None:
         self._is_aws = endpoint is None
         self._client: STSClient = sts_client(
-            keys, region=region, endpoint=endpoint, read_timeout_s=read_timeout_s
+            keys,
+            region=region,
+            endpoint=endpoint,
+            read_timeout_s=read_timeout_s,
+            outbound=outbound,
         )
 
     def caller_arn(self) -> str:

@@ -21,6 +21,7 @@ from graticule.domain.errors import (
     StorageUnavailable,
 )
 from graticule.domain.location import parse_integration_path
+from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.access_probe import PROBE_BYTES, AccessProbe
 from graticule.storage.identity import ServerIdentity
 
@@ -59,13 +60,14 @@ def verify(
     identity: ServerIdentity,
     *,
     access: AccessLevel = AccessLevel.WRITE,
+    outbound: Outbound = PUBLIC_ONLY,
 ) -> Verification:
     """Run every check against the store.
 
     Takes seconds at worst.  Never raises for what the store does; writes only below
     `<path>/.graticule-access-check/`, and removes it again.
     """
-    probe = AccessProbe(integration, identity, access)
+    probe = AccessProbe(integration, identity, access, outbound)
     checks: list[Check] = []
     unmet: set[str] = set()
     for step in _STEPS:
