@@ -30,6 +30,13 @@ $(UV):
 	@$(UV) pip install --quiet --python .venv-iam/bin/python ministack==1.5.33
 	@touch $@
 
+# The command line that admins paste policies into; it pins another botocore as well.
+.venv-aws/.ready: $(UV)
+	@echo "Installing the AWS command line into .venv-aws" >&2
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-aws
+	@$(UV) pip install --quiet --python .venv-aws/bin/python awscli==1.46.3
+	@touch $@
+
 # Iceberg's Java client with its compatibility kit. Without a JDK and Maven its tests are skipped, and say so.
 .tools/java/.ready: tests/clients/java/pom.xml $(wildcard tests/clients/java/src/test/java/graticule/*.java)
 	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
@@ -40,7 +47,7 @@ $(UV):
 demo: .venv/.demo
 	@$(RUN)/graticule demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(PORT),--port $(PORT))
 
-test: .venv/.dev .venv-iam/.ready .tools/java/.ready
+test: .venv/.dev .venv-iam/.ready .venv-aws/.ready .tools/java/.ready
 	$(RUN)/pytest $(ARGS)
 
 check: .venv/.dev
@@ -65,4 +72,4 @@ format: .venv/.dev
 	$(RUN)/ruff format src tests benchmarks
 
 clean:
-	rm -rf .venv .venv-iam .tools .demo
+	rm -rf .venv .venv-iam .venv-aws .tools .demo
