@@ -138,3 +138,25 @@ def test_the_copy_of_the_document_goes_with_the_table(db):
         assert tables.read_document(conn, "t", T.metadata_location) == b'{"a":1}'
         tables.drop(conn, "t")
         assert conn.execute(select(func.count()).select_from(table_documents)).scalar() == 0
+
+
+def test_the_copy_of_the_document_is_that_of_the_current_file_whatever_its_size(db):
+    sizes = [10, tables.PACKED_FROM_BYTES, tables.PACKED_FROM_BYTES + 1]
+    documents = [
+        *(b'{"a":"' + b"x" * (size - 8) + b'"}' for size in sizes),
+        b" {}",  # as another catalog may have written it
+        b"{" + b" " * tables.DOCUMENT_COPY_BYTES_MAX + b"}",  # too large to be kept
+        b'{"a":2}',
+    ]
+    create(db, T)
+    at, found = T.metadata_location, []
+    for number, document in enumerate(documents):
+        swap = tables.Swap("t", at, f"s3://lake/{number}.json", T.location, document)
+        with write(db) as conn:
+            assert tables.swap_metadata_location(conn, swap, now_ms=NOW)
+            assert not tables.swap_metadata_location(conn, swap, now_ms=NOW)
+            assert tables.read_document(conn, "t", at) is None
+            found.append(tables.read_document(conn, "t", swap.metadata_location))
+        at = swap.metadata_location
+
+    assert found == [*documents[:4], None, documents[5]]

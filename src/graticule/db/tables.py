@@ -34,13 +34,20 @@ from graticule.domain.errors import (
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
 
-DOCUMENT_COPY_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Larger metadata documents are not copied into the database; they are read from the store."""
+DOCUMENT_COPY_BYTES_MAX: Final = 256 * 1024
+"""Larger metadata documents are not copied into the database; they are read from the store.
+
+Or every commit to a table with a long history would write all of it a second time.
+"""
+
+PACKED_FROM_BYTES: Final = 8 * 1024
+"""Smaller copies are kept as they are, longer ones compressed."""
 
 TABLE: Final = "table"
 VIEW: Final = "view"
 
 _ZLIB_LEVEL: Final = 1
+_JSON_BEGINS: Final = b"{"
 _AFTER_ANY_KEY: Final = "\U0010ffff"
 
 
@@ -136,7 +143,7 @@ def read_document(conn: Connection, table_id: str, metadata_location: str) -> by
             table_documents.c.metadata_location == metadata_location,
         )
     ).scalar_one_or_none()
-    return zlib.decompress(data) if data is not None else None
+    return _unpacked(data) if data is not None else None
 
 
 def create(conn: Connection, record: TableRecord, document: bytes, *, kind: str = TABLE) -> None:
@@ -241,17 +248,32 @@ def refuse_overlap(conn: Connection, location: Location, *, but_not: str) -> Non
         )
 
 
+_SWAP: Final = (
+    update(tables)
+    .where(
+        tables.c.id == bindparam("table"),
+        tables.c.metadata_location == bindparam("expected"),
+    )
+    .values(
+        metadata_location=bindparam("new_metadata_location"),
+        location=bindparam("new_location"),
+        version=tables.c.version + 1,
+        updated_at_ms=bindparam("now_ms"),
+    )
+)
+
+
 def swap_metadata_location(conn: Connection, swap: Swap, *, now_ms: int) -> bool:
     """Point the table at its new metadata file if it still points at the expected one.  Atomic."""
     swapped = conn.execute(
-        update(tables)
-        .where(tables.c.id == swap.table_id, tables.c.metadata_location == swap.expected)
-        .values(
-            metadata_location=swap.metadata_location,
-            location=swap.location.prefix,
-            version=tables.c.version + 1,
-            updated_at_ms=now_ms,
-        )
+        _SWAP,
+        {
+            "table": swap.table_id,
+            "expected": swap.expected,
+            "new_metadata_location": swap.metadata_location,
+            "new_location": swap.location.prefix,
+            "now_ms": now_ms,
+        },
     )
     if swapped.rowcount != 1:
         return False
@@ -259,18 +281,41 @@ def swap_metadata_location(conn: Connection, swap: Swap, *, now_ms: int) -> bool
     return True
 
 
+_REPLACE_DOCUMENT: Final = (
+    update(table_documents)
+    .where(table_documents.c.table_id == bindparam("table"))
+    .values(metadata_location=bindparam("at"), document=bindparam("copy"))
+)
+_INSERT_DOCUMENT: Final = insert(table_documents).values(
+    table_id=bindparam("table"), metadata_location=bindparam("at"), document=bindparam("copy")
+)
+_DELETE_DOCUMENT: Final = delete(table_documents).where(
+    table_documents.c.table_id == bindparam("table")
+)
+
+
 def _keep_document(
     conn: Connection, table_id: str, metadata_location: str, document: bytes
 ) -> None:
-    conn.execute(delete(table_documents).where(table_documents.c.table_id == table_id))
-    if len(document) <= DOCUMENT_COPY_BYTES_MAX:
-        conn.execute(
-            insert(table_documents).values(
-                table_id=table_id,
-                metadata_location=metadata_location,
-                document=zlib.compress(document, _ZLIB_LEVEL),
-            )
-        )
+    """Put the document in place of the table's older one.  The table's row is locked by now."""
+    if len(document) > DOCUMENT_COPY_BYTES_MAX:
+        conn.execute(_DELETE_DOCUMENT, {"table": table_id})
+        return
+    row = {"table": table_id, "at": metadata_location, "copy": _packed(document)}
+    if conn.execute(_REPLACE_DOCUMENT, row).rowcount == 0:
+        conn.execute(_INSERT_DOCUMENT, row)
+
+
+def _packed(document: bytes) -> bytes:
+    """A document as it is kept: one that fits into few pages anyway is not worth packing."""
+    if len(document) <= PACKED_FROM_BYTES and document.startswith(_JSON_BEGINS):
+        return document
+    return zlib.compress(document, _ZLIB_LEVEL)
+
+
+def _unpacked(kept: bytes) -> bytes:
+    # No zlib stream begins as JSON objects do.
+    return kept if kept.startswith(_JSON_BEGINS) else zlib.decompress(kept)
 
 
 def metadata_locations(conn: Connection, table_ids: Iterable[str]) -> dict[str, str]:

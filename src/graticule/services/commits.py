@@ -154,8 +154,7 @@ class Commits:
 
     def _prepare(self, catalog: OpenCatalog, change: TableChange) -> _Prepared:
         """Check the requirements and apply the updates to the table as it is now."""
-        with read(self._engine) as conn:
-            record = tables_db.load(conn, catalog.catalog.id, change.identifier)
+        record = tables_db.look_up(self._engine, catalog.catalog.id, change.identifier)
         is_create = requirements.is_create(change.requirements)
         if record is None:
             if not is_create:

@@ -130,8 +130,9 @@ class ViewCommits:
         Raises:
             NoSuchView: there is none.
         """
-        with read(self._engine) as conn:
-            record = tables_db.load(conn, catalog.catalog.id, identifier, kind=tables_db.VIEW)
+        record = tables_db.look_up(
+            self._engine, catalog.catalog.id, identifier, kind=tables_db.VIEW
+        )
         if record is None:
             raise no_such_view(identifier)
         return record
