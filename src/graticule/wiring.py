@@ -15,6 +15,7 @@ from graticule.db.engine import create_engine
 from graticule.db.upgrade import check_current, upgrade
 from graticule.domain.catalog import StorageIntegration
 from graticule.domain.errors import CatalogError
+from graticule.domain.verification import Report
 from graticule.outbound.gate import Outbound
 from graticule.services.access_tokens import AccessTokens
 from graticule.services.activity import Activity
@@ -48,7 +49,7 @@ from graticule.settings import Settings
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.metadata_files import MetadataFiles
-from graticule.storage.verification import Verification, verify
+from graticule.storage.verification.engine import Request, verify
 
 PAGE_TOKEN_PURPOSE: Final = "page tokens"
 STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
@@ -151,8 +152,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
     catalogs = Catalogs(engine, keyring, now_ms=now_ms)
 
-    def verify_as_server(integration: StorageIntegration) -> Verification:
-        return verify(integration, identity, outbound=outbound)
+    def verify_as_server(integration: StorageIntegration) -> Report:
+        return verify(Request(integration), identity, outbound=outbound)
 
     def forget(integration_id: str) -> None:
         credentials.invalidate(integration_id)

@@ -19,9 +19,9 @@ from graticule.domain.errors import (
 )
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
+from graticule.domain.verification import CheckStatus
 from graticule.services.integration_updates import IntegrationUpdates
 from graticule.services.integrations import NewIntegration
-from graticule.storage.verification import CheckStatus
 from support.principals import ANA, BEN
 from support.tenants import RING, ROLE, ZOE
 

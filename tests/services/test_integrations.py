@@ -19,8 +19,8 @@ from graticule.domain.errors import (
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import Edition
+from graticule.domain.verification import DOCS_URL, CheckStatus
 from graticule.services.integrations import Integrations, NewIntegration
-from graticule.storage.verification import CheckStatus
 from support.principals import ANA, BEN
 from support.tenants import PRINCIPAL_ARN, RING, ROLE, ZOE
 
@@ -253,6 +253,7 @@ def test_a_verification_is_kept_and_forgets_what_was_cached(
                 "ms": 3,
                 "detail": "listed",
                 "remedy": None,
+                "docs": f"{DOCS_URL}#list",
             }
         ],
     }

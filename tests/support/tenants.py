@@ -12,11 +12,11 @@ from graticule.db import organisations as organisations_db
 from graticule.db.engine import write
 from graticule.domain.catalog import BucketType, StorageIntegration
 from graticule.domain.tenancy import Edition, Member, MemberKind, Organisation, Principal
+from graticule.domain.verification import Check, CheckStatus, Report
 from graticule.outbound.gate import Outbound
 from graticule.outbound.policy import OutboundPolicy
 from graticule.services.catalogs import Catalogs
 from graticule.services.integrations import Integrations, NewIntegration
-from graticule.storage.verification import Check, CheckStatus, Verification
 from support.clock import Clock
 from support.principals import ANA
 
@@ -37,11 +37,11 @@ class Verifier:
     meanwhile: Callable[[], None] = lambda: None
     seen: list[StorageIntegration] = field(default_factory=list)
 
-    def __call__(self, integration: StorageIntegration) -> Verification:
+    def __call__(self, integration: StorageIntegration) -> Report:
         self.seen.append(integration)
         self.meanwhile()
         check = Check("list", "The path can be listed", self.status, 3, "listed", "")
-        return Verification((check,), self.bucket_type)
+        return Report((check,), self.bucket_type)
 
 
 @pytest.fixture

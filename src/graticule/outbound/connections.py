@@ -17,6 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import create_connection
 
+from graticule.outbound.deadlines import watched
 from graticule.outbound.gate import AddressRefused, Outbound
 
 ADDRESSES_TRIED_MAX: Final = 3
@@ -169,12 +170,13 @@ def _connect(connection: Any, outbound: Outbound, scheme: str) -> socket.socket:
     failure: OSError | None = None
     for address in addresses[:ADDRESSES_TRIED_MAX]:
         try:
-            return create_connection(
+            opened = create_connection(
                 (address, connection.port),
                 connection.timeout,
                 source_address=connection.source_address,
                 socket_options=connection.socket_options,
             )
+            return watched(opened)
         except OSError as error:
             failure = error
     if isinstance(failure, TimeoutError):

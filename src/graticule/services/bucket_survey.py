@@ -19,10 +19,10 @@ from graticule.domain.errors import (
 )
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
-from graticule.storage.access_probe import PROBE_FOLDER
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.parquet import ReadRange
 from graticule.storage.s3 import ObjectStore
+from graticule.storage.verification.probe import PROBE_FOLDER
 
 Json = dict[str, Any]
 Progress = Callable[[Json], None]

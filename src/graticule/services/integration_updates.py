@@ -19,9 +19,9 @@ from graticule.db.engine import retry_serialisation, write
 from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
 from graticule.domain.errors import InvalidRequest, Outdated, WrongState
 from graticule.domain.tenancy import Principal
+from graticule.domain.verification import CheckStatus, Report
 from graticule.services import integration_rules as rules
 from graticule.services.integrations import Integrations, NewIntegration, Verify
-from graticule.storage.verification import CheckStatus, Verification
 
 log = structlog.get_logger(__name__)
 
@@ -219,7 +219,7 @@ def _description(found: StorageIntegration) -> NewIntegration:
     )
 
 
-def _refuse_failed(found: StorageIntegration, verification: Verification) -> None:
+def _refuse_failed(found: StorageIntegration, verification: Report) -> None:
     failed = [check for check in verification.checks if check.status is CheckStatus.FAIL]
     if failed:
         said = "; ".join(f"{check.title}: {check.detail}" for check in failed)

@@ -20,11 +20,11 @@ from graticule.domain.errors import NoSuchIntegration, WrongState
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.location import Location, parse_integration_path
 from graticule.domain.tenancy import Principal
+from graticule.domain.verification import Report
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services import integration_rules as rules
 from graticule.services.namespaces import Page, page
 from graticule.storage.iam_policy import partition_of, role_policy, trust_policy
-from graticule.storage.verification import Verification
 
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
@@ -64,8 +64,8 @@ class Policies:
     partition: str
 
 
-Verify = Callable[[StorageIntegration], Verification]
-"""Asks the store and its token service: `storage.verification.verify`, as the server."""
+Verify = Callable[[StorageIntegration], Report]
+"""Asks the store and its token service: `storage.verification.engine.verify`, as the server."""
 
 
 class Integrations:
@@ -282,7 +282,7 @@ class Integrations:
         )
 
 
-def _bucket_type(found: StorageIntegration, verification: Verification) -> BucketType:
+def _bucket_type(found: StorageIntegration, verification: Report) -> BucketType:
     """What is known now.  A check that could not look does not undo what an earlier one saw:
     a bucket known to be public must not become a mere question mark because it is out of reach.
     """
@@ -291,7 +291,7 @@ def _bucket_type(found: StorageIntegration, verification: Verification) -> Bucke
     return verification.bucket_type
 
 
-def _report(verification: Verification, bucket_type: BucketType, now_ms: int) -> Json:
+def _report(verification: Report, bucket_type: BucketType, now_ms: int) -> Json:
     return {
         "verified_at_ms": now_ms,
         "passed": verification.passed,
@@ -304,6 +304,7 @@ def _report(verification: Verification, bucket_type: BucketType, now_ms: int) ->
                 "ms": check.ms,
                 "detail": check.detail,
                 "remedy": check.remedy or None,
+                "docs": check.docs,
             }
             for check in verification.checks
         ],

@@ -49,14 +49,17 @@ def s3_client(
     endpoint: str | None,
     path_style: bool,
     read_timeout_s: float = READ_TIMEOUT_S,
+    attempts_max: int = ATTEMPTS_MAX,
+    requester_pays: bool = False,
     outbound: Outbound = PUBLIC_ONLY,
 ) -> "S3Client":
     """An S3 client that acts as `keys`, or as nobody when there are none.
 
+    With `requester_pays` it agrees, in every request, that we are charged for it.
     `outbound` decides where an `endpoint` may lead; AWS itself is reached as the operator's network
     has it.
     """
-    config = _config(endpoint, read_timeout_s=read_timeout_s).merge(
+    config = _config(endpoint, read_timeout_s=read_timeout_s, attempts_max=attempts_max).merge(
         Config(
             signature_version=UNSIGNED if keys is None else "s3v4",
             s3={"addressing_style": "path" if path_style else "virtual"},
@@ -70,6 +73,8 @@ def s3_client(
             "s3", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
         )
     client.meta.events.register_last("before-parameter-build.s3", _mark_as_redirected)
+    if requester_pays:
+        client.meta.events.register("before-call.s3", _agree_to_pay)
     if endpoint is not None:
         _guard(client, outbound, read_timeout_s=read_timeout_s)
     return client
@@ -81,10 +86,11 @@ def sts_client(
     region: str,
     endpoint: str | None,
     read_timeout_s: float = READ_TIMEOUT_S,
+    attempts_max: int = ATTEMPTS_MAX,
     outbound: Outbound = PUBLIC_ONLY,
 ) -> "STSClient":
     """A client of the token service: the region's own on AWS, else the store's endpoint."""
-    config = _config(endpoint, read_timeout_s=read_timeout_s)
+    config = _config(endpoint, read_timeout_s=read_timeout_s, attempts_max=attempts_max)
     with _building:
         client = _session().client(
             "sts", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
@@ -130,12 +136,12 @@ def _session() -> boto3.session.Session:
     return boto3.session.Session(botocore_session=core, region_name=_DEFAULT_REGION)
 
 
-def _config(endpoint: str | None, *, read_timeout_s: float) -> Config:
+def _config(endpoint: str | None, *, read_timeout_s: float, attempts_max: int) -> Config:
     options: dict[str, Any] = {"ignore_configured_endpoint_urls": True}  # the stubs lack this one
     return Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=read_timeout_s,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS_MAX},
+        retries={"mode": "standard", "total_max_attempts": attempts_max},
         max_pool_connections=POOL_CONNECTIONS,
         # The proxy of the environment is for the way to AWS, not to a store next door.
         proxies=None if endpoint is None else {},
@@ -176,6 +182,10 @@ def _guard(client: "BaseClient", outbound: Outbound, *, read_timeout_s: float) -
         return session.send(request)
 
     client.meta.events.register("before-send", send)
+
+
+def _agree_to_pay(params: dict[str, Any], **_: object) -> None:
+    params["headers"]["x-amz-request-payer"] = "requester"
 
 
 def _mark_as_redirected(context: dict[str, Any], **_: object) -> None:

@@ -13,7 +13,7 @@ from graticule.domain.errors import NoSuchFile, NoTokenService, StorageRefused
 from graticule.domain.secret import Secret
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.aws_errors import translated
-from graticule.storage.clients import READ_TIMEOUT_S, sts_client
+from graticule.storage.clients import ATTEMPTS_MAX, READ_TIMEOUT_S, sts_client
 from graticule.storage.iam_policy import Json, encode_policy
 from graticule.storage.keys import Keys, TemporaryCredentials
 
@@ -44,6 +44,7 @@ class TokenService:
         region: str,
         endpoint: str | None,
         read_timeout_s: float = READ_TIMEOUT_S,
+        attempts_max: int = ATTEMPTS_MAX,
         outbound: Outbound = PUBLIC_ONLY,
     ) -> None:
         self._is_aws = endpoint is None
@@ -52,6 +53,7 @@ class TokenService:
             region=region,
             endpoint=endpoint,
             read_timeout_s=read_timeout_s,
+            attempts_max=attempts_max,
             outbound=outbound,
         )
 

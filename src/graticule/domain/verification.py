@@ -1,0 +1,74 @@
+"""What verifying an integration finds, and the record that is kept of it.
+
+A finding is a named check.  Its id is lasting: documentation, consoles and scripts refer to it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from graticule.domain.catalog import BucketType
+
+DOCS_URL: Final = "https://github.com/graticule-catalog/graticule/blob/main/docs/verify-access.md"
+"""The page that explains every check, one heading each."""
+
+
+class CheckStatus(StrEnum):
+    PASS = "pass"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding.  `detail` is what was seen, or why nothing was tried.
+
+    `remedy` is what an admin does about a failure; with a pass it is advice.
+    """
+
+    id: str
+    title: str
+    status: CheckStatus
+    ms: int
+    detail: str
+    remedy: str = ""
+
+    @property
+    def docs(self) -> str:
+        """Where the check is explained."""
+        return f"{DOCS_URL}#{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every check of one verification, in order.
+
+    `requester_pays` is None when the store did not tell.
+    """
+
+    checks: tuple[Check, ...]
+    bucket_type: BucketType
+    requester_pays: bool | None = None
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing failed.  What had to be skipped says why in its detail."""
+        return all(check.status is not CheckStatus.FAIL for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Something else that lies in the same bucket: its name and its `s3://` location."""
+
+    name: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the server's own records say about the place: verification itself asks no database."""
+
+    integrations: tuple[Neighbour, ...] = ()
+    """Other integrations of the organisation on the same bucket."""
+    catalogs: tuple[Neighbour, ...] = ()
+    """Catalogs that use the integration, and must lie inside of it."""
