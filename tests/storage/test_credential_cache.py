@@ -1,13 +1,15 @@
-"""One flight for many callers, half a life in memory, and failures that nobody remembers."""
+"""One flight for many callers, half a life in memory, and failures remembered for seconds."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from graticule.domain.errors import StorageRefused, StorageUnavailable
+from graticule.domain.errors import PolicyTooLarge, StorageRefused, StorageUnavailable
 from graticule.domain.secret import Secret
-from graticule.services.credential_cache import CredentialCache
+from graticule.services.credential_cache import CALLERS_MAX, CredentialCache
+from graticule.storage.gates import PATIENCE_S
 from graticule.storage.keys import TemporaryCredentials
 
 HOUR_MS = 3_600_000
@@ -51,7 +53,7 @@ def issue(clock):
 
 @pytest.fixture
 def cache(clock):
-    return CredentialCache(now_ms=clock)
+    return CredentialCache(now_ms=clock, spread=lambda: 0.0)
 
 
 def test_a_credential_is_reused_for_half_its_life_and_not_longer(cache, clock, issue):
@@ -79,6 +81,16 @@ def test_whoever_gets_a_credential_has_enough_of_its_life_left(
     clock.now_ms = int(reused_minutes * MINUTE_MS) + 1000
     cache.get(("i",), issue)
     assert issue.calls == 2
+
+
+def test_renewals_are_spread_over_a_tenth_of_a_life_so_that_not_all_fall_due_at_once(clock, issue):
+    hastiest = CredentialCache(now_ms=clock, spread=lambda: 1.0)
+    hastiest.get(("i",), issue)
+
+    clock.now_ms = 24 * MINUTE_MS - 1
+    assert hastiest.get(("i",), issue).access_key_id == "ASIA1"
+    clock.now_ms = 24 * MINUTE_MS
+    assert hastiest.get(("i",), issue).access_key_id == "ASIA2"
 
 
 def test_a_session_too_short_for_any_client_is_refused(cache, issue):
@@ -113,6 +125,33 @@ def test_many_callers_at_once_cost_one_call(cache, clock):
     assert issue.calls == 1
 
 
+def test_a_token_service_that_hangs_holds_a_few_callers_and_turns_the_others_away(clock, issue):
+    """So it cannot take all threads of the server; other integrations do not even notice."""
+    cache = CredentialCache(now_ms=clock)
+    inside, release = threading.Semaphore(0), threading.Event()
+
+    def stuck():
+        inside.release()
+        release.wait(30)
+        return issue()
+
+    with ThreadPoolExecutor(CALLERS_MAX) as pool:
+        held = [pool.submit(cache.get, ("dead", table), stuck) for table in range(CALLERS_MAX)]
+        for _ in held:
+            assert inside.acquire(timeout=10)
+        with pytest.raises(StorageUnavailable, match="slow"):
+            cache.get(("dead", "another"), issue)  # after the patience of the first one
+        started = time.monotonic()
+        for table in range(100):
+            with pytest.raises(StorageUnavailable, match="slow"):
+                cache.get(("dead", table, "more"), issue)
+        assert cache.get(("alive", 1), issue).access_key_id == "ASIA1"
+        assert time.monotonic() - started < PATIENCE_S / 2
+        release.set()
+        assert len({waiting.result(10).access_key_id for waiting in held}) == CALLERS_MAX
+    assert cache.get(("dead", "another"), issue).access_key_id
+
+
 def test_different_keys_do_not_wait_for_each_other(cache, clock, issue):
     inside, release = threading.Event(), threading.Event()
 
@@ -129,8 +168,19 @@ def test_different_keys_do_not_wait_for_each_other(cache, clock, issue):
         assert first.result(10).access_key_id == "ASIA2"
 
 
-def test_a_failure_reaches_all_who_wait_and_nobody_after_them(cache, clock, issue):
-    issue.failing = StorageRefused("no trust")
+@pytest.mark.parametrize(
+    ("failing", "remembered_ms"),
+    [
+        (StorageRefused("no trust", code="AccessDenied"), 5_000),
+        (StorageUnavailable("down"), 5_000),
+        (PolicyTooLarge("packed"), 600_000),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_failure_reaches_all_who_wait_and_those_who_come_in_the_next_seconds(
+    cache, clock, issue, failing, remembered_ms
+):
+    issue.failing = failing
     inside, release = threading.Event(), threading.Event()
 
     def slowly():
@@ -144,17 +194,47 @@ def test_a_failure_reaches_all_who_wait_and_nobody_after_them(cache, clock, issu
         follower = pool.submit(cache.get, ("i",), slowly)
         release.set()
         for waiting in (leader, follower):
-            with pytest.raises(StorageRefused):
+            with pytest.raises(type(failing)):
                 waiting.result(10)
 
+    issue.failing, calls = None, issue.calls
+    clock.now_ms = remembered_ms - 1
+    with pytest.raises(type(failing), match=failing.message) as again:
+        cache.get(("i",), issue)
+    assert again.value.context == failing.context
+    assert issue.calls == calls
+    clock.now_ms = remembered_ms
+    assert cache.get(("i",), issue).access_key_id == f"ASIA{calls + 1}"
+
+
+def test_a_mended_integration_is_asked_again_at_once(cache, issue):
+    issue.failing = StorageRefused("no trust")
+    with pytest.raises(StorageRefused):
+        cache.get(("i",), issue)
+
     issue.failing = None
-    assert cache.get(("i",), issue).access_key_id.startswith("ASIA")
+    cache.invalidate("i")
+
+    assert cache.get(("i",), issue).access_key_id == "ASIA2"
+
+
+def test_a_fault_of_our_own_is_not_remembered(cache, issue):
+    issue.failing = ValueError("a bug")
+    with pytest.raises(ValueError, match="a bug"):
+        cache.get(("i",), issue)
+
+    issue.failing = None
+    assert cache.get(("i",), issue).access_key_id == "ASIA2"
 
 
 def test_while_the_token_service_is_down_a_credential_with_life_left_is_served(cache, clock, issue):
     cache.get(("i",), issue)
     issue.failing = StorageUnavailable("down")
 
+    clock.now_ms = 40 * MINUTE_MS
+    for _ in range(3):  # and the dead service is not waited for each time
+        assert cache.get(("i",), issue).access_key_id == "ASIA1"
+    assert issue.calls == 2
     clock.now_ms = 45 * MINUTE_MS
     assert cache.get(("i",), issue).access_key_id == "ASIA1"
     clock.now_ms = 45 * MINUTE_MS + 1

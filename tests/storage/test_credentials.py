@@ -7,14 +7,25 @@ from dataclasses import replace
 import pytest
 
 from graticule.domain.catalog import AccessLevel, StorageCredential
-from graticule.domain.errors import InvalidLocation, StorageRefused
+from graticule.domain.errors import (
+    InvalidLocation,
+    PolicyTooLarge,
+    SessionsNotNarrowed,
+    SessionTooLong,
+    StorageRefused,
+    StorageUnavailable,
+)
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.outbound.gate import ANYWHERE
-from graticule.services.credentials import Credentials, client_config
+from graticule.services.client_properties import session_config
+from graticule.services.credentials import Credentials
 from graticule.storage.iam_policy import LocationGrant
 from graticule.storage.identity import ServerIdentity
-from support.faults import faulty
+from graticule.storage.keys import TemporaryCredentials
+from graticule.storage.sts import TokenService
+from support.clock import Clock
+from support.faults import Answers, PassesOn, faulty
 from support.principals import ANA, BEN
 from support.seaweedfs import STRANGERS_ROLE, integration_on
 
@@ -66,7 +77,8 @@ def test_the_same_member_and_grants_share_one_session_however_many_ask(
         vended = list(pool.map(lambda _: credentials.vend(ANA, integration, [TABLE]), range(64)))
 
     assert len({one.access_key_id for one in vended}) == 1
-    assert proxy.seen["POST"] == 1
+    # One session to see that the store keeps sessions to their policies, and this one.
+    assert proxy.seen["POST"] == 2
 
 
 @pytest.mark.s3
@@ -113,14 +125,169 @@ def test_nothing_outside_the_integration_is_vended_and_the_store_is_not_even_ask
 
 
 @pytest.mark.s3
-def test_a_refused_role_is_asked_again_by_the_next_caller(credentials, integration, proxy):
+def test_a_refused_role_is_asked_again_after_a_few_seconds(seaweedfs, integration, proxy):
+    clock = Clock(NOW_MS)
+    credentials = Credentials(
+        identity=ServerIdentity(seaweedfs.catalog_keys), now_ms=clock, outbound=ANYWHERE
+    )
     strange = replace(integration, role_arn=STRANGERS_ROLE.arn)
 
-    for _ in range(2):
+    for later_ms, asked in ((0, 1), (4_999, 1), (5_000, 2)):
+        clock.now_ms = NOW_MS + later_ms
         with pytest.raises(StorageRefused, match="AccessDenied"):
             credentials.vend(ANA, strange, [TABLE])
+        assert proxy.seen["POST"] == asked
+
+
+@pytest.mark.s3
+def test_a_session_name_shows_who_acts_in_the_stores_own_log(credentials, seaweedfs, integration):
+    vended = credentials.vend(ANA, integration, [TABLE])
+    keys = TemporaryCredentials(
+        vended.access_key_id, vended.secret_access_key, vended.session_token, 0
+    )
+    service = TokenService(
+        keys, region=seaweedfs.region, endpoint=seaweedfs.endpoint, outbound=ANYWHERE
+    )
+
+    assert "/Ana-L-pez-a11ce0000001-" in service.caller_arn()
+
+
+@pytest.mark.s3
+def test_a_session_of_a_read_only_integration_writes_nothing_not_even_the_servers_own(
+    credentials, integration
+):
+    store = credentials.store_for(replace(integration, read_only=True))
+    store._read_only = False  # without our own check: it is the session that ends here
+
+    assert next(store.list(integration.location), []) is not None
+    with pytest.raises(StorageRefused, match="AccessDenied"):
+        store.put_if_absent(f"s3://lake/vend/{time.time_ns()}", b"x")
+
+
+ALLOWED = Answers(200, headers=(("ETag", '"e"'),))
+LISTED = Answers(200, body=b"<ListBucketResult></ListBucketResult>")
+DELETED = Answers(200, "POST", body=b"<DeleteResult></DeleteResult>")
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(
+    ("verb", "faults"),
+    [
+        ("list", [LISTED]),
+        ("read", [PassesOn("GET"), ALLOWED]),
+        ("read", [PassesOn("GET"), Answers(404, body=b"<Error><Code>NoSuchKey</Code></Error>")]),
+        ("write", [replace(ALLOWED, method="PUT"), PassesOn("POST"), DELETED]),
+    ],
+)
+def test_a_store_that_lets_a_session_beyond_its_policy_gets_no_credential_out_of_us(
+    credentials, integration, proxy, verb, faults
+):
+    proxy.faults += faults
+
+    for _ in range(2):
+        with pytest.raises(SessionsNotNarrowed, match=f"allowed to {verb} outside"):
+            credentials.vend(ANA, integration, [TABLE])
+    assert proxy.faults == []
+    asked = proxy.seen.total()
+    # Requests are signed with a session all the same: it may hold some of them to the table.
+    signing = credentials.signing_keys(ANA, integration, [TABLE])
+    assert isinstance(signing.keys, TemporaryCredentials)
+    assert not signing.are_narrow
+    assert proxy.seen.total() == asked + 1
+
+    credentials.invalidate(integration.id)
+    assert credentials.vend(ANA, integration, [TABLE]).access is WRITE
+    assert credentials.signing_keys(ANA, integration, [TABLE]).are_narrow
+
+
+@pytest.mark.s3
+def test_whether_a_store_keeps_sessions_to_their_policies_is_asked_once(
+    credentials, integration, proxy
+):
+    for table in ("t1", "t2", "t3"):
+        credentials.vend(ANA, integration, [LocationGrant(f"s3://lake/vend/{table}/", READ)])
+    assert proxy.seen == {"POST": 1 + 3, "GET": 2, "PUT": 1}
+
+    credentials.invalidate(integration.id)
+    credentials.vend(ANA, integration, [TABLE])
+    assert proxy.seen == {"POST": 2 + 4, "GET": 4, "PUT": 2}
+
+
+@pytest.mark.s3
+def test_a_store_that_does_not_answer_the_question_gets_no_credential_out_of_us(
+    credentials, integration, proxy
+):
+    proxy.faults += [Answers(503)] * 3
+
+    with pytest.raises(StorageUnavailable):
+        credentials.vend(ANA, integration, [TABLE])
+
+    assert proxy.faults == []
+
+
+def refusing(code, message, *, status=400):
+    body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return Answers(status, "POST", body=f"{body}</ErrorResponse>".encode())
+
+
+SHORTER_ROLE = refusing(
+    "ValidationError",
+    "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+)
+CHAINED_ROLE = refusing(
+    "ValidationError",
+    "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role "
+    "chaining.",
+)
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("refusal", [SHORTER_ROLE, CHAINED_ROLE], ids=["role", "chaining"])
+def test_where_long_sessions_are_refused_shorter_ones_are_asked_for_from_then_on(
+    seaweedfs, integration, proxy, refusal
+):
+    credentials = Credentials(
+        identity=ServerIdentity(seaweedfs.catalog_keys),
+        now_ms=lambda: NOW_MS,
+        duration_s=7200,
+        outbound=ANYWHERE,
+    )
+    proxy.faults += [PassesOn("POST"), refusal]
+
+    first = credentials.vend(ANA, integration, [TABLE])
+    second = credentials.vend(BEN, integration, [TABLE])
+
+    for vended in (first, second):
+        assert abs(vended.expires_at_ms - time.time() * 1000 - 3_600_000) < 60_000
+    assert proxy.seen["POST"] == 1 + 2 + 1
+    credentials.invalidate(integration.id)  # perhaps the role was changed meanwhile
+    later = credentials.vend(ANA, replace(integration), [LocationGrant(TABLE.location, READ)])
+    assert abs(later.expires_at_ms - time.time() * 1000 - 7_200_000) < 60_000
+
+
+@pytest.mark.s3
+def test_where_even_the_shortest_session_is_too_long_the_message_says_what_to_set(
+    credentials, integration, proxy
+):
+    proxy.faults += [PassesOn("POST"), SHORTER_ROLE, SHORTER_ROLE]
+
+    with pytest.raises(SessionTooLong, match="GRATICULE_CREDENTIAL_LIFETIME_S"):
+        credentials.vend(ANA, integration, [TABLE])
+
+    assert proxy.faults == []
+
+
+@pytest.mark.s3
+def test_a_policy_too_large_when_packed_is_not_asked_for_again(credentials, integration, proxy):
+    packed = refusing("PackedPolicyTooLarge", "Packed size of session policy is 104% of the limit")
+    proxy.faults += [PassesOn("POST"), packed]
+
+    for _ in range(3):
+        with pytest.raises(PolicyTooLarge, match="104%"):
+            credentials.vend(ANA, integration, [TABLE])
 
     assert proxy.seen["POST"] == 2
+    assert credentials.vend(BEN, integration, [TABLE]).access is WRITE
 
 
 @pytest.mark.s3
@@ -189,7 +356,7 @@ VENDED = StorageCredential(
 
 
 def test_the_properties_for_a_store_of_its_own_name_its_endpoint():
-    config = client_config(
+    config = session_config(
         _integration(endpoint="https://s3.example.com"), VENDED, refresh_endpoint="v1/c/credentials"
     )
 
@@ -207,7 +374,7 @@ def test_the_properties_for_a_store_of_its_own_name_its_endpoint():
 
 
 def test_the_properties_for_aws_leave_the_endpoint_to_the_client():
-    config = client_config(_integration(endpoint=None), VENDED, refresh_endpoint=None)
+    config = session_config(_integration(endpoint=None), VENDED, refresh_endpoint=None)
 
     assert config == {
         "s3.access-key-id": "ASIA1",

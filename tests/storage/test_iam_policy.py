@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graticule.domain.catalog import AccessLevel
-from graticule.domain.errors import InvalidLocation, StorageRefused
+from graticule.domain.errors import InvalidLocation, PolicyTooLarge
 from graticule.domain.location import Location
 from graticule.storage.iam_policy import (
     SESSION_POLICY_CHARACTERS_MAX,
@@ -174,6 +174,10 @@ def test_a_single_object_cannot_be_granted_for_writing():
         session_policy([LocationGrant("s3://lake/raw/a.parquet", WRITE)])
 
 
+def _is_folder(text):
+    return all(segment not in {"", ".", ".."} for segment in text.split("/"))
+
+
 def test_policies_of_generated_locations_stay_well_inside_the_limit():
     def size(count: int) -> int:
         grants = [LocationGrant(TABLE.replace("0001/", f"{n:04}/"), WRITE) for n in range(count)]
@@ -188,8 +192,77 @@ def test_more_sources_than_a_policy_holds_are_refused_by_name_of_the_limit():
 
     assert fits(sources[:10])
     assert not fits(sources)
-    with pytest.raises(StorageRefused, match="at most 2048"):
+    with pytest.raises(PolicyTooLarge, match="at most 2048"):
         encode_policy(session_policy(sources))
+
+
+@pytest.mark.parametrize(
+    ("key", "access", "actions", "via"),
+    [
+        (
+            "arn:aws:kms:eu-central-1:123456789012:key/k",
+            WRITE,
+            ["kms:Decrypt", "kms:GenerateDataKey"],
+            "s3.eu-central-1.amazonaws.com",
+        ),
+        (
+            "arn:aws-cn:kms:cn-north-1:123456789012:key/k",
+            READ,
+            ["kms:Decrypt"],
+            "s3.cn-north-1.amazonaws.com.cn",
+        ),
+    ],
+)
+def test_the_key_of_a_bucket_is_used_through_s3_only_and_to_write_only_by_writers(
+    key, access, actions, via
+):
+    policy = session_policy([LocationGrant(TABLE, access)], kms_key_arn=key)
+
+    assert policy["Statement"][-1] == {
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": [key],
+        "Condition": {"StringEquals": {"kms:ViaService": via}},
+    }
+    without = session_policy([LocationGrant(TABLE, access)])
+    assert policy["Statement"][:-1] == without["Statement"]
+    assert len(encode_policy(policy)) < 900
+
+
+def test_a_key_with_a_name_of_the_stores_own_is_not_iams_affair():
+    policy = session_policy([LocationGrant(TABLE, WRITE)], kms_key_arn="my-key")
+
+    assert policy == session_policy([LocationGrant(TABLE, WRITE)])
+
+
+def test_the_key_counts_when_it_is_asked_whether_a_policy_fits():
+    sources = [LocationGrant(f"s3://lake/raw/{n:040}.parquet", READ) for n in range(40)]
+    key = "arn:aws:kms:eu-central-1:123456789012:key/0198c0de-0000-7000-8000-000000000000"
+    most = max(count for count in range(1, 41) if fits(sources[:count]))
+
+    assert most < 40
+    assert not fits(sources[:most], kms_key_arn=key)
+    assert fits(sources[: most - 3], kms_key_arn=key)
+
+
+@given(
+    st.lists(
+        st.text(alphabet="abc/é=", min_size=1, max_size=300).filter(_is_folder),
+        min_size=1,
+        max_size=40,
+        unique=True,
+    )
+)
+def test_whatever_the_sources_a_policy_opens_exactly_them_or_there_is_none(folders):
+    """Many sources are never opened by what they have in common: then requests are signed."""
+    grants = [LocationGrant(f"s3://lake/{folder}/", READ) for folder in folders]
+    policy = session_policy(grants)
+    text = json.dumps(policy, separators=(",", ":"))
+
+    assert fits(grants) is (len(text) <= SESSION_POLICY_CHARACTERS_MAX)
+    assert policy["Statement"][0]["Resource"] == [
+        f"arn:aws:s3:::lake/{folder}/*" for folder in folders
+    ]
 
 
 def test_a_policy_text_is_ascii_and_without_wildcards_but_the_trailing_ones():

@@ -44,12 +44,12 @@ class StoreAddress:
         """`scheme://host` of the store without a bucket, in every spelling that clients use."""
         if self.endpoint is not None:
             return (self.endpoint,)
-        suffix = next((s for start, s in _AWS_SUFFIXES if self.region.startswith(start)), None)
+        suffix = aws_suffix(self.region)
         regional = tuple(
-            f"https://{service}.{self.region}.{suffix or _AWS_SUFFIX}"
+            f"https://{service}.{self.region}.{suffix}"
             for service in ("s3", "s3.dualstack", "s3-fips", "s3-fips.dualstack")
         )
-        return regional if suffix else (*regional, f"https://s3.{_AWS_SUFFIX}")
+        return (*regional, f"https://s3.{suffix}") if suffix == _AWS_SUFFIX else regional
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ class S3Url:
     path: str
     key: str
     query: Mapping[str, str]
+
+
+def aws_suffix(region: str) -> str:
+    """The domain that the services of an AWS region are in."""
+    return next((s for start, s in _AWS_SUFFIXES if region.startswith(start)), _AWS_SUFFIX)
 
 
 def parse_url(uri: str, store: StoreAddress) -> S3Url:

@@ -224,8 +224,24 @@ class StorageRefused(CatalogError):
     """The object store or its token service refused us.  The message says what it answered."""
 
 
-class NoTokenService(StorageRefused):
+class NoNarrowSession(StorageRefused):
+    """No session can be had that is limited to what was asked for; asking again will not help."""
+
+
+class NoTokenService(NoNarrowSession):
     """The store cannot issue temporary credentials at all."""
+
+
+class SessionsNotNarrowed(NoNarrowSession):
+    """The store issues sessions and lets them reach beyond the policy that came with them."""
+
+
+class PolicyTooLarge(NoNarrowSession):
+    """What a session is to be limited to does not fit into one policy."""
+
+
+class SessionTooLong(StorageRefused):
+    """The role, or its identity, does not allow sessions that last so long."""
 
 
 class StorageUnavailable(CatalogError):

@@ -1,9 +1,10 @@
 """Remembers temporary credentials, and lets one caller fetch what many ask for at once.
 
-Memory only: a credential is never written anywhere.  Failures are told to whoever waited for them
-and to nobody else.
+Memory only: a credential is never written anywhere.  A failure is remembered for seconds, so that
+a crowd that asks for what cannot be had does not become a crowd at the token service.
 """
 
+import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -12,7 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from graticule.domain import waiting
-from graticule.domain.errors import StorageRefused, StorageUnavailable
+from graticule.domain.errors import (
+    CatalogError,
+    NoNarrowSession,
+    StorageRefused,
+    StorageUnavailable,
+)
+from graticule.storage.gates import Gate
 from graticule.storage.keys import TemporaryCredentials
 
 ENTRIES_MAX: Final = 10_000
@@ -21,6 +28,18 @@ LIFE_LEFT_MS_MIN: Final = 15 * 60 * 1000
 
 FRESH_LIFE_MS_MIN: Final = 6 * 60 * 1000
 """Java clients refresh five minutes before the end: a shorter life would refresh for ever."""
+
+JITTER: Final = 0.1
+"""The part of a life by which renewals are spread, so that not all fall due at once."""
+
+FAILURE_MS: Final = 5_000
+"""Short, because an admin who has just mended a role tries again at once."""
+
+IMPOSSIBLE_MS: Final = 10 * 60 * 1000
+"""For what only a change of the table or of the store could make possible."""
+
+CALLERS_MAX: Final = 4
+"""Requests that wait for one integration's token service at once, a quarter of the threads."""
 
 Key = tuple[Hashable, ...]
 """What is fetched; the first part is the integration's id."""
@@ -33,20 +52,38 @@ class _Lease:
     """Up to here it is handed out without a thought: half its life."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: CatalogError
+    until_ms: int
+
+
 @dataclass(slots=True)
 class _Entry:
     lease: _Lease | None = None
+    failure: _Failure | None = None
     flight: Future[TemporaryCredentials] | None = None
 
 
 class CredentialCache:
-    """A bounded cache, least recently used out first, with a single flight per key."""
+    """A bounded cache, least recently used out first, with a single flight per key.
 
-    def __init__(self, *, now_ms: Callable[[], int], entries_max: int = ENTRIES_MAX) -> None:
+    `spread` gives a number from 0 to 1 for each credential: how much of the jitter it gets.
+    """
+
+    def __init__(
+        self,
+        *,
+        now_ms: Callable[[], int],
+        entries_max: int = ENTRIES_MAX,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
         self._now_ms = now_ms
         self._entries_max = entries_max
+        self._spread = spread
         self._guard = threading.Lock()
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._gates: OrderedDict[Hashable, Gate] = OrderedDict()
 
     def get(self, key: Key, fetch: Callable[[], TemporaryCredentials]) -> TemporaryCredentials:
         """The remembered credential, or a new one from `fetch`.
@@ -55,29 +92,62 @@ class CredentialCache:
         old one is still handed out as long as it lasts `LIFE_LEFT_MS_MIN`.
 
         Raises:
-            StorageRefused, StorageUnavailable: from `fetch`.
+            StorageRefused, StorageUnavailable: from `fetch`, now or a few seconds ago; or too many
+                are waiting for this integration already.
         """
         with self._guard:
-            entry = self._entries.setdefault(key, _Entry())
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._entries_max:
-                self._entries.popitem(last=False)
-            lease, flight = entry.lease, entry.flight
-            if lease is not None and self._now_ms() < lease.good_until_ms:
-                return lease.credentials
-            waiting.announce()
-            leads = flight is None
-            if flight is None:
-                flight = entry.flight = Future()
-        if leads:
-            self._fly(entry, flight, fetch)
-        return flight.result()
+            found = self._known(key)
+            gate = self._gate_of(key[0])
+        if found is not None:
+            return found
+        waiting.announce()
+        with gate.enter():
+            return self._fetched(key, fetch)
 
     def invalidate(self, integration_id: str) -> None:
         """Forget everything of an integration; a fetch under way answers those who wait for it."""
         with self._guard:
             for key in [key for key in self._entries if key[0] == integration_id]:
                 del self._entries[key]
+            self._gates.pop(integration_id, None)
+
+    def _known(self, key: Key) -> TemporaryCredentials | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        now_ms = self._now_ms()
+        if entry.lease is not None and now_ms < entry.lease.good_until_ms:
+            return entry.lease.credentials
+        if entry.failure is not None and now_ms < entry.failure.until_ms:
+            error = entry.failure.error
+            raise type(error)(error.message, **error.context) from error
+        return None
+
+    def _gate_of(self, integration_id: Hashable) -> Gate:
+        gate = self._gates.get(integration_id)
+        if gate is None:
+            gate = self._gates[integration_id] = Gate(
+                "the token service of this storage", callers_max=CALLERS_MAX
+            )
+            while len(self._gates) > self._entries_max:
+                self._gates.popitem(last=False)
+        return gate
+
+    def _fetched(self, key: Key, fetch: Callable[[], TemporaryCredentials]) -> TemporaryCredentials:
+        with self._guard:
+            found = self._known(key)  # somebody may have been quicker at the gate
+            if found is not None:
+                return found
+            entry = self._entries.setdefault(key, _Entry())
+            while len(self._entries) > self._entries_max:
+                self._entries.popitem(last=False)
+            flight, leads = entry.flight, entry.flight is None
+            if flight is None:
+                flight = entry.flight = Future()
+        if leads:
+            self._fly(entry, flight, fetch)
+        return flight.result()
 
     def _fly(
         self,
@@ -90,11 +160,20 @@ class CredentialCache:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting must not hang
             with self._guard:
                 entry.flight = None
+                entry.failure = self._failure(error)
             flight.set_exception(error)
         else:
             with self._guard:
-                entry.lease, entry.flight = lease, None
+                entry.lease, entry.failure, entry.flight = lease, None, None
             flight.set_result(lease.credentials)
+
+    def _failure(self, error: BaseException) -> _Failure | None:
+        match error:
+            case NoNarrowSession():
+                return _Failure(error, self._now_ms() + IMPOSSIBLE_MS)
+            case StorageRefused() | StorageUnavailable():
+                return _Failure(error, self._now_ms() + FAILURE_MS)
+        return None
 
     def _lease(self, old: _Lease | None, fetch: Callable[[], TemporaryCredentials]) -> _Lease:
         asked_at_ms = self._now_ms()
@@ -106,12 +185,20 @@ class CredentialCache:
             left_ms = old.credentials.expires_at_ms - self._now_ms()
             if left_ms < LIFE_LEFT_MS_MIN:
                 raise
-            return old
+            # Not asked again for a moment: that takes as long as the time-outs of a dead service.
+            again_ms = min(FAILURE_MS, left_ms - LIFE_LEFT_MS_MIN)
+            return _Lease(old.credentials, good_until_ms=self._now_ms() + again_ms)
         life_ms = credentials.expires_at_ms - asked_at_ms
         if life_ms < FRESH_LIFE_MS_MIN:
             raise StorageRefused(
                 f"the token service issued a session of {life_ms // 1000} s; "
                 f"clients need at least {FRESH_LIFE_MS_MIN // 1000} s"
             )
-        keep_ms = max(life_ms // 2, min(LIFE_LEFT_MS_MIN, life_ms * 2 // 3))
-        return _Lease(credentials, good_until_ms=credentials.expires_at_ms - keep_ms)
+        early_ms = int(life_ms * JITTER * self._spread())
+        keep_ms = life_to_keep_ms(life_ms)
+        return _Lease(credentials, credentials.expires_at_ms - keep_ms - early_ms)
+
+
+def life_to_keep_ms(life_ms: int) -> int:
+    """How much of its life a credential must have left to be handed out once more."""
+    return max(life_ms // 2, min(LIFE_LEFT_MS_MIN, life_ms * 2 // 3))

@@ -6,32 +6,36 @@ Here they become a session policy, and nothing wider than a table or its sources
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from dataclasses import dataclass
 from typing import Final
 
 from graticule.domain import waiting
 from graticule.domain.catalog import AccessLevel, StorageCredential, StorageIntegration
-from graticule.domain.errors import InvalidLocation, NoTokenService
+from graticule.domain.errors import InvalidLocation, NoTokenService, SessionsNotNarrowed
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
-from graticule.services.credential_cache import ENTRIES_MAX, CredentialCache
+from graticule.services.credential_cache import ENTRIES_MAX
 from graticule.services.expiring_cache import ExpiringCache
+from graticule.services.sessions import DURATION_S, Sessions
 from graticule.storage.iam_policy import Json, LocationGrant, partition_of, session_policy
 from graticule.storage.identity import ServerIdentity
-from graticule.storage.keys import Keys, TemporaryCredentials
+from graticule.storage.keys import Keys
 from graticule.storage.s3 import ObjectStore
-from graticule.storage.sts import TokenService
-
-DURATION_S: Final = 3600
-"""The most a session lasts when the server itself runs under a role (role chaining)."""
-
-TOKEN_SERVICES_MAX: Final = 256
-
-WITHOUT_TOKEN_SERVICE_MS: Final = 10 * 60 * 1000
-"""How long a store is believed to have no token service before it is asked again."""
+from graticule.storage.session_proof import is_readable_by_anybody
 
 SERVER_NAME: Final = "graticule-server"
+
+OPEN_MS: Final = 10 * 60 * 1000
+"""How long files are believed to be open to anybody, or not to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """What signs a client's requests.  `are_narrow`: the store keeps them to the table as well."""
+
+    keys: Keys
+    are_narrow: bool
 
 
 class Credentials:
@@ -50,15 +54,16 @@ class Credentials:
         outbound: Outbound = PUBLIC_ONLY,
         entries_max: int = ENTRIES_MAX,
     ) -> None:
-        self._identity = identity
-        self._duration_s = duration_s
         self._outbound = outbound
-        self._cache = CredentialCache(now_ms=now_ms, entries_max=entries_max)
-        self._token_service = lru_cache(maxsize=TOKEN_SERVICES_MAX)(
-            partial(_token_service, outbound)
+        self._sessions = Sessions(
+            identity,
+            now_ms=now_ms,
+            duration_s=duration_s,
+            outbound=outbound,
+            entries_max=entries_max,
         )
-        self._without: ExpiringCache[tuple[str, int], str] = ExpiringCache(
-            lifetime_ms=WITHOUT_TOKEN_SERVICE_MS, entries_max=TOKEN_SERVICES_MAX, now_ms=now_ms
+        self._open: ExpiringCache[tuple[str, int, str], bool] = ExpiringCache(
+            lifetime_ms=OPEN_MS, entries_max=entries_max, now_ms=now_ms
         )
         self._guard = threading.Lock()
         self._stores: dict[str, tuple[int, ObjectStore]] = {}
@@ -73,18 +78,23 @@ class Credentials:
 
         Raises:
             InvalidLocation: a grant lies outside the integration, or is no safe location.
-            NoTokenService: the store has none.
-            StorageRefused: the token service said no, or one policy cannot hold the grants.
+            NoNarrowSession: there cannot be one here; the message says why.
+            StorageRefused: the token service said no.
             StorageUnavailable: the token service does not answer.
         """
         wanted = capped(integration, grants)
-        credentials = self._narrowed(principal, integration, wanted)
+        session = self._sessions.narrowed(
+            integration,
+            (principal.member_id, wanted),
+            lambda: _policy(integration, wanted),
+            actor=(principal.name, principal.member_id),
+        )
         writes = any(grant.access is AccessLevel.WRITE for grant in wanted)
         return StorageCredential(
-            access_key_id=credentials.access_key_id,
-            secret_access_key=credentials.secret_access_key,
-            session_token=credentials.session_token,
-            expires_at_ms=credentials.expires_at_ms,
+            access_key_id=session.access_key_id,
+            secret_access_key=session.secret_access_key,
+            session_token=session.session_token,
+            expires_at_ms=session.expires_at_ms,
             access=AccessLevel.WRITE if writes else AccessLevel.READ,
             locations=tuple(grant.location for grant in wanted),
         )
@@ -94,21 +104,32 @@ class Credentials:
         principal: Principal,
         integration: StorageIntegration,
         grants: Sequence[LocationGrant],
-    ) -> Keys:
+    ) -> SigningKeys:
         """What signs requests in the principal's name: a session for exactly `grants`.
 
-        A store without a token service leaves nothing but the integration's own keys.  There it is
-        the check of each request alone that keeps tables apart.
+        Where a store has no token service, or a careless one, it is the check of each request alone
+        that keeps tables apart.
 
         Raises:
-            InvalidLocation, StorageRefused, StorageUnavailable: as for `vend`.
+            InvalidLocation, PolicyTooLarge, StorageRefused, StorageUnavailable: as for `vend`.
         """
+        wanted = capped(integration, grants)
+        purpose = (principal.member_id, wanted)
+        actor = (principal.name, principal.member_id)
         try:
-            return self._narrowed(principal, integration, capped(integration, grants))
-        except NoTokenService:
-            if integration.access_keys is None:
+            session = self._sessions.narrowed(
+                integration, purpose, lambda: _policy(integration, wanted), actor=actor
+            )
+        except (NoTokenService, SessionsNotNarrowed) as error:
+            if integration.access_keys is not None:
+                return SigningKeys(integration.access_keys, are_narrow=False)
+            if isinstance(error, NoTokenService):
                 raise
-            return integration.access_keys
+            session = self._sessions.unproven(
+                integration, purpose, lambda: _policy(integration, wanted), actor=actor
+            )
+            return SigningKeys(session, are_narrow=False)
+        return SigningKeys(session, are_narrow=True)
 
     def store_for(self, integration: StorageIntegration) -> ObjectStore:
         """The server's own view of the integration: its path, and nothing beside it."""
@@ -130,6 +151,16 @@ class Credentials:
                 self._stores[integration.id] = (integration.version, store)
             return store
 
+    def is_open(self, integration: StorageIntegration, uri: str) -> bool:
+        """Whether anybody can read `uri` without credentials; tried, and believed for a while."""
+        key = (integration.id, integration.version, uri)
+        known = self._open.get(key)
+        if known is None:
+            waiting.announce()
+            known = is_readable_by_anybody(integration, uri, self._outbound)
+            self._open.put(key, known)
+        return known
+
     def invalidate(self, integration_id: str) -> None:
         """Forget the integration: it was changed or deleted.
 
@@ -137,69 +168,19 @@ class Credentials:
         """
         with self._guard:
             self._stores.pop(integration_id, None)
-        self._cache.invalidate(integration_id)
-
-    def _narrowed(
-        self,
-        principal: Principal,
-        integration: StorageIntegration,
-        grants: tuple[LocationGrant, ...],
-    ) -> TemporaryCredentials:
-        version = (integration.id, integration.version)
-        known = self._without.get(version)
-        if known is not None:
-            raise NoTokenService(known)
-        try:
-            return self._cache.get(
-                (*version, principal.member_id, grants),
-                lambda: self._vended_session(principal, integration, grants),
-            )
-        except NoTokenService as error:
-            self._without.put(version, error.message)
-            raise
-
-    def _vended_session(
-        self,
-        principal: Principal,
-        integration: StorageIntegration,
-        grants: Sequence[LocationGrant],
-    ) -> TemporaryCredentials:
-        for grant in grants:
-            if not Location.parse(grant.location).is_within(integration.location):
-                raise InvalidLocation(
-                    f"`{grant.location}` is not inside storage integration `{integration.name}` "
-                    f"at `{integration.location}`"
-                )
-        policy = session_policy(grants, partition=_partition(integration))
-        return self._session(integration, policy, principal.name, principal.member_id)
+        self._sessions.invalidate(integration_id)
+        self._open.clear()
 
     def _server_keys(self, integration: StorageIntegration) -> Keys | None:
         if integration.is_anonymous:
             return None
         if integration.access_keys is not None:
             return integration.access_keys
-        return self._cache.get(
-            (integration.id, integration.version, SERVER_NAME),
-            lambda: self._server_session(integration),
-        )
-
-    def _server_session(self, integration: StorageIntegration) -> TemporaryCredentials:
-        access = AccessLevel.READ if integration.read_only else AccessLevel.WRITE
-        everything = LocationGrant(integration.location.prefix, access)
-        policy = session_policy([everything], partition=_partition(integration), whole_bucket=True)
-        return self._session(integration, policy, SERVER_NAME, integration.id)
-
-    def _session(
-        self, integration: StorageIntegration, policy: Json, name: str, identifier: str
-    ) -> TemporaryCredentials:
-        keys = self._identity.keys_for(integration)
-        service = self._token_service(keys, integration.region, integration.endpoint)
-        return service.narrow(
-            role_arn=integration.role_arn,
-            external_id=integration.external_id,
-            policy=policy,
-            actor=(name, identifier),
-            duration_s=self._duration_s,
+        return self._sessions.unproven(
+            integration,
+            SERVER_NAME,
+            lambda: _server_policy(integration),
+            actor=(SERVER_NAME, integration.id),
         )
 
 
@@ -212,42 +193,27 @@ def capped(
     return tuple(LocationGrant(grant.location, AccessLevel.READ) for grant in grants)
 
 
-def place_config(integration: StorageIntegration) -> dict[str, str]:
-    """Where the integration's store is, for clients that bring their own credentials."""
-    config = {"client.region": integration.region, "s3.region": integration.region}
-    if integration.endpoint is not None:
-        config["s3.endpoint"] = integration.endpoint
-        config["s3.path-style-access"] = "true" if integration.path_style else "false"
-    return config
+def _policy(integration: StorageIntegration, grants: Sequence[LocationGrant]) -> Json:
+    for grant in grants:
+        if not Location.parse(grant.location).is_within(integration.location):
+            raise InvalidLocation(
+                f"`{grant.location}` is not inside storage integration `{integration.name}` "
+                f"at `{integration.location}`"
+            )
+    return session_policy(
+        grants, partition=_partition(integration), kms_key_arn=integration.kms_key_arn
+    )
 
 
-def client_config(
-    integration: StorageIntegration,
-    credential: StorageCredential,
-    *,
-    refresh_endpoint: str | None,
-) -> dict[str, str]:
-    """The properties an Iceberg client needs to use `credential`.
-
-    For `config` and for `storage-credentials` alike: old clients read only the first.  The region
-    is always there, or PyIceberg asks the network for it.
-    """
-    config = place_config(integration) | {
-        "s3.access-key-id": credential.access_key_id,
-        "s3.secret-access-key": credential.secret_access_key.reveal(),
-        "s3.session-token": credential.session_token.reveal(),
-        "s3.session-token-expires-at-ms": str(credential.expires_at_ms),
-    }
-    if refresh_endpoint is not None:
-        config["client.refresh-credentials-endpoint"] = refresh_endpoint
-    return config
+def _server_policy(integration: StorageIntegration) -> Json:
+    access = AccessLevel.READ if integration.read_only else AccessLevel.WRITE
+    return session_policy(
+        [LocationGrant(integration.location.prefix, access)],
+        partition=_partition(integration),
+        kms_key_arn=integration.kms_key_arn,
+        whole_bucket=True,
+    )
 
 
 def _partition(integration: StorageIntegration) -> str:
     return partition_of(role_arn=integration.role_arn, region=integration.region)
-
-
-def _token_service(
-    outbound: Outbound, keys: Keys, region: str, endpoint: str | None
-) -> TokenService:
-    return TokenService(keys, region=region, endpoint=endpoint, outbound=outbound)

@@ -17,15 +17,14 @@ from graticule.access.s3_urls import StoreAddress
 from graticule.access.signing import Reach, SignRequest, authorise
 from graticule.access.stage_tokens import StageTokens
 from graticule.domain.catalog import AccessLevel, OpenCatalog
-from graticule.domain.errors import SignatureRefused
+from graticule.domain.errors import PolicyTooLarge, SignatureRefused
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
-from graticule.services.credentials import Credentials, capped
+from graticule.services.credentials import Credentials, SigningKeys, capped
 from graticule.services.table_storage import grants_of
 from graticule.services.tables import Tables
-from graticule.storage.iam_policy import LocationGrant, fits, partition_of
-from graticule.storage.keys import Keys, TemporaryCredentials
+from graticule.storage.iam_policy import LocationGrant
 from graticule.storage.signing import signing_headers
 
 REQUESTER_PAYS: Final = {"x-amz-request-payer": "requester"}
@@ -81,15 +80,15 @@ class Signing:
             log.info("signature refused", table=str(identifier), reason=refused.message)
             raise
         keys = self._keys(principal, catalog, grants, signable.place)
-        if signable.operation == DELETE_OBJECTS.name and not isinstance(keys, TemporaryCredentials):
+        if signable.operation == DELETE_OBJECTS.name and not keys.are_narrow:
             # Not every store checks that the body it gets is the one whose hash was signed.
             raise SignatureRefused(
-                "this store has no token service that would hold DeleteObjects to the table; "
+                "this store has no sessions that would hold DeleteObjects to the table; "
                 "delete one object at a time"
             )
         headers = signing_headers(
             signable,
-            keys,
+            keys.keys,
             region=integration.region,
             now_ms=self._now_ms(),
             extra=REQUESTER_PAYS if integration.requester_pays else None,
@@ -123,13 +122,14 @@ class Signing:
         catalog: OpenCatalog,
         grants: Sequence[LocationGrant],
         place: str,
-    ) -> Keys:
+    ) -> SigningKeys:
         """Of the whole table, so that one session serves all; of one place if that is too much."""
         integration = catalog.integration
-        partition = partition_of(role_arn=integration.role_arn, region=integration.region)
-        if not fits(grants, partition=partition):
-            grants = [grant for grant in grants if _key_of(grant) == place]
-        return self._credentials.signing_keys(principal, integration, grants)
+        try:
+            return self._credentials.signing_keys(principal, integration, grants)
+        except PolicyTooLarge:
+            one = [grant for grant in grants if _key_of(grant) == place]
+            return self._credentials.signing_keys(principal, integration, one)
 
 
 def _reach(grants: Sequence[LocationGrant]) -> Reach:

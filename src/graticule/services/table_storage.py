@@ -1,11 +1,12 @@
-"""How a client gets at a table's files: what it may touch, and by which mechanism.
+"""How a client gets at a table's files: what it may touch, and by which way.
 
 Whoever calls has decided that the principal may read the table; whether it may also write is
-decided here, from the principal alone.
+decided here, from the principal and the integration alone.  Whatever leaves for a client leaves
+through `TableStorage.storage_of`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
@@ -13,31 +14,37 @@ import structlog
 
 from graticule.access.delegation import (
     Chosen,
-    Delegation,
     Delegations,
     Impossible,
+    Situation,
+    Way,
     choose,
 )
 from graticule.access.policy import access_level
 from graticule.access.stage_tokens import StagedTable, StageTokens
 from graticule.domain.catalog import (
     AccessLevel,
+    BucketType,
     OpenCatalog,
     StorageCredential,
     StorageIntegration,
     TableRecord,
 )
-from graticule.domain.errors import InvalidRequest, NoTokenService
+from graticule.domain.errors import InvalidRequest, NoNarrowSession
 from graticule.domain.identifiers import NAMESPACE_SEPARATOR, TableIdentifier
 from graticule.domain.tenancy import Principal
-from graticule.services.credentials import Credentials, client_config, place_config
+from graticule.services.client_properties import (
+    anonymous_config,
+    place_config,
+    session_config,
+    signing_config,
+    static_config,
+)
+from graticule.services.credentials import Credentials, capped
 from graticule.storage.iam_policy import LocationGrant, fits, partition_of
 
 STAGED_PARAMETER: Final = "staged"
 """Query parameter of the signing endpoint that carries the token of a staged table."""
-
-PYICEBERG_SIGNING_IO: Final = "pyiceberg.io.fsspec.FsspecFileIO"
-"""The only file IO of PyIceberg that can have its requests signed."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,19 +56,22 @@ class VendedStorage:
     prefixes: tuple[str, ...]
     """The first covers all of them."""
     config: Mapping[str, str]
-    credential: StorageCredential | None
-    delegation: Delegation | None = None
+    way: Way
+    key_id: str = ""
+    """Of what was handed out, if that was keys."""
 
     @property
     def prefix(self) -> str:
         return self.prefixes[0]
 
     @property
+    def has_credentials(self) -> bool:
+        return bool(self.key_id)
+
+    @property
     def tag(self) -> str:
         """Differs whenever a client must not go on with what it was told before."""
-        if self.credential is not None:
-            return self.credential.access_key_id
-        return self.delegation or ""
+        return self.key_id or ("" if self.way is Way.OWN else self.way.value)
 
 
 class TableStorage:
@@ -87,53 +97,68 @@ class TableStorage:
         *,
         delegate: Delegations,
         is_staged: bool = False,
+        needs_keys: bool = False,
     ) -> VendedStorage:
         """What to tell a client that accepts any of `delegate`.
 
+        `needs_keys`: the client asks for a credential and could do nothing with less.
+
         Raises:
-            InvalidRequest: credentials cannot be vended and the client accepts nothing else.
+            InvalidRequest: nothing that the client accepts can be had here; the message says why.
             StorageRefused, StorageUnavailable: from the token service.
         """
         integration = catalog.integration
-        grants = grants_of(principal, record)
-        wants_credentials = Delegation.VENDED_CREDENTIALS in delegate
-        obstacle = _obstacle(integration, grants) if wants_credentials else None
-        chosen = _choose(delegate, obstacle)
+        grants = capped(integration, grants_of(principal, record))
+        asks_less = bool(delegate) and not needs_keys
+        situation = Situation(
+            accepted=delegate,
+            access=grants[0].access,
+            session_obstacle=_known_obstacle(integration, grants),
+            requester_pays=integration.requester_pays,
+            is_open=asks_less and self._is_open(integration, grants, record),
+            keys_may_leave=(
+                None if integration.access_keys is None else integration.allow_static_credentials
+            ),
+        )
+        chosen = _choose(situation)
         credential = None
-        if chosen.delegation is Delegation.VENDED_CREDENTIALS:
+        if chosen.way is Way.SESSION:
             try:
                 credential = self._credentials.vend(principal, integration, grants)
-            except NoTokenService as error:
-                chosen = _choose(delegate, error.message)
+            except NoNarrowSession as error:
+                chosen = _choose(replace(situation, session_obstacle=error.message))
+        _tell(principal, record, chosen, credential)
         if credential is not None:
             refresh = refresh_endpoint(catalog, record.identifier)
-            config = client_config(integration, credential, refresh_endpoint=refresh)
-        elif chosen.delegation is Delegation.REMOTE_SIGNING:
-            log.debug("requests will be signed", table=record.id, reason=chosen.reason)
+            config = session_config(integration, credential, refresh_endpoint=refresh)
+        elif chosen.way is Way.SIGNING:
             staged = self._stage_token(principal, catalog, record) if is_staged else None
-            endpoint = sign_endpoint(catalog, record.identifier, staged=staged)
-            config = place_config(integration) | self._signing_config(endpoint, record)
+            config = signing_config(
+                integration,
+                sign_endpoint(catalog, record.identifier, staged=staged),
+                table_id=record.id,
+                base_url=self._public_url,
+            )
         else:
-            config = place_config(integration)
-        return VendedStorage(_selectors(record), config, credential, chosen.delegation)
+            config = _lasting_config(integration, chosen.way)
+        return VendedStorage(
+            _selectors(record), config, chosen.way, config.get("s3.access-key-id", "")
+        )
 
-    def _signing_config(self, endpoint: str, record: TableRecord) -> dict[str, str]:
-        """Every client generation reads names of its own; the endpoint is always the table's.
-
-        The session token is none: PyIceberg shares one S3 file system, and with it the signer of
-        the table opened last, between all tables whose properties are the same.
-        """
-        config = {
-            "s3.remote-signing-enabled": "true",
-            "s3.signer": "S3V4RestSigner",
-            "s3.signer.endpoint": endpoint,
-            "signer.endpoint": endpoint,
-            "py-io-impl": PYICEBERG_SIGNING_IO,
-            "s3.session-token": f"none-{record.id}",
-        }
-        if self._public_url is not None:
-            config |= {"s3.signer.uri": self._public_url, "signer.uri": self._public_url}
-        return config
+    def _is_open(
+        self,
+        integration: StorageIntegration,
+        grants: Sequence[LocationGrant],
+        record: TableRecord,
+    ) -> bool:
+        """Whether anybody can read the table: tried, since a bucket may be public in part."""
+        if integration.is_anonymous:
+            return True
+        return (
+            integration.bucket_type is BucketType.PUBLIC
+            and [grant.access for grant in grants] == [AccessLevel.READ]  # no files elsewhere
+            and self._credentials.is_open(integration, record.metadata_location)
+        )
 
     def _stage_token(self, principal: Principal, catalog: OpenCatalog, record: TableRecord) -> str:
         staged = StagedTable(
@@ -171,23 +196,43 @@ def _table_path(catalog: OpenCatalog, identifier: TableIdentifier) -> str:
     return f"v1/{catalog.catalog.id}/namespaces/{namespace}/tables/{name}"
 
 
-def _choose(delegate: Delegations, obstacle: str | None) -> Chosen:
-    match choose(delegate, obstacle=obstacle):
+def _lasting_config(integration: StorageIntegration, way: Way) -> dict[str, str]:
+    if way is Way.STATIC_KEYS and integration.access_keys is not None:
+        return static_config(integration, integration.access_keys)
+    return anonymous_config(integration) if way is Way.ANONYMOUS else place_config(integration)
+
+
+def _choose(situation: Situation) -> Chosen:
+    match choose(situation):
         case Impossible(reason):
             raise InvalidRequest(reason)
         case Chosen() as chosen:
             return chosen
 
 
-def _obstacle(integration: StorageIntegration, grants: list[LocationGrant]) -> str | None:
-    """Why no credential can do, before the token service is asked; None if nothing is known."""
-    if integration.requester_pays:
-        return (
-            f"requests to `{integration.location.bucket}` are paid by the requester, and Iceberg "
-            "clients cannot say by themselves that they pay"
-        )
+def _tell(
+    principal: Principal,
+    record: TableRecord,
+    chosen: Chosen,
+    credential: StorageCredential | None,
+) -> None:
+    """What left for whom, and why: the one line, and never the credential itself."""
+    say = log.warning if chosen.way is Way.STATIC_KEYS else log.debug
+    say(
+        "storage handed out",
+        way=chosen.way.value,
+        reason=chosen.reason,
+        member_id=principal.member_id,
+        table_id=record.id,
+        access_key_id=None if credential is None else credential.access_key_id,
+        expires_at_ms=None if credential is None else credential.expires_at_ms,
+    )
+
+
+def _known_obstacle(integration: StorageIntegration, grants: Sequence[LocationGrant]) -> str | None:
+    """Why no session can do, before the token service is asked; None if nothing is known."""
     partition = partition_of(role_arn=integration.role_arn, region=integration.region)
-    if not fits(grants, partition=partition):
+    if not fits(grants, partition=partition, kms_key_arn=integration.kms_key_arn):
         return f"the table reads {len(grants) - 1} places, more than one session policy can hold"
     return None
 

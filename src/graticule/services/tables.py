@@ -225,7 +225,9 @@ class Tables:
     ) -> VendedStorage:
         """How to reach the table's files: a fresh credential, unless more is accepted."""
         record = self.record(principal, catalog, identifier)
-        return self._storage.storage_of(principal, catalog, record, delegate=delegate)
+        return self._storage.storage_of(
+            principal, catalog, record, delegate=delegate, needs_keys=delegate == VENDED
+        )
 
     def rename(
         self,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from graticule.access.s3_urls import aws_suffix
 from graticule.domain.catalog import AccessLevel
-from graticule.domain.errors import InvalidLocation, StorageRefused
+from graticule.domain.errors import InvalidLocation, PolicyTooLarge
 from graticule.domain.location import Location
 
 Json = dict[str, Any]
@@ -30,6 +31,8 @@ WRITE_ACTIONS: Final = (
     "s3:AbortMultipartUpload",
     "s3:ListMultipartUploadParts",
 )
+KMS_READ_ACTIONS: Final = ("kms:Decrypt",)
+KMS_WRITE_ACTIONS: Final = ("kms:GenerateDataKey",)
 # The action names differ from the names of the API calls; these are the ones IAM knows.
 BUCKET_FACT_ACTIONS: Final = (
     "s3:GetBucketLocation",
@@ -53,10 +56,15 @@ class LocationGrant:
 
 
 def session_policy(
-    grants: Sequence[LocationGrant], *, partition: str = "aws", whole_bucket: bool = False
+    grants: Sequence[LocationGrant],
+    *,
+    partition: str = "aws",
+    kms_key_arn: str | None = None,
+    whole_bucket: bool = False,
 ) -> Json:
     """The inline policy that narrows a role's session to `grants`, all of one bucket.
 
+    `kms_key_arn` is the key that its objects are encrypted with: to be used through S3 only.
     `whole_bucket` permits a grant on the bucket itself: for the server's own session on an
     integration without a folder, never for one that is vended.
 
@@ -86,6 +94,8 @@ def session_policy(
         statements.append(_allow_list(bucket_arn, listable))
     # A statement of its own: the request carries no prefix, so a condition on one would refuse it.
     statements.append(_allow(("s3:GetBucketLocation",), [bucket_arn]))
+    if kms_key_arn is not None and kms_key_arn.startswith("arn:"):
+        statements.append(_allow_key(kms_key_arn, writes=bool(writable)))
     return _document(statements)
 
 
@@ -93,27 +103,29 @@ def encode_policy(document: Json) -> str:
     """The text for the token service: compact and plain ASCII.
 
     Raises:
-        StorageRefused: longer than `SESSION_POLICY_CHARACTERS_MAX`.
+        PolicyTooLarge: longer than `SESSION_POLICY_CHARACTERS_MAX`.
     """
     text = json.dumps(document, separators=(",", ":"))
     if len(text) > SESSION_POLICY_CHARACTERS_MAX:
-        raise StorageRefused(
+        raise PolicyTooLarge(
             f"the session policy would be {len(text)} characters long; the token service takes at "
             f"most {SESSION_POLICY_CHARACTERS_MAX}. Grant a folder instead of many single objects"
         )
     return text
 
 
-def fits(grants: Sequence[LocationGrant], *, partition: str = "aws") -> bool:
+def fits(
+    grants: Sequence[LocationGrant], *, partition: str = "aws", kms_key_arn: str | None = None
+) -> bool:
     """True if one credential can hold all of `grants`."""
-    return _fits(tuple(grants), partition)
+    return _fits(tuple(grants), partition, kms_key_arn)
 
 
 @lru_cache(maxsize=POLICIES_CACHED_MAX)
-def _fits(grants: tuple[LocationGrant, ...], partition: str) -> bool:
+def _fits(grants: tuple[LocationGrant, ...], partition: str, kms_key_arn: str | None) -> bool:
     try:
-        encode_policy(session_policy(grants, partition=partition))
-    except StorageRefused:
+        encode_policy(session_policy(grants, partition=partition, kms_key_arn=kms_key_arn))
+    except PolicyTooLarge:
         return False
     return True
 
@@ -211,6 +223,16 @@ def _allow_list(bucket_arn: str, prefixes: Sequence[str]) -> Json:
     return {
         **_allow(("s3:ListBucket",), [bucket_arn]),
         "Condition": {"StringLike": {"s3:prefix": list(prefixes)}},
+    }
+
+
+def _allow_key(kms_key_arn: str, *, writes: bool) -> Json:
+    """Uploads in parts decrypt as well, so who writes may do both."""
+    region = kms_key_arn.split(":")[3]
+    actions = KMS_READ_ACTIONS + (KMS_WRITE_ACTIONS if writes else ())
+    return {
+        **_allow(actions, [kms_key_arn]),
+        "Condition": {"StringEquals": {"kms:ViaService": f"s3.{region}.{aws_suffix(region)}"}},
     }
 
 

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from graticule.domain.errors import NoSuchFile, NoTokenService, StorageRefused
+from graticule.domain.errors import (
+    NoSuchFile,
+    NoTokenService,
+    PolicyTooLarge,
+    SessionTooLong,
+    StorageRefused,
+)
 from graticule.domain.secret import Secret
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.aws_errors import translated
@@ -30,6 +36,12 @@ NOT_SERVED_CODES: Final = frozenset(
     {"405", "501", "InvalidAction", "MethodNotAllowed", "NotImplemented", "UnsupportedOperation"}
 )
 """What stores answer that have no token service, or lack the operation."""
+
+TOO_LARGE_CODES: Final = frozenset({"PackedPolicyTooLarge", "PackedPolicyTooLargeException"})
+"""The limit on policy and tags together, in a packed form that only the token service knows."""
+
+_TOO_LONG: Final = re.compile(r"duration.?seconds.*(?:exceeds|less than or equal)", re.IGNORECASE)
+"""Both of a role with a shorter maximum and of one that is assumed by a role (one hour)."""
 
 _ILLEGAL_IN_NAME: Final = re.compile(r"[^A-Za-z0-9_=,.@-]+")
 
@@ -75,6 +87,8 @@ class TokenService:
 
         Raises:
             NoTokenService: the store has no token service.
+            PolicyTooLarge: the policy is beyond what one session can be limited to.
+            SessionTooLong: the role allows only shorter sessions.
             StorageRefused: the role does not trust us, the policy does not fit, and the like.
         """
         request: dict[str, Any] = {
@@ -129,11 +143,19 @@ class TokenService:
 
     @contextmanager
     def _served(self) -> Iterator[None]:
-        """Tell a store without a token service from one that says no.  AWS always has one."""
+        """Tell apart the refusals that somebody can act on.  AWS always has a token service."""
         try:
             yield
         except (StorageRefused, NoSuchFile) as error:
             code = "404" if isinstance(error, NoSuchFile) else error.context.get("code")
+            if code in TOO_LARGE_CODES:
+                raise PolicyTooLarge(error.message, **error.context) from error
+            if _TOO_LONG.search(error.message):
+                raise SessionTooLong(
+                    f"{error.message}; set the lifetime of vended credentials "
+                    "(`GRATICULE_CREDENTIAL_LIFETIME_S`) to 3600 or less",
+                    **error.context,
+                ) from error
             if self._is_aws or code not in {*NOT_SERVED_CODES, "404"}:
                 raise
             raise NoTokenService(

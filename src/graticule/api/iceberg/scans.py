@@ -41,7 +41,7 @@ def plan_table_scan(call: Call) -> Response:
         storage = call.services.tables.vend(
             call.principal, wire.open_catalog(call), wire.table_of(call), delegate=accepted
         )
-        if storage.credential is not None:
+        if storage.has_credentials:
             credential = {"prefix": storage.prefix, "config": dict(storage.config)}
             answer["storage-credentials"] = [credential]
     return json_response(answer, headers={"Cache-Control": "no-store"})

@@ -177,7 +177,7 @@ def load_table_result(loaded: LoadedTable) -> Response:
     if loaded.metadata_location is not None:
         parts += [b'"metadata-location":', json.dumps(loaded.metadata_location).encode(), b","]
     parts += [b'"metadata":', loaded.document, b',"config":', _encode(loaded.storage.config)]
-    if loaded.storage.credential is not None:
+    if loaded.storage.has_credentials:
         parts += [b',"storage-credentials":[', _credentials(loaded.storage), b"]"]
     parts.append(b"}")
     return bytes_response(
