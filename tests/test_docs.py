@@ -10,6 +10,7 @@ import typer
 
 from graticule.api.routes import ICEBERG_ROOT, route_table
 from graticule.cli.main import app
+from graticule.domain.audit import EventType
 from graticule.settings import Settings
 from support import openapi
 from support.settings_page import settings_table
@@ -199,3 +200,10 @@ def test_a_block_that_fails_fails_the_test(tmp_path, text):
     blocks = [*snippets(text, ROOT / "README.md")]
     with pytest.raises(AssertionError):
         run(blocks, placeholders={}, variables={}, folder=tmp_path)
+
+
+def test_the_audit_page_names_every_type_of_event_and_no_other():
+    page = (ROOT / "docs" / "audit.md").read_text().partition("## Types of events")[2]
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    named = [code for row in rows for code in inline_code(row)]
+    assert named == [type_.value for type_ in EventType]

@@ -30,6 +30,7 @@ def create_app(services: Services, settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         services.upkeep.start()
+        services.courier.start()
         yield
         await anyio.to_thread.run_sync(services.close)
 

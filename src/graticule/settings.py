@@ -132,6 +132,10 @@ class Settings(BaseSettings):
         ),
     ] = 1800
 
+    audit_retention_days: Annotated[
+        int, Field(ge=1, le=36_500, description="How long the audit log keeps events, in days")
+    ] = 400
+
     # Limits
     request_body_bytes_max: Annotated[
         int, Field(ge=1024, description="Longest request body that is read, in bytes")

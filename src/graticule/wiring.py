@@ -16,10 +16,12 @@ from graticule.db.upgrade import check_current, upgrade
 from graticule.domain.catalog import StorageIntegration
 from graticule.domain.errors import CatalogError
 from graticule.domain.verification import Report
+from graticule.outbound.fetch import Fetcher
 from graticule.outbound.gate import Outbound
 from graticule.services.access_tokens import AccessTokens
 from graticule.services.activity import Activity
 from graticule.services.api_keys import ApiKeys
+from graticule.services.audit import Audit
 from graticule.services.authentication import Authentication
 from graticule.services.catalogs import Catalogs
 from graticule.services.commits import Commits
@@ -45,6 +47,8 @@ from graticule.services.tables import Tables
 from graticule.services.upkeep import Upkeep
 from graticule.services.view_commits import ViewCommits
 from graticule.services.views import Views
+from graticule.services.webhook_delivery import WebhookDelivery
+from graticule.services.webhooks import Webhooks
 from graticule.settings import Settings
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -53,6 +57,7 @@ from graticule.storage.verification.engine import Request, verify
 
 PAGE_TOKEN_PURPOSE: Final = "page tokens"
 STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
+COURIER_PAUSE_S: Final = 1.0
 _SPARE_CONNECTIONS: Final = 4
 
 
@@ -89,7 +94,11 @@ class Services:
     metrics: Metrics
     idempotency: Idempotency
     purging: Purging
+    audit: Audit
+    webhooks: Webhooks
     upkeep: Upkeep
+    courier: Upkeep
+    """Writes and announces events: often, unlike upkeep."""
     page_tokens: PageTokens
     workers: InspectionWorkers
 
@@ -99,8 +108,10 @@ class Services:
 
     def close(self) -> None:
         self.upkeep.close()
+        self.courier.close()
         with suppress(CatalogError):
             self.activity.flush()
+            self.audit.flush()
         self.discovery.close()
         self.workers.close()
         self.engine.dispose()
@@ -148,6 +159,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     namespaces = Namespaces(engine, now_ms=now_ms)
     idempotency = Idempotency(engine, now_ms=now_ms, lifetime_s=settings.idempotency_key_lifetime_s)
     purging = Purging(engine, keyring, files, credentials, now_ms=now_ms)
+    audit = Audit(engine, now_ms=now_ms, retention_days=settings.audit_retention_days)
+    delivery = WebhookDelivery(engine, keyring, now_ms=now_ms, fetcher=Fetcher(outbound))
     workers = InspectionWorkers(settings.inspection_processes)
     indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
     catalogs = Catalogs(engine, keyring, now_ms=now_ms)
@@ -205,13 +218,18 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         metrics=Metrics(engine, now_ms=now_ms),
         idempotency=idempotency,
         purging=purging,
+        audit=audit,
+        webhooks=Webhooks(engine, keyring, now_ms=now_ms, outbound=outbound),
         upkeep=Upkeep(
             [
                 purging.run_due,
                 lambda _stopping: idempotency.remove_expired(),
                 lambda _stopping: activity.flush(),
+                audit.remove_expired,
+                delivery.remove_finished,
             ]
         ),
+        courier=Upkeep([audit.flush, delivery.run_due], pause_s=COURIER_PAUSE_S),
         workers=workers,
         page_tokens=PageTokens(keyring.derive(PAGE_TOKEN_PURPOSE)),
     )

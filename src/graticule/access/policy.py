@@ -28,6 +28,8 @@ class Action(StrEnum):
     MANAGE_OWN_ACCOUNT = "manage their own API keys"
     MANAGE_KEYS = "manage API keys of others"
     MANAGE_MEMBERS = "manage members"
+    READ_AUDIT = "read the audit log"
+    MANAGE_WEBHOOKS = "manage webhooks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, unquote_plus
@@ -34,7 +34,7 @@ from graticule.domain.errors import (
     UnsupportedMediaType,
 )
 from graticule.domain.idempotency import IdempotentRequest
-from graticule.domain.tenancy import Principal
+from graticule.domain.tenancy import Origin, Principal
 from graticule.domain.waiting import WouldWait
 
 Json = dict[str, Any]
@@ -322,6 +322,7 @@ class Endpoint:
         else:
             principal = self._authenticate(request.headers.get("authorization"))
             structlog.contextvars.bind_contextvars(principal=principal.name)
+            principal = replace(principal, origin=_origin_of(request, request_id))
             require(principal, route.action)
         call = Call(
             services=self._services,
@@ -350,6 +351,11 @@ class Endpoint:
                 raise PayloadTooLarge(f"the body is larger than {limit} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
+
+
+def _origin_of(request: Request, request_id: str) -> Origin:
+    client = request.client
+    return Origin(request_id=request_id, address="" if client is None else client.host)
 
 
 def _target_of(request: Request) -> str:

@@ -23,6 +23,7 @@ from graticule.api.iceberg import (
 )
 from graticule.api.idempotency import once
 from graticule.api.management import (
+    audit,
     catalogs,
     discovery,
     files,
@@ -31,6 +32,7 @@ from graticule.api.management import (
     me,
     members,
     metrics,
+    webhooks,
 )
 from graticule.api.management import functions as managed_functions
 
@@ -44,6 +46,8 @@ LIST_CATALOGS: Final = Action.LIST_CATALOGS
 SCAN: Final = Action.SCAN_CATALOG
 OWN_ACCOUNT: Final = Action.MANAGE_OWN_ACCOUNT
 MEMBERS: Final = Action.MANAGE_MEMBERS
+AUDIT: Final = Action.READ_AUDIT
+WEBHOOKS: Final = Action.MANAGE_WEBHOOKS
 
 ICEBERG_ROOT: Final = "/catalog"
 MANAGEMENT_ROOT: Final = "/api/v1"
@@ -107,6 +111,20 @@ MANAGEMENT: Final[Sequence[Line]] = (
     ("GET", "/keys", keys.list_keys, OWN_ACCOUNT),
     ("POST", "/keys", keys.create_key, OWN_ACCOUNT),
     ("DELETE", "/keys/{key}", keys.revoke_key, OWN_ACCOUNT),
+    ("GET", "/audit", audit.list_events, AUDIT),
+    ("GET", "/audit/export", audit.export_events, AUDIT),
+    ("GET", "/webhooks", webhooks.list_webhooks, WEBHOOKS),
+    ("POST", "/webhooks", webhooks.create_webhook, WEBHOOKS),
+    ("GET", "/webhooks/{webhook}", webhooks.show_webhook, WEBHOOKS),
+    ("PATCH", "/webhooks/{webhook}", webhooks.update_webhook, WEBHOOKS),
+    ("DELETE", "/webhooks/{webhook}", webhooks.delete_webhook, WEBHOOKS),
+    ("GET", "/webhooks/{webhook}/deliveries", webhooks.list_deliveries, WEBHOOKS),
+    (
+        "POST",
+        "/webhooks/{webhook}/deliveries/{delivery}/redeliver",
+        webhooks.redeliver,
+        WEBHOOKS,
+    ),
     ("GET", "/policies", integrations.preview_policies, CREATE_INTEGRATIONS),
     ("GET", "/integrations", integrations.list_integrations, USE),
     ("POST", "/integrations", integrations.create_integration, CREATE_INTEGRATIONS),

@@ -6,6 +6,7 @@ Where and as whom comes from `GRATICULE_URL`, and `GRATICULE_TOKEN` or `GRATICUL
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -70,11 +71,11 @@ class ManagementApi:
     def put(self, path: str, body: Mapping[str, Any]) -> Json:
         return self._call("PUT", path, json=_given(body))
 
-    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> None:
-        self._call("DELETE", path, params=_given(params))
-
     def patch(self, path: str, body: Mapping[str, Any]) -> Json:
         return self._call("PATCH", path, json=_given(body))
+
+    def delete(self, path: str, params: Mapping[str, Any] | None = None) -> None:
+        self._call("DELETE", path, params=_given(params))
 
     def list(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Json]:
         """All items of a list, page by page."""
@@ -86,12 +87,27 @@ class ManagementApi:
             if after is None:
                 return
 
+    def stream(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
+        """The bytes of an answer as they come, however long it is."""
+        with (
+            self._unreachable_explained(),
+            self._http.stream(
+                "GET", _API + path, params=_given(params), headers=self._authorisation()
+            ) as response,
+        ):
+            if not response.is_success:
+                response.read()
+                raise _failure(response)
+            yield from response.iter_bytes()
+
     def _call(self, method: str, path: str, **options: Any) -> Json:
+        response = self._send(method, _API + path, headers=self._authorisation(), **options)
+        return response.json() if response.content else {}
+
+    def _authorisation(self) -> dict[str, str]:
         if self._token is None:
             self._token = self._new_token()
-        headers = {"Authorization": f"Bearer {self._token}"}
-        response = self._send(method, _API + path, headers=headers, **options)
-        return response.json() if response.content else {}
+        return {"Authorization": f"Bearer {self._token}"}
 
     def _new_token(self) -> str:
         if self._credential is None:
@@ -111,8 +127,16 @@ class ManagementApi:
         return token
 
     def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        try:
+        with self._unreachable_explained():
             response = self._http.request(method, path, **options)
+        if not response.is_success:
+            raise _failure(response)
+        return response
+
+    @contextmanager
+    def _unreachable_explained(self) -> Iterator[None]:
+        try:
+            yield
         except httpx2.TimeoutException as error:
             raise CommandFailure(
                 f"{self._url} did not answer in time",
@@ -125,13 +149,6 @@ class ManagementApi:
                 remedy="Start the server with `graticule serve`, or set GRATICULE_URL.",
                 exit_code=ExitCode.UNREACHABLE,
             ) from error
-        if response.is_success:
-            return response
-        raise CommandFailure(
-            _message(response),
-            remedy=_REMEDIES.get(response.status_code),
-            exit_code=exit_code_of_status(response.status_code),
-        )
 
 
 _REMEDIES: Final = {
@@ -145,6 +162,14 @@ def _given(values: Mapping[str, Any] | None) -> Json | None:
     if values is None:
         return None
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _failure(response: httpx2.Response) -> CommandFailure:
+    return CommandFailure(
+        _message(response),
+        remedy=_REMEDIES.get(response.status_code),
+        exit_code=exit_code_of_status(response.status_code),
+    )
 
 
 def _message(response: httpx2.Response) -> str:

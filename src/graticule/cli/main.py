@@ -9,6 +9,7 @@ import sys
 import typer
 
 from graticule.cli import (
+    audit,
     catalog,
     database,
     demo,
@@ -21,6 +22,7 @@ from graticule.cli import (
     serve,
     table,
     token,
+    webhook,
 )
 from graticule.cli.failures import CommandFailure, exit_code_of, show_failure
 from graticule.domain.errors import CatalogError
@@ -47,6 +49,8 @@ app.add_typer(token.app, name="token")
 app.add_typer(member.user_app, name="user")
 app.add_typer(member.service_account_app, name="service-account")
 app.add_typer(organisation.app, name="organisation")
+app.add_typer(audit.app, name="audit")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(database.app, name="database")
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -272,4 +273,78 @@ purges = Table(
     _ms("not_before_ms"),
     Index(None, "not_before_ms"),
     comment="Dropped tables whose files are still to be deleted",
+)
+
+# What happened
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    _id(),
+    _belongs_to("organisations"),
+    _ms("at_ms"),
+    Column("type", String(64), nullable=False),
+    Column("subject_kind", String(16), nullable=False),
+    Column("subject_id", _Text, nullable=False),
+    Column("subject_name", _Text, nullable=False),
+    Column("catalog_id", String(36), nullable=True, comment="no reference: events outlive it"),
+    Column("outcome", String(16), nullable=False),
+    Column("member_id", String(36), nullable=False),
+    Column("member_name", _Text, nullable=False),
+    Column("credential_id", String(64), nullable=False),
+    Column("allowed_by", Text, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("occurrences", Integer, nullable=False),
+    Column("details", Text, nullable=False, comment="JSON"),
+    Column("is_announced", Boolean, nullable=False, comment="webhooks have it, or there are none"),
+    Index(None, "organisation_id", "id"),
+    Index(None, "organisation_id", "subject_id", "id"),
+    Index(None, "organisation_id", "member_id", "id"),
+    Index(None, "at_ms"),
+    Index(
+        "ix_audit_events_unannounced",
+        "id",
+        sqlite_where=text("NOT is_announced"),
+        postgresql_where=text("NOT is_announced"),
+    ),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _id(),
+    _belongs_to("organisations"),
+    Column("name", _Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("types", Text, nullable=False, comment="JSON list of event types, `*` at their end"),
+    Column("catalog_id", String(36), nullable=True, comment="only events of this catalog"),
+    Column("sealed_secret", Text, nullable=False),
+    Column("is_enabled", Boolean, nullable=False),
+    _ms("created_at_ms"),
+    UniqueConstraint("organisation_id", "name"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    _id(),
+    Column("webhook_id", String(36), ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("event_id", String(36), nullable=False),
+    Column("event_type", String(64), nullable=False),
+    Column("payload", Text, nullable=False, comment="the CloudEvent as it is sent, JSON"),
+    Column("state", String(16), nullable=False, comment="pending, delivered or failed"),
+    Column("attempts", Integer, nullable=False),
+    Column("status", Integer, nullable=True, comment="of the last answer"),
+    Column("error", Text, nullable=True, comment="why the last attempt failed"),
+    _ms("created_at_ms"),
+    _ms("finished_at_ms", nullable=True),
+    _ms("not_before_ms"),
+    Index(None, "webhook_id", "id"),
+    Index(
+        "ix_webhook_deliveries_pending",
+        "not_before_ms",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
 )

@@ -171,6 +171,10 @@ class NoSuchApiKey(NotFound):
     pass
 
 
+class NoSuchWebhook(NotFound):
+    pass
+
+
 # What is there, but is not what it should be.
 
 

@@ -1,6 +1,6 @@
 """Who: organisations, members, API keys, and the principal that a request acts as."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -80,6 +80,18 @@ class CredentialKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from, for the audit log."""
+
+    request_id: str = ""
+    address: str = ""
+
+
+NOWHERE = Origin()
+"""The server itself, or whoever holds its host."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """The member that a request acts as, with what its credential allows."""
 
@@ -92,3 +104,4 @@ class Principal:
     key_id: str
     """Id of that credential: the client id of an API key."""
     credential: CredentialKind = CredentialKind.API_KEY
+    origin: Origin = field(default=NOWHERE, compare=False)

@@ -1,0 +1,108 @@
+"""Webhooks.  The signing secret is in one answer only: the one to the creation."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from graticule.api.endpoint import Call, json_response, no_content
+from graticule.api.management.bodies import Body, body_of, page_of
+from graticule.api.management.representations import moment, page_to_json
+from graticule.domain.webhook import EVERYTHING, Delivery, Webhook
+
+Json = dict[str, Any]
+
+
+class NewWebhook(Body):
+    name: str
+    url: str
+    types: list[str] | None = None
+    """Event types; one that ends in `*` means all that begin so.  All of them by default."""
+    catalog: str | None = None
+    """Id or name; events of all catalogs, and of what lies in none, unless given."""
+
+
+class WebhookChange(Body):
+    enabled: bool
+
+
+def list_webhooks(call: Call) -> Response:
+    asked = page_of(call)
+    found = call.services.webhooks.list(call.principal, after=asked.after, limit=asked.limit)
+    return json_response(page_to_json(found, webhook_to_json))
+
+
+def create_webhook(call: Call) -> Response:
+    body = body_of(call, NewWebhook)
+    made = call.services.webhooks.create(
+        call.principal,
+        name=body.name,
+        url=body.url,
+        types=EVERYTHING if body.types is None else tuple(body.types),
+        catalog=body.catalog,
+    )
+    return json_response(
+        {**webhook_to_json(made), "secret": made.secret.reveal()},
+        status=201,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def show_webhook(call: Call) -> Response:
+    found = call.services.webhooks.get(call.principal, call.name("webhook"))
+    return json_response(webhook_to_json(found))
+
+
+def update_webhook(call: Call) -> Response:
+    body = body_of(call, WebhookChange)
+    changed = call.services.webhooks.set_enabled(
+        call.principal, call.name("webhook"), is_enabled=body.enabled
+    )
+    return json_response(webhook_to_json(changed))
+
+
+def delete_webhook(call: Call) -> Response:
+    call.services.webhooks.delete(call.principal, call.name("webhook"))
+    return no_content()
+
+
+def list_deliveries(call: Call) -> Response:
+    asked = page_of(call)
+    found = call.services.webhooks.deliveries(
+        call.principal, call.name("webhook"), after=asked.after, limit=asked.limit
+    )
+    return json_response(page_to_json(found, delivery_to_json))
+
+
+def redeliver(call: Call) -> Response:
+    again = call.services.webhooks.redeliver(
+        call.principal, call.name("webhook"), call.name("delivery")
+    )
+    return json_response(delivery_to_json(again), status=202)
+
+
+def webhook_to_json(webhook: Webhook) -> Json:
+    return {
+        "id": webhook.id,
+        "name": webhook.name,
+        "url": webhook.url,
+        "types": list(webhook.types),
+        "catalog_id": webhook.catalog_id,
+        "enabled": webhook.is_enabled,
+        "created_at": moment(webhook.created_at_ms),
+    }
+
+
+def delivery_to_json(delivery: Delivery) -> Json:
+    waits = delivery.finished_at_ms is None
+    return {
+        "id": delivery.id,
+        "event_id": delivery.event_id,
+        "event_type": delivery.event_type,
+        "state": delivery.state.value,
+        "attempts": delivery.attempts,
+        "status": delivery.status,
+        "error": delivery.error,
+        "created_at": moment(delivery.created_at_ms),
+        "next_attempt_at": moment(delivery.not_before_ms) if waits else None,
+        "finished_at": moment(delivery.finished_at_ms),
+    }
