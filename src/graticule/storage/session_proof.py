@@ -19,15 +19,17 @@ from graticule.domain.location import Location
 from graticule.outbound.gate import Outbound
 from graticule.storage.keys import Keys
 from graticule.storage.s3 import ObjectStore
+from graticule.storage.verification.probe import PROBE_BYTES, PROBE_FOLDER
 
-PROOF_FOLDER: Final = ".graticule-access-check"
 PROOF_TIMEOUT_S: Final = 10.0
-_PROOF_BYTES: Final = b"Written by Graticule to verify access.  Safe to delete."
+_INSIDE: Final = "inside"
+_OUTSIDE: Final = "insideout"
+"""The neighbour whose name begins alike."""
 
 
 def proof_folder(integration: StorageIntegration) -> Location:
     """A folder of the integration that nobody else uses: what the session is to be limited to."""
-    return integration.location.join(PROOF_FOLDER, str(uuid.uuid4()), "inside")
+    return integration.location.join(PROBE_FOLDER, str(uuid.uuid4()), _INSIDE)
 
 
 def is_readable_by_anybody(integration: StorageIntegration, uri: str, outbound: Outbound) -> bool:
@@ -51,7 +53,7 @@ def check_session(
         StorageUnavailable: the store does not answer, so nothing is known.
     """
     store = _store(integration, session, outbound)
-    outside = Location(inside.bucket, inside.key.removesuffix("inside") + "outside")
+    outside = Location(inside.bucket, inside.key.removesuffix(_INSIDE) + _OUTSIDE)
     for verb, attempt in _ATTEMPTS.items():
         if verb == "write" and integration.read_only:
             continue
@@ -71,7 +73,7 @@ _Attempt = Callable[[ObjectStore, Location], object]
 _ATTEMPTS: Final[dict[str, _Attempt]] = {
     "list": lambda store, _: next(store.list(store.root)),
     "read": lambda store, outside: store.get(outside.uri),
-    "write": lambda store, outside: store.put_if_absent(outside.uri, _PROOF_BYTES),
+    "write": lambda store, outside: store.put_if_absent(outside.uri, PROBE_BYTES),
 }
 
 
