@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
 from urllib.parse import urlsplit
 
 
@@ -52,6 +53,26 @@ class Stalls:
     method: str = "PUT"
 
 
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """A request on its way to the store.  Names of headers are in any case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Rules(Protocol):
+    """What a stricter store than the one behind would add: see `support.strict_stores`."""
+
+    def refusal(self, request: StoreRequest) -> Answers | None:
+        """The answer instead of the store's, or None to ask the store."""
+
+    def answered(self, request: StoreRequest, body: bytes) -> bytes:
+        """What becomes of the body of the store's answer."""
+
+
 Fault = LosesAnswer | LosesRequest | PassesOn | Answers | Stalls
 
 
@@ -78,8 +99,8 @@ class FaultyStore:
 
 
 @contextmanager
-def faulty(upstream: str) -> Iterator[FaultyStore]:
-    """Run a proxy to `upstream` on a free port."""
+def faulty(upstream: str, rules: Rules | None = None) -> Iterator[FaultyStore]:
+    """Run a proxy to `upstream` on a free port, with `rules` that hold besides its faults."""
     target = urlsplit(upstream).netloc
 
     class Handler(BaseHTTPRequestHandler):
@@ -88,7 +109,9 @@ def faulty(upstream: str) -> Iterator[FaultyStore]:
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             proxy.headers.append(self.headers)
-            fault = proxy.next_fault(self.command)
+            request = StoreRequest(self.command, self.path, self.headers, body)
+            fault: Fault | None = rules.refusal(request) if rules is not None else None
+            fault = fault or proxy.next_fault(self.command)
             match fault:
                 case LosesRequest():
                     self.close_connection = True
@@ -96,6 +119,9 @@ def faulty(upstream: str) -> Iterator[FaultyStore]:
                     self.answer(status, list(headers), answer)
                 case _:
                     status, headers_back, answer = self.forward(body)
+                    if rules is not None and self.command == "POST":
+                        answer = rules.answered(request, answer)
+                        headers_back = [h for h in headers_back if h[0].lower() != "content-length"]
                     if isinstance(fault, Stalls):
                         proxy.closing.wait()
                     if fault is None or isinstance(fault, PassesOn):

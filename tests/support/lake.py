@@ -50,9 +50,12 @@ class RawFolder:
         """Run a scan to its end."""
         started = self.http.post(self.scans, json={"prefix": f"s3://lake/{self.prefix}{below}"})
         assert started.status_code == 202, started.text
+        return self.finished(started.json()["id"])
+
+    def finished(self, scan_id: str) -> dict:
         deadline = time.monotonic() + SCAN_TIMEOUT_S
         while True:
-            scan = self.http.get(f"{self.scans}/{started.json()['id']}").json()
+            scan = self.http.get(f"{self.scans}/{scan_id}").json()
             if scan["state"] != "running":
                 return scan
             assert time.monotonic() < deadline
