@@ -44,6 +44,7 @@ from graticule.services.signing import Signing
 from graticule.services.table_handover import TableHandover
 from graticule.services.table_storage import TableStorage
 from graticule.services.tables import Tables
+from graticule.services.turns import Turns
 from graticule.services.upkeep import Upkeep
 from graticule.services.view_commits import ViewCommits
 from graticule.services.views import Views
@@ -58,6 +59,7 @@ from graticule.storage.verification.engine import Request, verify
 PAGE_TOKEN_PURPOSE: Final = "page tokens"
 STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
 COURIER_PAUSE_S: Final = 1.0
+TURNS_FILE: Final = "turns.lock"
 _SPARE_CONNECTIONS: Final = 4
 
 
@@ -87,6 +89,7 @@ class Services:
     commits: Commits
     views: Views
     view_commits: ViewCommits
+    turns: Turns
     functions: Functions
     indexing: Indexing
     scans: Scans
@@ -114,6 +117,7 @@ class Services:
             self.audit.flush()
         self.discovery.close()
         self.workers.close()
+        self.turns.close()
         self.engine.dispose()
 
 
@@ -154,8 +158,9 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         credentials, stage_tokens, now_ms=now_ms, public_url=_catalog_url(settings.public_url)
     )
     tables = Tables(engine, files, documents, credentials, storage, now_ms=now_ms)
-    commits = Commits(engine, files, documents, credentials, now_ms=now_ms)
-    view_commits = ViewCommits(engine, files, documents, credentials, now_ms=now_ms)
+    turns = Turns(settings.data_dir / TURNS_FILE)
+    commits = Commits(engine, files, documents, credentials, turns, now_ms=now_ms)
+    view_commits = ViewCommits(engine, files, documents, credentials, turns, now_ms=now_ms)
     namespaces = Namespaces(engine, now_ms=now_ms)
     idempotency = Idempotency(engine, now_ms=now_ms, lifetime_s=settings.idempotency_key_lifetime_s)
     purging = Purging(engine, keyring, files, credentials, now_ms=now_ms)
@@ -204,6 +209,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         commits=commits,
         views=Views(engine, documents, view_commits, now_ms=now_ms),
         view_commits=view_commits,
+        turns=turns,
         functions=Functions(engine, now_ms=now_ms),
         indexing=indexing,
         scans=Scans(tables, indexing),

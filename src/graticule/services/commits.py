@@ -7,8 +7,6 @@ delete the files they wrote.  Whatever may have landed is `CommitStateUnknown`.
 No database connection is held while talking to the store.
 """
 
-import random
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,9 +48,6 @@ from graticule.storage.metadata_files import MetadataFiles
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 
-COMMIT_ATTEMPTS_MAX: Final = 4
-"""Swaps lost to another server before the client is told to retry."""
-RETRY_PAUSE_S: Final = 0.05
 TABLES_PER_COMMIT_MAX: Final = 100
 
 
@@ -100,6 +95,7 @@ class Commits:
         files: MetadataFiles,
         documents: Documents,
         credentials: Credentials,
+        turns: Turns,
         *,
         now_ms: Callable[[], int],
     ) -> None:
@@ -108,7 +104,7 @@ class Commits:
         self._documents = documents
         self._credentials = credentials
         self._now_ms = now_ms
-        self._turns = Turns()
+        self._turns = turns
 
     def commit(
         self,
@@ -139,18 +135,14 @@ class Commits:
             raise InvalidRequest("a transaction may change each table only once")
         if len(changes) > TABLES_PER_COMMIT_MAX:
             raise InvalidRequest(f"a transaction may change at most {TABLES_PER_COMMIT_MAX} tables")
-        with self._turns.take(
-            f"{catalog.catalog.id}/{i.namespace.path}/{i.name}" for i in identifiers
-        ):
-            for attempt in range(1, COMMIT_ATTEMPTS_MAX + 1):
-                prepared = [self._prepare(catalog, change) for change in changes]
-                if self._land(catalog, prepared, request):
-                    return self._finish(catalog, prepared, attempt)
-                time.sleep(RETRY_PAUSE_S * attempt * random.uniform(0.5, 1.5))  # noqa: S311
-        raise CommitConflict(
-            f"Commit failed: `{identifiers[0]}` was changed by other writers "
-            f"{COMMIT_ATTEMPTS_MAX} times while this commit was being applied; try again"
-        )
+
+        def attempt(number: int) -> list[Committed] | None:
+            prepared = [self._prepare(catalog, change) for change in changes]
+            if not self._land(catalog, prepared, request):
+                return None
+            return self._finish(catalog, prepared, number)
+
+        return self._turns.until_landed(catalog, identifiers, attempt)
 
     def _prepare(self, catalog: OpenCatalog, change: TableChange) -> _Prepared:
         """Check the requirements and apply the updates to the table as it is now."""

@@ -5,12 +5,10 @@ tables a 4xx promises that nothing landed, whatever may have landed is `CommitSt
 database connection is held while talking to the store.
 """
 
-import random
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -23,7 +21,6 @@ from graticule.db.engine import SerialisationFailure, read, write
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import (
     CatalogError,
-    CommitConflict,
     CommitStateUnknown,
     Unavailable,
 )
@@ -42,10 +39,6 @@ from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
-
-COMMIT_ATTEMPTS_MAX: Final = 4
-"""Swaps lost to another server before the client is told to retry."""
-RETRY_PAUSE_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +70,7 @@ class ViewCommits:
         files: MetadataFiles,
         documents: Documents,
         credentials: Credentials,
+        turns: Turns,
         *,
         now_ms: Callable[[], int],
     ) -> None:
@@ -85,7 +79,7 @@ class ViewCommits:
         self._documents = documents
         self._credentials = credentials
         self._now_ms = now_ms
-        self._turns = Turns()
+        self._turns = turns
 
     def commit(
         self,
@@ -112,16 +106,8 @@ class ViewCommits:
         if request is not None and request.landed is not None:
             return self.load_again(catalog, identifier, request)
         catalog.integration.require_writable()
-        key = f"{catalog.catalog.id}/{identifier.namespace.path}/{identifier.name}"
-        with self._turns.take([key]):
-            for attempt in range(1, COMMIT_ATTEMPTS_MAX + 1):
-                committed = self._commit_once(catalog, change, request)
-                if committed is not None:
-                    return committed
-                time.sleep(RETRY_PAUSE_S * attempt * random.uniform(0.5, 1.5))  # noqa: S311
-        raise CommitConflict(
-            f"Commit failed: `{identifier}` was changed by other writers {COMMIT_ATTEMPTS_MAX} "
-            "times while this commit was being applied; try again"
+        return self._turns.until_landed(
+            catalog, [identifier], lambda _number: self._commit_once(catalog, change, request)
         )
 
     def require(self, catalog: OpenCatalog, identifier: TableIdentifier) -> TableRecord:

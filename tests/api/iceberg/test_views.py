@@ -4,7 +4,6 @@ import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from types import SimpleNamespace
 
 import pytest
 
@@ -167,7 +166,7 @@ def test_a_replacement_that_loses_the_swap_is_made_on_what_won(
         return land(*arguments)
 
     # As if the other writer came by another server, which our turns do not hold back.
-    monkeypatch.setattr(commits, "_turns", SimpleNamespace(take=lambda _keys: nullcontext()))
+    monkeypatch.setattr(server.services.turns, "take", lambda _keys: nullcontext())
     monkeypatch.setattr(commits, "land", land_late)
     answer = commit(http, namespace, replacement("select 3"))
     assert answer.status_code == 200, answer.text
