@@ -23,6 +23,7 @@ from graticule.services.activity import Activity
 from graticule.services.api_keys import ApiKeys
 from graticule.services.audit import Audit
 from graticule.services.authentication import Authentication
+from graticule.services.browsing import Browsing
 from graticule.services.catalogs import Catalogs
 from graticule.services.commits import Commits
 from graticule.services.credentials import Credentials
@@ -80,6 +81,7 @@ class Services:
     activity: Activity
     integrations: Integrations
     integration_updates: IntegrationUpdates
+    browsing: Browsing
     catalogs: Catalogs
     credentials: Credentials
     namespaces: Namespaces
@@ -200,6 +202,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         integration_updates=IntegrationUpdates(
             engine, keyring, integrations, verify=verify_as_server, invalidate=forget
         ),
+        browsing=Browsing(engine, integrations, credentials, now_ms=now_ms),
         catalogs=catalogs,
         credentials=credentials,
         namespaces=namespaces,

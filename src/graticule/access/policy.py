@@ -22,6 +22,7 @@ class Action(StrEnum):
     WRITE_CATALOG = "change namespaces and tables"
     MANAGE_CATALOGS = "create or delete catalogs"
     USE_INTEGRATIONS = "see storage integrations"
+    BROWSE_STORAGE = "browse storage and download files"
     CREATE_INTEGRATIONS = "create storage integrations"
     MANAGE_INTEGRATIONS = "change, verify or delete storage integrations"
     SCAN_CATALOG = "scan storage and register what was found"
@@ -43,7 +44,14 @@ class Denied:
     by: Literal["role", "scope", "edition"]
 
 
-_READ: Final = frozenset({Action.LIST_CATALOGS, Action.READ_CATALOG, Action.USE_INTEGRATIONS})
+_READ: Final = frozenset(
+    {
+        Action.LIST_CATALOGS,
+        Action.READ_CATALOG,
+        Action.USE_INTEGRATIONS,
+        Action.BROWSE_STORAGE,
+    }
+)
 
 BY_ROLE: Final[Mapping[Role, frozenset[Action]]] = {
     Role.USER: _READ | {Action.WRITE_CATALOG, Action.MANAGE_OWN_ACCOUNT},
@@ -53,8 +61,9 @@ BY_ROLE: Final[Mapping[Role, frozenset[Action]]] = {
 BY_SCOPE: Final[Mapping[Scope, frozenset[Action]]] = {
     Scope.READ: _READ,
     Scope.WRITE: _READ | {Action.WRITE_CATALOG},
-    # Without READ_CATALOG: a key that sets things up need not be one that reads everything.
-    Scope.MANAGE: frozenset(Action) - {Action.READ_CATALOG, Action.WRITE_CATALOG},
+    # Without reading: a key that sets things up need not be one that reads everything.
+    Scope.MANAGE: frozenset(Action)
+    - {Action.READ_CATALOG, Action.WRITE_CATALOG, Action.BROWSE_STORAGE},
 }
 
 

@@ -45,6 +45,7 @@ STATUS: Final[dict[type[errors.CatalogError], tuple[int, str]]] = {
     errors.InUse: (409, "InUseException"),
     errors.LastAdmin: (409, "LastAdminException"),
     errors.WrongState: (409, "WrongStateException"),
+    errors.RangeBeyondEnd: (416, "RangeNotSatisfiableException"),
     errors.Outdated: (412, "PreconditionFailedException"),
     errors.CommitConflict: (409, "CommitFailedException"),
     errors.KeyClaimed: (503, "ServiceUnavailableException"),

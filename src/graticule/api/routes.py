@@ -32,6 +32,7 @@ from graticule.api.management import (
     me,
     members,
     metrics,
+    objects,
     webhooks,
 )
 from graticule.api.management import functions as managed_functions
@@ -39,6 +40,7 @@ from graticule.api.management import functions as managed_functions
 READ: Final = Action.READ_CATALOG
 WRITE: Final = Action.WRITE_CATALOG
 USE: Final = Action.USE_INTEGRATIONS
+BROWSE: Final = Action.BROWSE_STORAGE
 CREATE_INTEGRATIONS: Final = Action.CREATE_INTEGRATIONS
 MANAGE_INTEGRATIONS: Final = Action.MANAGE_INTEGRATIONS
 MANAGE_CATALOGS: Final = Action.MANAGE_CATALOGS
@@ -137,6 +139,9 @@ MANAGEMENT: Final[Sequence[Line]] = (
         integrations.rotate_keys,
         MANAGE_INTEGRATIONS,
     ),
+    ("GET", "/integrations/{integration}/objects", objects.list_objects, BROWSE),
+    ("GET", "/integrations/{integration}/objects/content", objects.download_object, BROWSE),
+    ("POST", "/integrations/{integration}/objects/link", objects.create_link, BROWSE),
     (
         "POST",
         "/integrations/{integration}/verify",

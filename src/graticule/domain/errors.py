@@ -29,6 +29,10 @@ class InvalidLocation(InvalidRequest):
     """A storage location breaks the path rules, or lies where it must not."""
 
 
+class RangeBeyondEnd(InvalidRequest):
+    """A range of a file begins behind its end."""
+
+
 class InvalidPageToken(InvalidRequest):
     """A page token that this server did not issue for this list."""
 

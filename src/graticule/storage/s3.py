@@ -6,16 +6,10 @@ The only door to stored bytes.  Every failure leaves as one of the domain's stor
 import random
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import md5
 from typing import Final
-from urllib.parse import unquote_plus
-from xml.etree.ElementTree import Element  # only the type: defusedxml parses
 from xml.sax.saxutils import escape
-
-from botocore.utils import parse_timestamp
 
 from graticule.access.delete_objects import NAMESPACE
 from graticule.access.s3_urls import StoreAddress
@@ -33,7 +27,14 @@ from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.aws_errors import PRECONDITION_CODES, not_s3
 from graticule.storage.clients import READ_TIMEOUT_S
 from graticule.storage.keys import Keys
-from graticule.storage.s3_requests import S3Request, S3Requests, local_name, parsed
+from graticule.storage.listings import (
+    ListedPage,
+    ObjectSummary,
+    list_query,
+    listed_page,
+    text_of,
+)
+from graticule.storage.s3_requests import S3Request, S3Requests, S3Stream, parsed
 
 LIST_PAGE_KEYS: Final = 1000
 DELETE_BATCH_KEYS: Final = 1000
@@ -45,17 +46,7 @@ PUT_PAUSE_S: Final = 0.1
 
 OCTET_STREAM: Final = "application/octet-stream"
 
-_BEYOND_THE_END_CODES: Final = frozenset({"InvalidRange", "416"})
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectSummary:
-    """One row of a listing."""
-
-    key: str
-    size_bytes: int
-    etag: str
-    last_modified_ms: int
+BEYOND_THE_END_CODES: Final = frozenset({"InvalidRange", "416"})
 
 
 class ObjectStore:
@@ -191,29 +182,78 @@ class ObjectStore:
         """
         if not folder.is_within(self.root):
             raise InvalidLocation(f"`{folder}` is not inside `{self.root}`")
-        query = {
-            "list-type": "2",
-            "prefix": folder.key_prefix,
-            "max-keys": str(LIST_PAGE_KEYS),
-            "encoding-type": "url",  # a key may hold what XML cannot
-        }
-        if start_after is not None:
-            query["start-after"] = start_after
-        at = folder.prefix
+        continuation = None
         while True:
-            answer = self._requests.send(S3Request("GET", query=query), "listing", at)
-            page = parsed(answer, "listing", at, root="ListBucketResult")
-            try:
-                summaries = _summaries(page)
-            except (KeyError, ValueError) as error:
-                raise not_s3("listing", at) from error
-            yield summaries
-            following = _text(page, "NextContinuationToken")
-            if _text(page, "IsTruncated") != "true" or not following:
+            query = list_query(
+                folder.key_prefix,
+                keys_max=LIST_PAGE_KEYS,
+                start_after=start_after,
+                continuation=continuation,
+            )
+            page = self._listed(query, folder.prefix)
+            yield list(page.files)
+            if page.continuation is None:
                 return
-            if following == query.get("continuation-token"):
+            if page.continuation == continuation:
                 raise StorageUnavailable(f"listing `{folder}`: the store repeats the same page")
-            query["continuation-token"] = following
+            continuation = page.continuation
+
+    def list_page(
+        self,
+        prefix: str,
+        *,
+        keys_max: int,
+        delimiter: str = "",
+        continuation: str | None = None,
+    ) -> ListedPage:
+        """One page of the keys that begin with `prefix`, which begins with the root's own.
+
+        With a delimiter, keys that go on behind it are told of as a folder.
+
+        Raises:
+            InvalidLocation: the prefix reaches beyond the root.
+        """
+        at = f"s3://{self.root.bucket}/{prefix}"
+        if not prefix.startswith(self.root.key_prefix):
+            raise InvalidLocation(f"`{at}` is not inside `{self.root}`")
+        query = list_query(
+            prefix, keys_max=keys_max, delimiter=delimiter, continuation=continuation
+        )
+        page = self._listed(query, at)
+        keys = (*(summary.key for summary in page.files), *page.folders)
+        if not all(key.startswith(prefix) for key in keys):
+            raise not_s3("listing", at)  # whatever it is, it is not what was asked for
+        return page
+
+    def open(self, uri: str, *, byte_range: str | None = None, etag: str | None = None) -> S3Stream:
+        """The object, or a `bytes=…` range of it, to be read piece by piece; the caller closes it.
+
+        Raises:
+            NoSuchFile: there is no such object.
+            StorageRefused: not allowed; with the `code` InvalidRange a range beyond the end, and
+                PreconditionFailed an object that no longer has this `etag`.
+        """
+        headers = {}
+        if byte_range is not None:
+            headers["range"] = byte_range
+        if etag is not None:
+            headers["if-match"] = f'"{etag}"'
+        return self._requests.open(
+            S3Request("GET", self._key(uri), headers=headers), "reading", uri
+        )
+
+    def link(
+        self, uri: str, keys: Keys | None, *, query: Mapping[str, str], lifetime_s: int, now_ms: int
+    ) -> str:
+        """A URL that reads one object and nothing else, signed with `keys`, or plain without any.
+
+        `query` goes with it, signed as well.
+        """
+        request = S3Request("GET", self._key(uri), query=query)
+        return self._requests.url(request, keys, lifetime_s=lifetime_s, now_ms=now_ms)
+
+    def _listed(self, query: Mapping[str, str], at: str) -> ListedPage:
+        return listed_page(self._requests.send(S3Request("GET", query=query), "listing", at), at)
 
     def _require_writable(self, uri: str) -> None:
         """The last line: services refuse earlier, and say it better."""
@@ -248,7 +288,7 @@ class ObjectStore:
         try:
             answer = self._requests.send(request, "reading", uri, size_bytes_max=size_bytes_max)
         except StorageRefused as error:
-            if error.context.get("code") in _BEYOND_THE_END_CODES:
+            if error.context.get("code") in BEYOND_THE_END_CODES:
                 return b""
             raise
         return answer.body
@@ -301,40 +341,11 @@ class ObjectStore:
         request = S3Request("POST", query={"delete": ""}, headers=headers, body=body)
         answer = self._requests.send(request, "deleting", at)
         errors = parsed(answer, "deleting", at, root="DeleteResult").iterfind("{*}Error")
-        failed = [error for error in errors if _text(error, "Code") != "NoSuchKey"]
+        failed = [error for error in errors if text_of(error, "Code") != "NoSuchKey"]
         if failed:
             first = failed[0]
             raise StorageRefused(
                 f"{len(failed)} of {len(keys)} objects were not deleted; the first is "
-                f"`s3://{self.root.bucket}/{_text(first, 'Key')}`: "
-                f"{_text(first, 'Code')}: {_text(first, 'Message')}"
+                f"`s3://{self.root.bucket}/{text_of(first, 'Key')}`: "
+                f"{text_of(first, 'Code')}: {text_of(first, 'Message')}"
             )
-
-
-def _summaries(page: Element) -> list[ObjectSummary]:
-    is_encoded = _text(page, "EncodingType") == "url"
-    return [
-        ObjectSummary(
-            key=unquote_plus(row["Key"]) if is_encoded else row["Key"],
-            size_bytes=int(row["Size"]),
-            etag=(row.get("ETag") or "").strip('"'),
-            last_modified_ms=int(_moment(row["LastModified"]).timestamp() * 1000),
-        )
-        for row in (
-            {local_name(element): element.text or "" for element in entry}
-            for entry in page.iterfind("{*}Contents")
-        )
-    ]
-
-
-def _moment(text: str) -> datetime:
-    """S3's own `2026-01-31T12:00:00.000Z` fast; whatever else a store writes as AWS clients do."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return parse_timestamp(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _text(parent: Element, name: str) -> str:
-    return parent.findtext(f"{{*}}{name}") or ""

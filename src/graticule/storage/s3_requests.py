@@ -8,12 +8,12 @@ busy.
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 from xml.etree.ElementTree import Element, ParseError  # only the types: defusedxml parses
 
@@ -28,7 +28,14 @@ from graticule.outbound.gate import PUBLIC_ONLY, AddressRefused, Outbound
 from graticule.storage.aws_errors import StoreError, no_answer, not_s3, refusal
 from graticule.storage.connections import connections_to
 from graticule.storage.keys import Keys
-from graticule.storage.signing import UNRESERVED, signing_headers
+from graticule.storage.signing import (
+    UNRESERVED,
+    UNSIGNED_PAYLOAD,
+    presigned_query,
+    signing_headers,
+)
+
+T = TypeVar("T")
 
 ATTEMPTS_MAX: Final = 3
 PAUSE_S: Final = 0.2
@@ -63,6 +70,40 @@ class S3Answer:
     body: bytes
 
 
+class S3Stream:
+    """A success whose body has yet to be read, in pieces or not at all.  A context manager."""
+
+    def __init__(self, answer: BaseHTTPResponse, operation: str, at: str) -> None:
+        self._answer = answer
+        self._operation = operation
+        self._at = at
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names are in any case."""
+        return self._answer.headers
+
+    def chunks(self, size_bytes: int) -> Iterator[bytes]:
+        """The body, piece by piece.
+
+        Raises:
+            StorageUnavailable: it ended too early, or the store fell silent.
+        """
+        try:
+            yield from self._answer.stream(size_bytes, decode_content=False)
+        except (HTTPError, OSError) as error:
+            raise no_answer(error, self._operation, self._at) from error
+
+    def close(self) -> None:
+        self._answer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 @dataclass(frozen=True, slots=True)
 class _Signed:
     """A request as it is signed: `path` and `query` decoded."""
@@ -93,6 +134,7 @@ class S3Requests:
         always: Mapping[str, str] | None = None,
     ) -> None:
         origin, self._prefix = _origin(address, path_style=path_style)
+        self._origin = origin
         self._host = urlsplit(origin).netloc
         self._region = address.region
         self._credentials = credentials
@@ -120,16 +162,37 @@ class S3Requests:
             StorageRefused: the store said no, with S3's `code` as context, or the body is larger.
             StorageUnavailable: no answer, or none but that the store is busy or broken.
         """
-        for attempt in range(1, ATTEMPTS_MAX):
-            try:
-                return self._send_once(request, operation, at, size_bytes_max)
-            except StorageUnavailable:
-                time.sleep(PAUSE_S * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))  # noqa: S311
-        return self._send_once(request, operation, at, size_bytes_max)
 
-    def _send_once(
-        self, request: S3Request, operation: str, at: str, size_bytes_max: int
-    ) -> S3Answer:
+        def once() -> S3Answer:
+            try:
+                with closing(self._ask(request, operation, at)) as answer:
+                    # A connection whose answer was read to its end stays open.
+                    return S3Answer(answer.headers, _body(answer, at, size_bytes_max))
+            except (HTTPError, OSError) as error:
+                raise no_answer(error, operation, at) from error
+
+        return _patiently(once)
+
+    def open(self, request: S3Request, operation: str, at: str) -> S3Stream:
+        """As `send`, with a body that the caller reads and closes."""
+        return S3Stream(_patiently(lambda: self._ask(request, operation, at)), operation, at)
+
+    def url(self, request: S3Request, keys: Keys | None, *, lifetime_s: int, now_ms: int) -> str:
+        """A URL with which anybody may send `request`, for a while, as if they were `keys`.
+
+        Without keys it is the plain URL.  What goes along with every request is in its query.
+        """
+        path = self._prefix + request.key
+        query = {**self._always, **request.query}
+        if keys is not None:
+            unsigned = _Signed(request.method, self._host, path, query, {}, UNSIGNED_PAYLOAD)
+            query = presigned_query(
+                unsigned, keys, region=self._region, now_ms=now_ms, lifetime_s=lifetime_s
+            )
+        return self._origin + _target(path, query)
+
+    def _ask(self, request: S3Request, operation: str, at: str) -> BaseHTTPResponse:
+        """The answer to one attempt, its body unread; the caller closes it."""
         target, headers = self._signed(request)
         try:
             answer = self._connections.urlopen(
@@ -141,10 +204,10 @@ class S3Requests:
                 preload_content=False,
                 decode_content=False,
             )
-            with closing(answer):  # a connection whose answer was read to its end stays open
-                if answer.status >= REFUSED_FROM:
-                    raise _refused(answer, operation, at)
-                return S3Answer(answer.headers, _body(answer, at, size_bytes_max))
+            if answer.status < REFUSED_FROM:
+                return answer
+            with closing(answer):
+                raise _refused(answer, operation, at)
         except AddressRefused as error:
             raise StorageRefused(f"{operation} `{at}`: the store's endpoint: {error}") from error
         except (HTTPError, OSError) as error:
@@ -167,12 +230,26 @@ class S3Requests:
             )
             now_ms = time.time_ns() // 1_000_000
             headers |= signing_headers(signed, keys, region=self._region, now_ms=now_ms)
-        query = "&".join(
-            f"{quote(name, safe=UNRESERVED)}={quote(value, safe=UNRESERVED)}"
-            for name, value in request.query.items()
-        )
-        target = quote(path, safe="/" + UNRESERVED)
-        return f"{target}?{query}" if query else target, headers
+        return _target(path, request.query), headers
+
+
+def _patiently(attempt: Callable[[], T]) -> T:
+    """The outcome of the first attempt at which the store is not busy, or of the last."""
+    for number in range(1, ATTEMPTS_MAX):
+        try:
+            return attempt()
+        except StorageUnavailable:
+            time.sleep(PAUSE_S * 2 ** (number - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+    return attempt()
+
+
+def _target(path: str, query: Mapping[str, str]) -> str:
+    encoded = "&".join(
+        f"{quote(name, safe=UNRESERVED)}={quote(value, safe=UNRESERVED)}"
+        for name, value in query.items()
+    )
+    target = quote(path, safe="/" + UNRESERVED)
+    return f"{target}?{encoded}" if encoded else target
 
 
 def parsed(answer: S3Answer, operation: str, at: str, *, root: str) -> Element:

@@ -16,6 +16,7 @@ from graticule.storage.keys import Keys, TemporaryCredentials
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _SERVICE: Final = "s3"
 _END: Final = "aws4_request"
+UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 UNRESERVED: Final = "-_.~"
 """What stays as it is in a path or a query, beside letters and digits."""
 
@@ -72,17 +73,45 @@ def signing_headers(
     return added
 
 
-def _canonical_request(request: Unsigned, headers: Mapping[str, str], names: str) -> str:
+def presigned_query(
+    request: Unsigned, keys: Keys, *, region: str, now_ms: int, lifetime_s: int
+) -> dict[str, str]:
+    """The whole query of a URL that is signed itself, and good for `lifetime_s` from now."""
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{moment[:8]}/{region}/{_SERVICE}/{_END}"
+    query = {
+        **request.query,
+        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Credential": f"{keys.access_key_id}/{scope}",
+        "X-Amz-Date": moment,
+        "X-Amz-Expires": str(lifetime_s),
+        "X-Amz-SignedHeaders": "host",
+    }
+    if isinstance(keys, TemporaryCredentials):
+        query["X-Amz-Security-Token"] = keys.session_token.reveal()
+    canonical = _canonical_request(request, {"host": request.host}, "host", query=query)
+    to_sign = "\n".join([_ALGORITHM, moment, scope, _hash(canonical)])
+    signature = hmac.digest(_signing_key(keys, scope), to_sign.encode(), "sha256").hex()
+    return {**query, "X-Amz-Signature": signature}
+
+
+def _canonical_request(
+    request: Unsigned,
+    headers: Mapping[str, str],
+    names: str,
+    *,
+    query: Mapping[str, str] | None = None,
+) -> str:
     """S3's form: encoded exactly once, and no segment of the path folded."""
-    query = sorted(
+    parameters = sorted(
         (quote(name, safe=UNRESERVED), quote(value, safe=UNRESERVED))
-        for name, value in request.query.items()
+        for name, value in (request.query if query is None else query).items()
     )
     return "\n".join(
         [
             request.method,
             quote(request.path, safe="/" + UNRESERVED),
-            "&".join(f"{name}={value}" for name, value in query),
+            "&".join(f"{name}={value}" for name, value in parameters),
             *(f"{name}:{headers[name]}" for name in sorted(headers)),
             "",
             names,

@@ -10,7 +10,12 @@ from graticule.domain.errors import EditionForbids, Forbidden
 from graticule.domain.tenancy import ALL_SCOPES, Edition, Principal, Role, Scope
 from support.principals import ANA, BEN
 
-READS = {Action.LIST_CATALOGS, Action.READ_CATALOG, Action.USE_INTEGRATIONS}
+READS = {
+    Action.LIST_CATALOGS,
+    Action.READ_CATALOG,
+    Action.USE_INTEGRATIONS,
+    Action.BROWSE_STORAGE,
+}
 principals = st.builds(
     Principal,
     organisation_id=st.just("o"),
@@ -40,7 +45,10 @@ def test_a_user_uses_catalogs_and_manages_nothing():
     [
         ({Scope.READ}, READS),
         ({Scope.WRITE}, READS | {Action.WRITE_CATALOG}),
-        ({Scope.MANAGE}, set(Action) - {Action.READ_CATALOG, Action.WRITE_CATALOG}),
+        (
+            {Scope.MANAGE},
+            set(Action) - {Action.READ_CATALOG, Action.WRITE_CATALOG, Action.BROWSE_STORAGE},
+        ),
         (set(), set()),
         (ALL_SCOPES, set(Action)),
     ],

@@ -69,8 +69,8 @@ class PageRequest:
     limit: int
 
 
-def page_of(call: Call) -> PageRequest:
-    """`?limit=` and `?after=` of a list.
+def page_of(call: Call, *, with_token: bool = True) -> PageRequest:
+    """`?limit=` and `?after=` of a list; without the token where that is not an id.
 
     Raises:
         InvalidRequest: a limit that is no number from 1 to `LIMIT_MAX`.
@@ -79,7 +79,7 @@ def page_of(call: Call) -> PageRequest:
     limit = call.query.get("limit", str(LIMIT_DEFAULT))
     if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:9]) <= LIMIT_MAX:
         raise InvalidRequest(f"`limit` must be a number from 1 to {LIMIT_MAX}, not `{limit}`")
-    after = call.query.get("after") or None
+    after = (call.query.get("after") or None) if with_token else None
     if after is not None and not _ID.fullmatch(after):
         raise InvalidPageToken("`after` must be what `next` of the page before said")
     return PageRequest(after, int(limit))

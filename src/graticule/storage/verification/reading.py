@@ -5,7 +5,7 @@ from typing import Final
 
 from graticule.domain.errors import StorageRefused
 from graticule.storage.aws_errors import translated
-from graticule.storage.s3 import ObjectSummary
+from graticule.storage.listings import ObjectSummary
 from graticule.storage.verification.probe import AccessProbe
 from graticule.storage.verification.remedies import ACCESS_DENIED_CODES
 from graticule.storage.verification.step import Failed, Passed, Skipped, Step
