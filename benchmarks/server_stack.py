@@ -23,7 +23,9 @@ def run(options: Options) -> Result:
         store = stack.enter_context(store_in(options.folder / "store"))
         servers = {
             name: stack.enter_context(
-                graticule.running(options.folder / name.replace(" ", "-"), store, http_stack=http)
+                graticule.running(
+                    options.folder / name.replace(" ", "-"), store, workers=1, http_stack=http
+                )
             )
             for name, http in STACKS.items()
         }

@@ -1,6 +1,5 @@
-"""Graticule: `graticule serve`, one process, SQLite, a role on SeaweedFS, authentication on."""
+"""Graticule: `graticule serve` as it comes, SQLite, a role on SeaweedFS, authentication on."""
 
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,13 @@ NAME = "Graticule"
 CATALOG = "benchmarks"
 
 
-def launch(folder: Path, store: SeaweedFS, *, http_stack: str | None = None) -> tuple[Program, str]:
+def launch(
+    folder: Path,
+    store: SeaweedFS,
+    *,
+    workers: int | None = None,
+    http_stack: str | None = None,
+) -> tuple[Program, str]:
     """Start the server and wait until it is ready; its URL.  `http_stack` replaces its own."""
     [port] = free_ports(1)
     module = ["graticule"] if http_stack is None else ["benchmarks.http_stack", http_stack]
@@ -35,7 +40,8 @@ def launch(folder: Path, store: SeaweedFS, *, http_stack: str | None = None) -> 
             "GRATICULE_STS_SECRET_ACCESS_KEY": keys.secret_access_key.reveal(),
             "GRATICULE_ALLOW_PRIVATE_ENDPOINTS": "true",
             "GRATICULE_LOG_LEVEL": "warning",
-            "GRATICULE_WORKERS": os.environ.get("GRATICULE_WORKERS", "1"),
+            # As many processes as a user gets, but where the question is what one does.
+            "GRATICULE_WORKERS": "" if workers is None else str(workers),
         },
     )
     url = f"http://{HOST}:{port}"
@@ -44,8 +50,14 @@ def launch(folder: Path, store: SeaweedFS, *, http_stack: str | None = None) -> 
 
 
 @contextmanager
-def running(folder: Path, store: SeaweedFS, *, http_stack: str | None = None) -> Iterator[Peer]:
-    program, url = launch(folder, store, http_stack=http_stack)
+def running(
+    folder: Path,
+    store: SeaweedFS,
+    *,
+    workers: int | None = None,
+    http_stack: str | None = None,
+) -> Iterator[Peer]:
+    program, url = launch(folder, store, workers=workers, http_stack=http_stack)
     try:
         client_id, secret = _credential(program)
         key = {"Authorization": f"Bearer {client_id}.{secret}"}

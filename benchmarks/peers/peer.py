@@ -87,14 +87,14 @@ class Program(Tethered):
             time.sleep(POLL_S)
         self.ready_after_s = round(time.perf_counter() - self._began, 3)
 
-    def memory_mb(self) -> float:
-        """Resident memory of the program and its children, without the shell that holds it."""
+    def memory_mb(self) -> list[float]:
+        """Resident memory of each process of the program, without the shell that holds it."""
         parents = {int(p.name): _parent(p) for p in Path("/proc").iterdir() if p.name.isdigit()}
         ours, found = set(), {self._process.pid}
         while found:
             ours |= found
             found = {pid for pid, parent in parents.items() if parent in found}
-        return round(sum(map(_resident_kb, ours - {self._process.pid})) / 1024, 1)
+        return [round(_resident_kb(pid) / 1024, 1) for pid in ours - {self._process.pid}]
 
 
 def _answers(url: str) -> bool:

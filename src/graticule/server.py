@@ -12,7 +12,6 @@ from typing import Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.supervisors import Multiprocess
 
 KEEP_ALIVE_S: Final = 75
 """Longer than clients keep idle connections: a POST on a half-closed one is not retried by Java."""
@@ -21,7 +20,7 @@ START_TIMEOUT_S: Final = 20.0
 _POLL_S: Final = 0.01
 
 
-def server_config(app: ASGIApp | str, *, host: str, port: int) -> uvicorn.Config:
+def server_config(app: ASGIApp, *, host: str, port: int) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=host,
@@ -36,18 +35,6 @@ def server_config(app: ASGIApp | str, *, host: str, port: int) -> uvicorn.Config
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
-
-
-def serve_in_processes(factory: str, *, host: str, port: int, workers: int) -> None:
-    """Run several processes on one port until terminated; each makes its application by `factory`.
-
-    `factory` is `module:function`, which a fresh interpreter imports.  A process that dies is
-    replaced.
-    """
-    config = server_config(factory, host=host, port=port)
-    config.factory = True
-    config.workers = workers
-    Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 
 class BackgroundServer:

@@ -22,6 +22,9 @@ from graticule.storage.keys import Keys, TemporaryCredentials
 KEY_FILE: Final = "secret.key"
 DATABASE_FILE: Final = "graticule.db"
 
+DEFAULT_WORKERS_MAX: Final = 4
+"""Each takes some 150 MB; who has more cores and wants to use them all can say so."""
+
 _DATABASE_URL: Final = re.compile(
     r"(?:postgres(?:ql)?(?:\+psycopg)?://|sqlite(?:\+pysqlite)?:///.)"
 )
@@ -141,8 +144,14 @@ class Settings(BaseSettings):
         int, Field(ge=1024, description="Longest request body that is read, in bytes")
     ] = 16 * 1024 * 1024
     workers: Annotated[
-        int, Field(ge=1, le=64, description="Processes that serve requests, one per core at most")
-    ] = 1
+        int | None,
+        Field(
+            ge=1,
+            le=64,
+            description="Processes that serve requests; "
+            f"default: one for each core, at most {DEFAULT_WORKERS_MAX}",
+        ),
+    ] = None
     threads: Annotated[
         int,
         Field(ge=1, le=512, description="Requests that are worked on at once, in each process"),
@@ -218,6 +227,10 @@ class Settings(BaseSettings):
         )
 
     @property
+    def resolved_workers(self) -> int:
+        return self.workers or min(_cores(), DEFAULT_WORKERS_MAX)
+
+    @property
     def sts_keys(self) -> Keys | None:
         """The server's own AWS identity, None to use what the environment offers."""
         if self.sts_access_key_id is None or self.sts_secret_access_key is None:
@@ -255,6 +268,13 @@ class Settings(BaseSettings):
                 f"the key file `{file}` is damaged ({error}); put back a copy, because what was "
                 "sealed with its key cannot be read without it"
             ) from error
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _write_key_file(file: Path) -> None:

@@ -40,6 +40,7 @@ def test_every_acknowledged_commit_survives_a_kill_and_no_table_is_broken(tmp_pa
         "GRATICULE_STS_SECRET_ACCESS_KEY": seaweedfs.catalog_keys.secret_access_key.reveal(),
         "GRATICULE_ALLOW_PRIVATE_ENDPOINTS": "true",
         "GRATICULE_LOG_LEVEL": "error",
+        "GRATICULE_WORKERS": "2",
     }
     chance = random.Random(7)
     credential, writers, base = "", [], ""

@@ -1,5 +1,6 @@
 """`graticule serve` as a process of its own, for tests that stop or kill it."""
 
+import os
 import re
 import signal
 import socket
@@ -41,8 +42,8 @@ class Serving:
         return found[1]
 
     def kill(self) -> None:
-        """As the power goes: nothing is said goodbye to."""
-        self.process.kill()
+        """As the power goes, for all its processes: nothing is said goodbye to."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def wait_until_ready(self) -> None:
@@ -69,7 +70,13 @@ def serve(folder: Path, *, port: int | None = None, **environment: str) -> Itera
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={"GRATICULE_DATA_DIR": str(folder), "PATH": "", **environment},
+        env={
+            "GRATICULE_DATA_DIR": str(folder),
+            "GRATICULE_WORKERS": "1",  # starts sooner; for tests that are not about several
+            "PATH": "",
+            **environment,
+        },
+        start_new_session=True,  # with its workers one group, to be killed as a whole
     )
     running = Serving(process, f"http://127.0.0.1:{port}")
     try:

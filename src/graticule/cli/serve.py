@@ -1,11 +1,14 @@
 """`graticule serve`: run the server in the foreground."""
 
+import gc
+import socket
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from graticule.settings import Settings
 
 
 def serve(
@@ -15,55 +18,63 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; GRATICULE_PORT, else 8181")
     ] = None,
+    channel: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the server.  Settings come from GRATICULE_… variables.
 
     On the very first start it shows the credential of the first admin, once.
     """
     # Not at the top: the other commands should not wait for the whole server to load.
-    import uvicorn  # noqa: PLC0415
-
     from graticule import logs  # noqa: PLC0415
-    from graticule.app import create_app  # noqa: PLC0415
     from graticule.cli.environment import load_settings  # noqa: PLC0415
-    from graticule.server import serve_in_processes, server_config  # noqa: PLC0415
-    from graticule.wiring import open_services  # noqa: PLC0415
 
     overrides = {"host": host, "port": port}
     settings = load_settings(
         **{name: value for name, value in overrides.items() if value is not None}
     )
     logs.configure(log_format=settings.log_format, level=settings.log_level)
+    if channel is not None:
+        _serve_here(settings, socket.socket(fileno=channel))
+    elif settings.resolved_workers == 1:
+        _serve_here(settings)
+    else:
+        _serve_in_workers(settings)
+
+
+def _serve_in_workers(settings: "Settings") -> None:
+    """Several processes on one port; each of them runs this command, but with a channel."""
+    from graticule.workers.supervisor import Supervisor  # noqa: PLC0415
+
+    supervisor = Supervisor(settings.host, settings.port, workers=settings.resolved_workers)
+    command = [sys.executable, "-m", "graticule", "serve"]
+    address = ["--host", settings.host, "--port", str(supervisor.port)]
+    code = supervisor.run([*command, *address])
+    if code:
+        raise typer.Exit(code)
+
+
+def _serve_here(settings: "Settings", channel: socket.socket | None = None) -> None:
+    """Serve in this process: what comes through the channel of a supervisor, else the port."""
+    import uvicorn  # noqa: PLC0415
+
+    from graticule.app import create_app  # noqa: PLC0415
+    from graticule.server import server_config  # noqa: PLC0415
+    from graticule.wiring import open_services  # noqa: PLC0415
+    from graticule.workers.server import HandedServer  # noqa: PLC0415
+
     services = open_services(settings)
     try:
         new = services.organisations.bootstrap()
-        url = settings.public_url or f"http://{settings.host}:{settings.port}"
         if new is not None:
+            url = settings.public_url or f"http://{settings.host}:{settings.port}"
             typer.echo(_first_start(url, new.credential))
-        if settings.workers == 1:
-            app = create_app(services, settings)
-            uvicorn.Server(server_config(app, host=settings.host, port=settings.port)).run()
-            return
+        app = create_app(services, settings)
+        config = server_config(app, host=settings.host, port=settings.port)
+        server = uvicorn.Server(config) if channel is None else HandedServer(config, channel)
+        gc.freeze()  # what is loaded by now stays: the collector need not look at it again
+        server.run()
     finally:
         services.close()
-    serve_in_processes(
-        "graticule.cli.serve:worker_app",
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-    )
-
-
-def worker_app() -> "Starlette":
-    """The application of one process of several; settings come from the environment again."""
-    from graticule import logs  # noqa: PLC0415
-    from graticule.app import create_app  # noqa: PLC0415
-    from graticule.cli.environment import load_settings  # noqa: PLC0415
-    from graticule.wiring import open_services  # noqa: PLC0415
-
-    settings = load_settings()
-    logs.configure(log_format=settings.log_format, level=settings.log_level)
-    return create_app(open_services(settings), settings)
 
 
 def _first_start(url: str, credential: str) -> str:
