@@ -7,7 +7,8 @@ import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from graticule.api.auth import ANONYMOUS, BearerAuthentication
+from graticule.api.auth import ANONYMOUS, NoAuthentication, RequestAuthentication
+from graticule.api.cookies import Cookies
 from graticule.api.endpoint import Endpoint
 from graticule.api.middleware import RequestContext
 from graticule.api.routes import route_table
@@ -17,11 +18,14 @@ from graticule.wiring import Services
 
 def create_app(services: Services, settings: Settings) -> Starlette:
     """An application over services that the caller opened; it closes them when it shuts down."""
+    cookies = Cookies(public_url=settings.public_url, insecure_http=settings.insecure_http)
+    authenticate = NoAuthentication if settings.insecure_no_auth else RequestAuthentication
     endpoint = Endpoint(
         route_table(),
         services,
-        authenticate=BearerAuthentication(services.authentication),
+        authenticate=authenticate(services.authentication, cookies),
         anonymous=ANONYMOUS,
+        cookies=cookies,
         request_body_bytes_max=settings.request_body_bytes_max,
         threads=settings.threads,
         heavy_threads=settings.heavy_threads,

@@ -22,7 +22,7 @@ _SECRET_NAME: Final = re.compile(
     r"x-amz-(?:security-token|signature|credential)|private.?key|api.?key$"
 )
 _SECRET_VALUE: Final = re.compile(
-    r"gs_[A-Za-z0-9_-]{43}"  # the secret of an API key
+    r"\bg(?:s|ses|link|dev)_[A-Za-z0-9_-]{43}"  # of an API key, session, link or device
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"  # a JWT
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"  # AWS access key ids
     r"|(?<=X-Amz-Signature=)[0-9a-fA-F]+"

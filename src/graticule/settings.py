@@ -6,6 +6,7 @@ Read once, at the edge; below, values arrive as constructor arguments.
 import os
 import re
 import secrets
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -83,6 +84,33 @@ class Settings(BaseSettings):
         ),
     ] = None
 
+    # Who may come in
+    bootstrap_organisation: Annotated[
+        str, Field(description="Name of the organisation that the first start makes")
+    ] = "default"
+    bootstrap_admin: Annotated[str, Field(description="Name of its first admin")] = "admin"
+    bootstrap_password: Annotated[
+        SecretStr | None,
+        Field(
+            description="Password of the first admin. Without it the first start prints a "
+            "credential and a link to choose a password, once"
+        ),
+    ] = None
+    insecure_http: Annotated[
+        bool,
+        Field(
+            description="Let browsers sign in over plain HTTP on other hosts than localhost: "
+            "whoever can listen can take the session over. For labs"
+        ),
+    ] = False
+    insecure_no_auth: Annotated[
+        bool,
+        Field(
+            description="Let in everybody from this machine as the first admin; needs a loopback "
+            "address to listen on. `graticule serve --insecure-no-auth` is the same"
+        ),
+    ] = False
+
     # The server's own AWS identity, which assumes the roles of integrations
     sts_access_key_id: Annotated[
         str | None,
@@ -125,6 +153,18 @@ class Settings(BaseSettings):
     token_lifetime_s: Annotated[
         int, Field(ge=60, le=86_400, description="Lifetime of access tokens, in seconds")
     ] = 3600
+    session_idle_s: Annotated[
+        int,
+        Field(
+            ge=300,
+            le=2_592_000,
+            description="How long a browser stays signed in without being used, in seconds",
+        ),
+    ] = 43_200
+    session_lifetime_s: Annotated[
+        int,
+        Field(ge=300, le=2_592_000, description="How long a browser stays signed in, in seconds"),
+    ] = 604_800
     idempotency_key_lifetime_s: Annotated[
         int,
         Field(
@@ -215,6 +255,15 @@ class Settings(BaseSettings):
             raise ValueError("sts_session_token needs sts_access_key_id")
         return self
 
+    @model_validator(mode="after")
+    def _nobody_else_without_authentication(self) -> Self:
+        if self.insecure_no_auth and not _is_loopback(self.host):
+            raise ValueError(
+                "insecure_no_auth lets everybody in as admin, so the server must listen on a "
+                "loopback address such as 127.0.0.1"
+            )
+        return self
+
     @property
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / DATABASE_FILE}"
@@ -275,6 +324,13 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _write_key_file(file: Path) -> None:

@@ -23,10 +23,12 @@ from graticule.services.activity import Activity
 from graticule.services.api_keys import ApiKeys
 from graticule.services.audit import Audit
 from graticule.services.authentication import Authentication
+from graticule.services.browser_sessions import BrowserSessions
 from graticule.services.browsing import Browsing
 from graticule.services.catalogs import Catalogs
 from graticule.services.commits import Commits
 from graticule.services.credentials import Credentials
+from graticule.services.devices import Devices
 from graticule.services.discovery import Discovery
 from graticule.services.documents import Documents
 from graticule.services.functions import Functions
@@ -38,6 +40,7 @@ from graticule.services.members import Members
 from graticule.services.metrics import Metrics
 from graticule.services.namespaces import Namespaces
 from graticule.services.organisations import Organisations
+from graticule.services.passwords import Passwords
 from graticule.services.purging import Purging
 from graticule.services.registration import Registration
 from graticule.services.scans import Scans
@@ -45,6 +48,7 @@ from graticule.services.signing import Signing
 from graticule.services.table_handover import TableHandover
 from graticule.services.table_storage import TableStorage
 from graticule.services.tables import Tables
+from graticule.services.throttle import Throttle
 from graticule.services.turns import Turns
 from graticule.services.upkeep import Upkeep
 from graticule.services.view_commits import ViewCommits
@@ -79,6 +83,9 @@ class Services:
     authentication: Authentication
     access_tokens: AccessTokens
     activity: Activity
+    passwords: Passwords
+    sessions: BrowserSessions
+    devices: Devices
     integrations: Integrations
     integration_updates: IntegrationUpdates
     browsing: Browsing
@@ -144,7 +151,19 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     else:
         check_current(engine)
     activity = Activity(engine, now_ms=now_ms)
-    authentication = Authentication(engine, keyring, activity, now_ms=now_ms)
+    authentication = Authentication(
+        engine, keyring, activity, now_ms=now_ms, session_idle_s=settings.session_idle_s
+    )
+    throttle = Throttle(engine, now_ms=now_ms)
+    passwords = Passwords(engine, authentication, throttle, now_ms=now_ms)
+    sessions = BrowserSessions(
+        engine,
+        authentication,
+        now_ms=now_ms,
+        idle_s=settings.session_idle_s,
+        lifetime_s=settings.session_lifetime_s,
+    )
+    devices = Devices(engine, now_ms=now_ms)
     outbound = Outbound(settings.outbound_policy)
     identity = ServerIdentity(settings.sts_keys)
     credentials = Credentials(
@@ -198,6 +217,9 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             keyring, authentication, now_ms=now_ms, lifetime_s=settings.token_lifetime_s
         ),
         activity=activity,
+        passwords=passwords,
+        sessions=sessions,
+        devices=devices,
         integrations=integrations,
         integration_updates=IntegrationUpdates(
             engine, keyring, integrations, verify=verify_as_server, invalidate=forget
@@ -236,6 +258,10 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
                 lambda _stopping: activity.flush(),
                 audit.remove_expired,
                 delivery.remove_finished,
+                lambda _stopping: throttle.prune(),
+                lambda _stopping: sessions.remove_over(),
+                lambda _stopping: passwords.remove_expired(),
+                lambda _stopping: devices.remove_expired(),
             ]
         ),
         courier=Upkeep([audit.flush, delivery.run_due], pause_s=COURIER_PAUSE_S),

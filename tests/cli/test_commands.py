@@ -112,6 +112,16 @@ def test_members_are_seen_to_from_the_command_line(run):
     run("service-account", "show", made["id"], expected=ExitCode.NOT_FOUND)
 
 
+def test_a_user_gets_a_link_to_choose_a_password_with(server, run):
+    name = f"u {uuid4().hex[:8]}"
+    made = run("user", "create", name, "--role", "admin")
+    assert (made["kind"], made["role"]) == ("user", "admin")
+    assert made["password_link"].startswith(f"{server.url}/auth/link/glink_")
+    again = run("user", "reset-password", name)
+    assert again["url"] != made["password_link"]
+    run("user", "delete", name, "--yes")
+
+
 def test_organisations_are_the_operators(tmp_path, monkeypatch, run):
     monkeypatch.setenv("GRATICULE_DATA_DIR", str(tmp_path / "data"))
     run("database", "upgrade")
@@ -126,6 +136,8 @@ def test_organisations_are_the_operators(tmp_path, monkeypatch, run):
     taken = CliRunner().invoke(app, ["organisation", "create", "maps"])
     assert isinstance(taken.exception, AlreadyExists)
     assert exit_code_of(taken.exception) is ExitCode.CONFLICT
+    link = run("database", "new-admin-key", "--organisation", "maps", "--admin", "Zoe", "--link")
+    assert "http://127.0.0.1:8181/auth/link/glink_" in link
     key = run("database", "new-admin-key", "--organisation", "maps", "--admin", "Zoe")
     assert key.strip().splitlines()[-1].startswith("gk_")
 
@@ -165,7 +177,11 @@ def test_a_failure_is_one_line_with_its_remedy_and_no_traceback(monkeypatch, cap
     assert second == "Start the server with `graticule serve`, or set GRATICULE_URL."
 
 
-def test_without_a_credential_the_command_says_which_variable_to_set(monkeypatch, capsys):
+def test_without_a_credential_the_command_says_which_variable_to_set(
+    server, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GRATICULE_URL", server.url)
     monkeypatch.delenv("GRATICULE_CREDENTIAL", raising=False)
     monkeypatch.delenv("GRATICULE_TOKEN", raising=False)
     monkeypatch.setattr("sys.argv", ["graticule", "whoami"])
@@ -174,7 +190,7 @@ def test_without_a_credential_the_command_says_which_variable_to_set(monkeypatch
         main()
 
     assert ended.value.code == ExitCode.NOT_ALLOWED
-    assert "Set GRATICULE_CREDENTIAL" in capsys.readouterr().err
+    assert "Run `graticule login`, or set GRATICULE_CREDENTIAL" in capsys.readouterr().err
 
 
 def test_the_database_is_upgraded_and_an_admin_let_back_in(tmp_path, monkeypatch):

@@ -1,10 +1,12 @@
 """`graticule serve` as an operator runs it."""
 
+import re
 import signal
+import subprocess
 
 import httpx2
 
-from support.process import serve
+from support.process import GRATICULE, serve
 
 
 def test_the_first_start_shows_the_admins_credential_and_no_later_one_does(tmp_path):
@@ -14,6 +16,8 @@ def test_the_first_start_shows_the_admins_credential_and_no_later_one_does(tmp_p
         me = httpx2.get(f"{first.url}/api/v1/me", headers={"Authorization": f"Bearer {token}"})
         assert (me.json()["name"], me.json()["role"]) == ("admin", "admin")
         assert httpx2.get(f"{first.url}/api/v1/me").status_code == 401
+        [link] = re.findall(r"http\S+/auth/link/\S+", first.printed)
+        assert "For <b>admin</b>" in httpx2.get(link).text
     with serve(tmp_path) as second:
         again = httpx2.get(f"{second.url}/api/v1/me", headers={"Authorization": f"Bearer {token}"})
         assert again.status_code == 200
@@ -61,3 +65,34 @@ def test_the_key_and_the_database_are_for_their_owner_only(tmp_path):
     with serve(folder):
         assert folder.stat().st_mode & 0o077 == 0
         assert (folder / "secret.key").stat().st_mode & 0o077 == 0
+
+
+def test_the_first_admin_may_come_from_the_environment(tmp_path):
+    settings = {
+        "GRATICULE_BOOTSTRAP_ORGANISATION": "maps",
+        "GRATICULE_BOOTSTRAP_ADMIN": "Ana",
+        "GRATICULE_BOOTSTRAP_PASSWORD": "correct horse battery",
+    }
+    with serve(tmp_path, **settings) as running:
+        body = {"organisation": "maps", "name": "Ana", "password": "correct horse battery"}
+        answer = httpx2.post(f"{running.url}/api/v1/session", json=body)
+        assert (answer.status_code, answer.json()["member"]["role"]) == (201, "admin")
+    assert "correct horse battery" not in running.printed
+    assert "GRATICULE_CREDENTIAL" not in running.printed
+
+
+def test_without_authentication_the_server_says_so_loudly_and_stays_on_this_machine(tmp_path):
+    with serve(tmp_path, GRATICULE_INSECURE_NO_AUTH="true", GRATICULE_WORKERS="2") as running:
+        for _ in range(8):
+            assert httpx2.get(f"{running.url}/api/v1/me").json()["role"] == "admin"
+    assert "NO AUTHENTICATION" in running.printed
+    refused = subprocess.run(
+        [GRATICULE, "serve", "--insecure-no-auth", "--host", "0.0.0.0"],
+        env={"GRATICULE_DATA_DIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "must listen on a loopback address" in refused.stderr

@@ -3,21 +3,32 @@
 from dataclasses import dataclass
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import Engine
 
 from graticule.access.keyring import Keyring
+from graticule.access.passwords import PasswordHashing
 from graticule.access.tokens import NewKey
+from graticule.domain.secret import Secret
 from graticule.domain.tenancy import Principal
 from graticule.services.access_tokens import AccessTokens
 from graticule.services.activity import Activity
 from graticule.services.api_keys import ApiKeys
 from graticule.services.authentication import Authentication
+from graticule.services.browser_sessions import BrowserSessions
+from graticule.services.devices import Devices
 from graticule.services.members import Members
 from graticule.services.organisations import Organisations
+from graticule.services.passwords import Passwords
+from graticule.services.throttle import Throttle
 from support.clock import Clock
 
 RING = Keyring.from_keys([("k1", b"k" * 32)])
 TOKEN_LIFETIME_S = 3600
+SESSION_IDLE_S = 3600
+SESSION_LIFETIME_S = 86_400
+QUICK_HASHING = PasswordHashing(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+"""What the real one costs is no test's business but one's."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +39,17 @@ class Accounts:
     authentication: Authentication
     access_tokens: AccessTokens
     activity: Activity
+    throttle: Throttle
+    passwords: Passwords
+    sessions: BrowserSessions
+    devices: Devices
 
     def key_for(self, principal: Principal, **options: object) -> NewKey:
         return self.api_keys.create(principal, name="a key", **options)[1]
+
+    def set_password(self, organisation: str, member: str, password: Secret) -> None:
+        link = self.passwords.create_link_for(organisation, member)
+        self.passwords.use_link(link.token.reveal(), password)
 
     def token_of(self, key: NewKey, scope: str | None = None) -> str:
         return self.access_tokens.issue(key.client_id, key.client_secret.reveal(), scope)[0]
@@ -39,7 +58,10 @@ class Accounts:
 def process(database: Engine, clock: Clock, keyring: Keyring = RING) -> Accounts:
     """A server process of its own, with caches of its own."""
     activity = Activity(database, now_ms=clock)
-    authentication = Authentication(database, keyring, activity, now_ms=clock)
+    authentication = Authentication(
+        database, keyring, activity, now_ms=clock, session_idle_s=SESSION_IDLE_S
+    )
+    throttle = Throttle(database, now_ms=clock)
     return Accounts(
         organisations=Organisations(database, now_ms=clock),
         members=Members(database, authentication, now_ms=clock),
@@ -49,6 +71,18 @@ def process(database: Engine, clock: Clock, keyring: Keyring = RING) -> Accounts
             keyring, authentication, now_ms=clock, lifetime_s=TOKEN_LIFETIME_S
         ),
         activity=activity,
+        throttle=throttle,
+        passwords=Passwords(
+            database, authentication, throttle, now_ms=clock, hashing=QUICK_HASHING
+        ),
+        sessions=BrowserSessions(
+            database,
+            authentication,
+            now_ms=clock,
+            idle_s=SESSION_IDLE_S,
+            lifetime_s=SESSION_LIFETIME_S,
+        ),
+        devices=Devices(database, now_ms=clock),
     )
 
 

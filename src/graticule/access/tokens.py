@@ -53,8 +53,13 @@ class Claims:
 
 def new_key(random: Callable[[int], bytes] = secrets.token_bytes) -> NewKey:
     client_id = base64.b32encode(random(CLIENT_ID_BYTES)).decode().lower()
-    secret = base64.urlsafe_b64encode(random(SECRET_BYTES)).decode().rstrip("=")
-    return NewKey(f"gk_{client_id}", Secret(f"gs_{secret}"))
+    return NewKey(f"gk_{client_id}", new_secret("gs_", random))
+
+
+def new_secret(prefix: str, random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:
+    """256 random bits as text, after a prefix that says what it opens."""
+    text = base64.urlsafe_b64encode(random(SECRET_BYTES)).decode().rstrip("=")
+    return Secret(f"{prefix}{text}")
 
 
 def hash_secret(secret: str) -> str:

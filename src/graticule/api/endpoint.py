@@ -23,6 +23,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from graticule.access.policy import Action, require
+from graticule.api.auth import Authenticate
+from graticule.api.cookies import Cookies
 from graticule.api.errors import Surface, describe, headers_of
 from graticule.api.response_headers import add_header
 from graticule.domain import waiting
@@ -57,6 +59,7 @@ class Call:
     body: bytes
     request_id: str
     base_url: str
+    cookies: Cookies
     plus_is_space: bool = True
     target: str = ""
     """Method, raw path and query, as they came."""
@@ -261,10 +264,6 @@ def _walk(
         yield from _walk(node.parameter, rest, (*values, head))
 
 
-class Authenticate(Protocol):
-    def __call__(self, authorization: str | None, /) -> Principal: ...
-
-
 class Endpoint:
     """The ASGI application behind the middleware: every route is answered here."""
 
@@ -275,6 +274,7 @@ class Endpoint:
         *,
         authenticate: Authenticate,
         anonymous: Principal,
+        cookies: Cookies,
         request_body_bytes_max: int,
         threads: int,
         heavy_threads: int,
@@ -283,6 +283,7 @@ class Endpoint:
         self._services = services
         self._authenticate = authenticate
         self._anonymous = anonymous
+        self._cookies = cookies
         self._request_body_bytes_max = request_body_bytes_max
         self._quick = anyio.CapacityLimiter(threads)
         self._heavy = anyio.CapacityLimiter(heavy_threads)
@@ -318,9 +319,9 @@ class Endpoint:
         self, route: Route, path: dict[str, str], request: Request, body: bytes, request_id: str
     ) -> Response:
         if route.action is None:
-            principal = self._anonymous
+            principal = replace(self._anonymous, origin=_origin_of(request, request_id))
         else:
-            principal = self._authenticate(request.headers.get("authorization"))
+            principal = self._authenticate(request, route.surface)
             structlog.contextvars.bind_contextvars(principal=principal.name)
             principal = replace(principal, origin=_origin_of(request, request_id))
             require(principal, route.action)
@@ -333,6 +334,7 @@ class Endpoint:
             body=body,
             request_id=request_id,
             base_url=str(request.base_url).rstrip("/"),
+            cookies=self._cookies,
             plus_is_space=route.surface is Surface.ICEBERG,
             target=_target_of(request),
         )
@@ -366,7 +368,7 @@ def _target_of(request: Request) -> str:
 
 def surface_of(raw_path: str) -> Surface:
     """Which error shape a path speaks, also where no route is."""
-    if raw_path.endswith("/oauth/tokens"):
+    if raw_path.endswith(("/oauth/tokens", "/device/token")):
         return Surface.OAUTH
     return Surface.ICEBERG if raw_path.startswith("/catalog") else Surface.MANAGEMENT
 

@@ -29,6 +29,7 @@ STATUS: Final[dict[type[errors.CatalogError], tuple[int, str]]] = {
     errors.InvalidClient: (401, "NotAuthorizedException"),
     errors.InvalidGrant: (400, "BadRequestException"),
     errors.InvalidScope: (400, "BadRequestException"),
+    errors.DeviceNotApproved: (400, "BadRequestException"),
     errors.UnsupportedGrantType: (400, "BadRequestException"),
     errors.Forbidden: (403, "ForbiddenException"),
     errors.NotFound: (404, "NotFoundException"),
@@ -65,6 +66,10 @@ _OAUTH_ERROR: Final[dict[type[errors.CatalogError], str]] = {
     errors.Unauthenticated: "invalid_client",
     errors.InvalidGrant: "invalid_grant",
     errors.InvalidScope: "invalid_scope",
+    errors.AuthorizationPending: "authorization_pending",
+    errors.SlowDown: "slow_down",
+    errors.AccessDenied: "access_denied",
+    errors.ExpiredDevice: "expired_token",
     errors.UnsupportedGrantType: "unsupported_grant_type",
 }
 

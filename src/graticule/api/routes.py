@@ -25,6 +25,7 @@ from graticule.api.idempotency import once
 from graticule.api.management import (
     audit,
     catalogs,
+    devices,
     discovery,
     files,
     integrations,
@@ -33,9 +34,11 @@ from graticule.api.management import (
     members,
     metrics,
     objects,
+    sessions,
     webhooks,
 )
 from graticule.api.management import functions as managed_functions
+from graticule.api.pages import device, link, sign_in
 
 READ: Final = Action.READ_CATALOG
 WRITE: Final = Action.WRITE_CATALOG
@@ -104,12 +107,21 @@ ICEBERG: Final[Sequence[Line]] = (
 
 MANAGEMENT: Final[Sequence[Line]] = (
     ("GET", "/me", me.show_me, LIST_CATALOGS),
+    ("POST", "/me/password", me.change_password, OWN_ACCOUNT),
+    ("POST", "/session", sessions.sign_in, None),
+    ("DELETE", "/session", sessions.sign_out, OWN_ACCOUNT),
+    ("GET", "/sessions", sessions.list_sessions, OWN_ACCOUNT),
+    ("DELETE", "/sessions/{session}", sessions.end_session, OWN_ACCOUNT),
+    ("POST", "/device", devices.start_device, None),
+    ("GET", "/device/{code}", devices.show_device, OWN_ACCOUNT),
+    ("POST", "/device/{code}", devices.decide_device, OWN_ACCOUNT),
     ("GET", "/organisation", me.show_organisation, LIST_CATALOGS),
     ("GET", "/members", members.list_members, MEMBERS),
     ("POST", "/members", members.create_member, MEMBERS),
     ("GET", "/members/{member}", members.show_member, MEMBERS),
     ("PATCH", "/members/{member}", members.update_member, MEMBERS),
     ("DELETE", "/members/{member}", members.delete_member, MEMBERS),
+    ("POST", "/members/{member}/password-link", members.create_password_link, MEMBERS),
     ("GET", "/keys", keys.list_keys, OWN_ACCOUNT),
     ("POST", "/keys", keys.create_key, OWN_ACCOUNT),
     ("DELETE", "/keys/{key}", keys.revoke_key, OWN_ACCOUNT),
@@ -181,6 +193,16 @@ MANAGEMENT: Final[Sequence[Line]] = (
     ),
 )
 
+PAGES: Final[Sequence[Line]] = (
+    ("GET", "/auth/login", sign_in.show_sign_in, None),
+    ("POST", "/auth/login", sign_in.sign_in, None),
+    ("GET", "/auth/link/{token}", link.show_link, None),
+    ("POST", "/auth/link/{token}", link.use_link, None),
+    ("GET", "/auth/device", device.show_device, None),
+    ("POST", "/auth/device", device.decide_device, None),
+)
+"""Pages for people; who they are is in their browser's cookie, if anywhere."""
+
 _HEAVY: Final = frozenset(
     {
         scans.plan_table_scan,
@@ -233,6 +255,10 @@ def route_table() -> RouteTable:
             _route(method, ICEBERG_ROOT + path, handler, action, Surface.ICEBERG)
             for path in (template, template.replace("/{prefix}", "", 1))
         ]
+    routes.append(
+        _route("POST", f"{MANAGEMENT_ROOT}/device/token", devices.poll_device, None, Surface.OAUTH)
+    )
+    routes += [_route(*line, Surface.MANAGEMENT) for line in PAGES]
     for method, template, handler, action in MANAGEMENT:
         routes.append(
             _route(method, MANAGEMENT_ROOT + template, handler, action, Surface.MANAGEMENT)

@@ -1,28 +1,37 @@
 """The management API from the command line's side: one class, JSON in and out.
 
 Where and as whom comes from `GRATICULE_URL`, and `GRATICULE_TOKEN` or `GRATICULE_CREDENTIAL`
-(`client id:client secret`, exchanged for an access token).  Secrets are never taken from arguments.
+(`client id:client secret`, exchanged for an access token), else from what `graticule login` kept.
+Secrets are never taken from arguments.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx2
 
+from graticule.cli import saved_sign_in
+from graticule.cli.connection import DEFAULT_URL
 from graticule.cli.failures import CommandFailure, ExitCode, exit_code_of_status
 
 Json = dict[str, Any]
 
-DEFAULT_URL: Final = "http://127.0.0.1:8181"
 TIMEOUT_S: Final = 30.0
 VERIFY_TIMEOUT_S: Final = 300.0
 """Verifying and registering last as long as the store takes."""
 
 _TOKEN_PATH: Final = "/catalog/v1/oauth/tokens"
 _API: Final = "/api/v1"
+_DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+_NOT_YET: Final = frozenset({"authorization_pending", "slow_down"})
+
+
+def environment_url() -> str | None:
+    return os.environ.get("GRATICULE_URL") or None
 
 
 class ManagementApi:
@@ -43,11 +52,15 @@ class ManagementApi:
 
     @classmethod
     def from_environment(cls) -> Self:
-        return cls(
-            os.environ.get("GRATICULE_URL") or DEFAULT_URL,
-            token=os.environ.get("GRATICULE_TOKEN") or None,
-            credential=os.environ.get("GRATICULE_CREDENTIAL") or None,
-        )
+        url = environment_url()
+        token = os.environ.get("GRATICULE_TOKEN") or None
+        credential = os.environ.get("GRATICULE_CREDENTIAL") or None
+        if token is None and credential is None:
+            # Only what was kept for a server goes there, and nothing else from the environment.
+            saved = saved_sign_in.load(url.rstrip("/") if url else None)
+            if saved is not None:
+                return cls(saved.url, credential=saved.credential)
+        return cls(url or DEFAULT_URL, token=token, credential=credential)
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +110,7 @@ class ManagementApi:
         ):
             if not response.is_success:
                 response.read()
-                raise _failure(response)
+                raise self._failure(response)
             yield from response.iter_bytes()
 
     def _call(self, method: str, path: str, **options: Any) -> Json:
@@ -105,19 +118,24 @@ class ManagementApi:
         return response.json() if response.content else {}
 
     def _authorisation(self) -> dict[str, str]:
-        if self._token is None:
-            self._token = self._new_token()
-        return {"Authorization": f"Bearer {self._token}"}
+        if self._token is None and self._credential is not None:
+            self._token = self._new_token(self._credential)
+        return {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
 
-    def _new_token(self) -> str:
-        if self._credential is None:
-            raise CommandFailure(
-                "no credential is set",
-                remedy="Set GRATICULE_CREDENTIAL to `client id:client secret` of an API key; "
-                "the server showed the first one when it started for the first time.",
-                exit_code=ExitCode.NOT_ALLOWED,
-            )
-        client_id, _, client_secret = self._credential.partition(":")
+    def start_device(self, name: str) -> Json:
+        """Ask for a code with which somebody signs this command line in."""
+        started: Json = self._send("POST", f"{_API}/device", json={"name": name}).json()
+        return started
+
+    def poll_device(self, device_code: str) -> tuple[str | None, bool]:
+        """The token once somebody approved; None before, and whether to ask less often."""
+        form = {"grant_type": _DEVICE_GRANT, "device_code": device_code}
+        answer = self._send("POST", f"{_API}/device/token", data=form, accepted=_NOT_YET)
+        document = answer.json()
+        return document.get("access_token"), document.get("error") == "slow_down"
+
+    def _new_token(self, credential: str) -> str:
+        client_id, _, client_secret = credential.partition(":")
         form = {
             "grant_type": "client_credentials",
             "client_id": client_id,
@@ -126,12 +144,20 @@ class ManagementApi:
         token: str = self._send("POST", _TOKEN_PATH, data=form).json()["access_token"]
         return token
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        accepted: Collection[str] = (),
+        **options: Any,
+    ) -> httpx2.Response:
+        """Send, and fail for every refusal but the OAuth errors in `accepted`."""
         with self._unreachable_explained():
             response = self._http.request(method, path, **options)
-        if not response.is_success:
-            raise _failure(response)
-        return response
+        if response.is_success or _oauth_error(response) in accepted:
+            return response
+        raise self._failure(response)
 
     @contextmanager
     def _unreachable_explained(self) -> Iterator[None]:
@@ -150,9 +176,27 @@ class ManagementApi:
                 exit_code=ExitCode.UNREACHABLE,
             ) from error
 
+    def _failure(self, response: httpx2.Response) -> CommandFailure:
+        if (
+            response.status_code == HTTPStatus.UNAUTHORIZED
+            and self._token is None
+            and self._credential is None
+        ):
+            return CommandFailure(
+                "no credential is set", remedy=_HOW_TO_SIGN_IN, exit_code=ExitCode.NOT_ALLOWED
+            )
+        return CommandFailure(
+            _message(response),
+            remedy=_REMEDIES.get(response.status_code),
+            exit_code=exit_code_of_status(response.status_code),
+        )
 
+
+_HOW_TO_SIGN_IN: Final = (
+    "Run `graticule login`, or set GRATICULE_CREDENTIAL to `client id:client secret` of an API key."
+)
 _REMEDIES: Final = {
-    401: "Check GRATICULE_CREDENTIAL or GRATICULE_TOKEN.",
+    401: "Check GRATICULE_CREDENTIAL or GRATICULE_TOKEN, or run `graticule login` again.",
     503: "Nothing was changed; try again in a moment.",
 }
 
@@ -164,12 +208,13 @@ def _given(values: Mapping[str, Any] | None) -> Json | None:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _failure(response: httpx2.Response) -> CommandFailure:
-    return CommandFailure(
-        _message(response),
-        remedy=_REMEDIES.get(response.status_code),
-        exit_code=exit_code_of_status(response.status_code),
-    )
+def _oauth_error(response: httpx2.Response) -> str | None:
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, str) else None
 
 
 def _message(response: httpx2.Response) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from graticule.cli.environment import opened_database
+from graticule.cli.environment import opened_database, opened_services
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.output import Output, note, print_one
 
@@ -47,18 +47,24 @@ def status(output: Output = None) -> None:
 def new_admin_key(
     organisation: Annotated[str, typer.Option(help="Its name")] = "default",
     admin: Annotated[str, typer.Option(help="Name of the admin")] = "admin",
+    link: Annotated[
+        bool, typer.Option("--link", help="A link to choose a password, instead of a key")
+    ] = False,
 ) -> None:
     """Make an API key for an admin, when every way in was lost.
 
     An admin that is gone, disabled or no admin any more is made one again.
     """
-    from graticule.db.upgrade import check_current  # noqa: PLC0415
-    from graticule.services.organisations import Organisations  # noqa: PLC0415
-    from graticule.wiring import wall_clock_ms  # noqa: PLC0415
+    from graticule.api.pages.link import link_url  # noqa: PLC0415
 
-    with opened_database() as (_, engine):
-        check_current(engine)
-        organisations = Organisations(engine, now_ms=wall_clock_ms)
-        new = organisations.recover_admin(organisation, admin=admin)
-    note("Keep this credential; it is not shown again.")
-    typer.echo(new.credential)
+    with opened_services() as (settings, services):
+        if link:
+            services.organisations.restore_admin(organisation, admin=admin)
+            made = services.passwords.create_link_for(organisation, admin)
+            url = settings.public_url or f"http://{settings.host}:{settings.port}"
+            note("This link works once, within a day.")
+            typer.echo(link_url(url, made.token))
+        else:
+            new = services.organisations.recover_admin(organisation, admin=admin)
+            note("Keep this credential; it is not shown again.")
+            typer.echo(new.credential)

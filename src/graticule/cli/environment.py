@@ -12,6 +12,8 @@ from graticule.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from graticule.wiring import Services
+
 
 def load_settings(**overrides: Any) -> Settings:
     """Settings from the environment; arguments of a command win.
@@ -31,6 +33,25 @@ def load_settings(**overrides: Any) -> Settings:
             ),
             exit_code=ExitCode.USAGE,
         ) from None
+
+
+@contextmanager
+def opened_services() -> Iterator[tuple[Settings, "Services"]]:
+    """The server's services over its database, without a server.
+
+    Raises:
+        Unavailable: the database needs an upgrade, or does not answer.
+    """
+    from graticule import logs  # noqa: PLC0415
+    from graticule.wiring import open_services  # noqa: PLC0415
+
+    settings = load_settings()
+    logs.configure(log_format=settings.log_format, level="error")
+    services = open_services(settings)
+    try:
+        yield settings, services
+    finally:
+        services.close()
 
 
 @contextmanager

@@ -30,9 +30,10 @@ from graticule.domain.errors import CatalogError
 app = typer.Typer(
     name="graticule",
     help="A spatial Iceberg REST catalog.",
-    epilog="Commands that talk to a server read GRATICULE_URL and GRATICULE_CREDENTIAL "
-    "(client id:client secret). Exit codes: 0 done, 1 failed, 2 usage, 3 a check failed, "
-    "4 not found, 5 not allowed, 6 conflict, 7 unreachable: try again.",
+    epilog="Commands that talk to a server act as whoever `graticule login` signed in, or read "
+    "GRATICULE_URL and GRATICULE_CREDENTIAL (client id:client secret). Exit codes: 0 done, "
+    "1 failed, 2 usage, 3 a check failed, 4 not found, 5 not allowed, 6 conflict, 7 unreachable: "
+    "try again.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -44,6 +45,8 @@ app.add_typer(catalog.app, name="catalog")
 app.add_typer(scan.app, name="scan")
 app.add_typer(table.app, name="table")
 app.add_typer(function.app, name="function")
+app.command("login")(login.login)
+app.command("logout")(login.logout)
 app.command("whoami")(login.whoami)
 app.add_typer(token.app, name="token")
 app.add_typer(member.user_app, name="user")

@@ -23,12 +23,6 @@ def _app(kind: str, noun: str, help_text: str) -> typer.Typer:
         with connect() as api:
             print_list(api.list("/members", {"kind": kind}), _COLUMNS, output)
 
-    @app.command("create", help=f"Add a {noun}.")
-    def create(name: NewName, role: Role = "user", output: Output = None) -> None:
-        with connect() as api:
-            print_one(api.post("/members", {"name": name, "role": role, "kind": kind}), output)
-        note(f"It has no credential yet: see `graticule token create --member {name!r}`.")
-
     @app.command("show", help=f"Show a {noun}.")
     def show(member: Member, output: Output = None) -> None:
         with connect() as api:
@@ -73,3 +67,30 @@ user_app = _app("user", "user", "Users: the people of the organisation.")
 service_account_app = _app(
     "service_account", "service account", "Service accounts: what engines and jobs act as."
 )
+
+
+@service_account_app.command("create")
+def create_service_account(name: NewName, role: Role = "user", output: Output = None) -> None:
+    """Add a service account.  `graticule token create --member` then gives it a credential."""
+    body = {"name": name, "role": role, "kind": "service_account"}
+    with connect() as api:
+        print_one(api.post("/members", body), output)
+
+
+@user_app.command("create")
+def create_user(name: NewName, role: Role = "user", output: Output = None) -> None:
+    """Add a user, and show a link with which it chooses a password, once."""
+    with connect() as api:
+        made = api.post("/members", {"name": name, "role": role, "kind": "user"})
+        link = api.post(f"/members/{segment(made['id'])}/password-link")
+    note("Send the link on by a way you trust: it works once, within a day.")
+    print_one({**made, "password_link": link["url"]}, output)
+
+
+@user_app.command("reset-password")
+def reset_password(member: Member, output: Output = None) -> None:
+    """Make a link with which a user chooses a new password, once."""
+    with connect() as api:
+        link = api.post(f"/members/{segment(member)}/password-link")
+    note("Send the link on by a way you trust. The old password works until it is used.")
+    print_one(link, output)

@@ -7,9 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
-from graticule.cli.environment import opened_database
-from graticule.cli.output import Output, note, print_list, print_one
-from graticule.domain.tenancy import Edition
+from graticule.cli.environment import opened_services
+from graticule.cli.output import Json, Output, note, print_list, print_one
+from graticule.domain.tenancy import Edition, Organisation
 
 app = typer.Typer(
     help="Organisations of this server; run it where the server runs.", no_args_is_help=True
@@ -23,13 +23,9 @@ Name = Annotated[str, typer.Argument(help="Name of the organisation")]
 @app.command("list")
 def list_organisations(output: Output = None) -> None:
     """List all organisations."""
-    from graticule.services.organisations import Organisations  # noqa: PLC0415
-    from graticule.wiring import wall_clock_ms  # noqa: PLC0415
-
-    with opened_database() as (_, engine):
-        found = Organisations(engine, now_ms=wall_clock_ms).list_all()
-    items = [{"name": one.name, "edition": one.edition.value, "id": one.id} for one in found]
-    print_list(items, _COLUMNS, output)
+    with opened_services() as (_, services):
+        found = services.organisations.list_all()
+    print_list([_shown(one) for one in found], _COLUMNS, output)
 
 
 @app.command("create")
@@ -40,26 +36,10 @@ def create(
     output: Output = None,
 ) -> None:
     """Make an organisation with an admin, whose credential is shown this one time."""
-    from graticule.db.upgrade import check_current  # noqa: PLC0415
-    from graticule.services.organisations import Organisations  # noqa: PLC0415
-    from graticule.wiring import wall_clock_ms  # noqa: PLC0415
-
-    with opened_database() as (_, engine):
-        check_current(engine)
-        made, key = Organisations(engine, now_ms=wall_clock_ms).create(
-            name, edition=edition, admin=admin
-        )
+    with opened_services() as (_, services):
+        made, key = services.organisations.create(name, edition=edition, admin=admin)
     note("Keep this credential; it is not shown again.")
-    print_one(
-        {
-            "name": made.name,
-            "edition": made.edition.value,
-            "id": made.id,
-            "admin": admin,
-            "credential": key.credential,
-        },
-        output,
-    )
+    print_one({**_shown(made), "admin": admin, "credential": key.credential}, output)
 
 
 @app.command("set-edition")
@@ -69,11 +49,14 @@ def set_edition(
     output: Output = None,
 ) -> None:
     """Move an organisation to another edition; running servers follow in seconds."""
-    from graticule.db.upgrade import check_current  # noqa: PLC0415
-    from graticule.services.organisations import Organisations  # noqa: PLC0415
-    from graticule.wiring import wall_clock_ms  # noqa: PLC0415
+    with opened_services() as (_, services):
+        changed = services.organisations.set_edition(name, edition)
+    print_one(_shown(changed), output)
 
-    with opened_database() as (_, engine):
-        check_current(engine)
-        changed = Organisations(engine, now_ms=wall_clock_ms).set_edition(name, edition)
-    print_one({"name": changed.name, "edition": changed.edition.value, "id": changed.id}, output)
+
+def _shown(organisation: Organisation) -> Json:
+    return {
+        "name": organisation.name,
+        "edition": organisation.edition.value,
+        "id": organisation.id,
+    }

@@ -3,12 +3,13 @@
 import gc
 import socket
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
     from graticule.settings import Settings
+    from graticule.wiring import Services
 
 
 def serve(
@@ -18,6 +19,14 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; GRATICULE_PORT, else 8181")
     ] = None,
+    insecure_no_auth: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-no-auth",
+            help="Let in everybody from this machine as admin, without a credential; "
+            "refused on any address but loopback",
+        ),
+    ] = False,
     channel: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the server.  Settings come from GRATICULE_… variables.
@@ -28,11 +37,13 @@ def serve(
     from graticule import logs  # noqa: PLC0415
     from graticule.cli.environment import load_settings  # noqa: PLC0415
 
-    overrides = {"host": host, "port": port}
+    overrides = {"host": host, "port": port, "insecure_no_auth": insecure_no_auth or None}
     settings = load_settings(
         **{name: value for name, value in overrides.items() if value is not None}
     )
     logs.configure(log_format=settings.log_format, level=settings.log_level)
+    if settings.insecure_no_auth and channel is None:
+        typer.echo(_NO_AUTHENTICATION, err=True)
     if channel is not None:
         _serve_here(settings, socket.socket(fileno=channel))
     elif settings.resolved_workers == 1:
@@ -48,7 +59,8 @@ def _serve_in_workers(settings: "Settings") -> None:
     supervisor = Supervisor(settings.host, settings.port, workers=settings.resolved_workers)
     command = [sys.executable, "-m", "graticule", "serve"]
     address = ["--host", settings.host, "--port", str(supervisor.port)]
-    code = supervisor.run([*command, *address])
+    options = ["--insecure-no-auth"] if settings.insecure_no_auth else []
+    code = supervisor.run([*command, *address, *options])
     if code:
         raise typer.Exit(code)
 
@@ -64,10 +76,7 @@ def _serve_here(settings: "Settings", channel: socket.socket | None = None) -> N
 
     services = open_services(settings)
     try:
-        new = services.organisations.bootstrap()
-        if new is not None:
-            url = settings.public_url or f"http://{settings.host}:{settings.port}"
-            typer.echo(_first_start(url, new.credential))
+        _bootstrap(services, settings)
         app = create_app(services, settings)
         config = server_config(app, host=settings.host, port=settings.port)
         server = uvicorn.Server(config) if channel is None else HandedServer(config, channel)
@@ -77,10 +86,40 @@ def _serve_here(settings: "Settings", channel: socket.socket | None = None) -> N
         services.close()
 
 
-def _first_start(url: str, credential: str) -> str:
-    return (
-        "First start: the organisation `default` and its admin were made.\n"
+def _bootstrap(services: "Services", settings: "Settings") -> None:
+    """Make the first organisation, and tell its admin how to get in: here, and never again."""
+    from graticule.api.pages.link import link_url  # noqa: PLC0415
+    from graticule.domain.secret import Secret  # noqa: PLC0415
+
+    organisation, admin = settings.bootstrap_organisation, settings.bootstrap_admin
+    if settings.bootstrap_password is not None:
+        password = Secret(settings.bootstrap_password.get_secret_value())
+        if services.organisations.bootstrap_with_password(
+            name=organisation,
+            admin=admin,
+            password_hash=lambda: services.passwords.checked_hash(password, name=admin),
+        ):
+            typer.echo(f"First start: `{admin}` of `{organisation}` signs in with its password.\n")
+        return
+    new = services.organisations.bootstrap(name=organisation, admin=admin)
+    if new is None:
+        return
+    url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    link = services.passwords.create_link_for(organisation, admin)
+    typer.echo(
+        f"First start: the organisation `{organisation}` and its admin `{admin}` were made.\n"
         "Keep this credential; it is not shown again.\n\n"
         f"  export GRATICULE_URL={url}\n"
-        f"  export GRATICULE_CREDENTIAL={credential}\n"
+        f"  export GRATICULE_CREDENTIAL={new.credential}\n\n"
+        f"Within a day this link lets `{admin}` choose a password, once:\n\n"
+        f"  {link_url(url, link.token)}\n"
     )
+
+
+_NO_AUTHENTICATION: Final = """
+  ************************************************************************
+  *  NO AUTHENTICATION: every program and every user of this machine is  *
+  *  admin of this server. Anything it may reach in your buckets, they   *
+  *  may.                                                                *
+  ************************************************************************
+"""

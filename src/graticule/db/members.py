@@ -6,9 +6,9 @@ from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from graticule.db.engine import violates
-from graticule.db.schema import api_keys, members
+from graticule.db.schema import api_keys, members, organisations
 from graticule.domain.errors import AlreadyExists
-from graticule.domain.tenancy import Member, MemberKind, Role
+from graticule.domain.tenancy import Edition, Member, MemberKind, Role
 
 
 def create(conn: Connection, member: Member) -> None:
@@ -70,6 +70,12 @@ def load(conn: Connection, organisation_id: str, id_or_name: str) -> Member | No
     return found[0] if found else None
 
 
+def load_by_id(conn: Connection, member_id: str) -> Member | None:
+    """A member of whatever organisation: for who was authenticated as it."""
+    row = conn.execute(select(members).where(members.c.id == member_id)).one_or_none()
+    return None if row is None else member_of(row)
+
+
 def page(
     conn: Connection,
     organisation_id: str,
@@ -95,6 +101,18 @@ def has_other_admin(conn: Connection, organisation_id: str, member_id: str) -> b
         members.c.disabled_at_ms.is_(None),
     )
     return bool(conn.execute(select(exists(others))).scalar())
+
+
+def load_first_admin(conn: Connection) -> tuple[Member, Edition] | None:
+    """The oldest active admin of the oldest organisation."""
+    row = conn.execute(
+        select(members, organisations.c.edition)
+        .join(organisations, organisations.c.id == members.c.organisation_id)
+        .where(members.c.role == Role.ADMIN, members.c.disabled_at_ms.is_(None))
+        .order_by(organisations.c.id, members.c.id)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (member_of(row), Edition(row.edition))
 
 
 def member_of(row: Row[Any]) -> Member:

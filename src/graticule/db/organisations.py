@@ -44,6 +44,12 @@ def load_by_name(conn: Connection, name: str) -> Organisation | None:
     return _organisation(conn, select(organisations).where(organisations.c.name == name))
 
 
+def load_only(conn: Connection) -> Organisation | None:
+    """The organisation of a server that has one."""
+    found = list_all(conn)
+    return found[0] if len(found) == 1 else None
+
+
 def _organisation(conn: Connection, query: Select[Any]) -> Organisation | None:
     row = conn.execute(query).one_or_none()
     if row is None:

@@ -50,6 +50,17 @@ def _flag(name: str) -> Column[bool]:
     return Column(name, Boolean, nullable=False, server_default=false())
 
 
+def _of_member(*, primary_key: bool = False) -> Column[str]:
+    """What lets somebody act as a member ends with it."""
+    return Column(
+        "member_id",
+        String(36),
+        ForeignKey("members.id", ondelete="CASCADE"),
+        nullable=False,
+        primary_key=primary_key,
+    )
+
+
 def _ms(name: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=nullable)
 
@@ -93,6 +104,68 @@ api_keys = Table(
     _ms("last_used_at_ms", nullable=True),
     Index(None, "organisation_id", "id"),
     Index(None, "member_id"),
+)
+
+member_passwords = Table(
+    "member_passwords",
+    metadata,
+    _of_member(primary_key=True),
+    Column("password_hash", Text, nullable=False, comment="Argon2id, with its parameters"),
+    _ms("changed_at_ms"),
+)
+
+password_links = Table(
+    "password_links",
+    metadata,
+    Column("token_hash", String(64), primary_key=True, comment="SHA-256 of 256 random bits, hex"),
+    _of_member(),
+    _ms("created_at_ms"),
+    _ms("expires_at_ms"),
+    Index(None, "member_id"),
+    comment="One-time links with which a user chooses a password",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _id(),
+    Column("token_hash", String(64), nullable=False, comment="SHA-256 of 256 random bits, hex"),
+    _of_member(),
+    Column("method", Text, nullable=False, comment="password, link, or an identity provider"),
+    _ms("created_at_ms"),
+    _ms("last_seen_at_ms"),
+    _ms("expires_at_ms"),
+    Index(None, "token_hash", unique=True),
+    Index(None, "member_id"),
+    Index(None, "expires_at_ms"),
+    comment="Browsers that are signed in",
+)
+
+sign_in_attempts = Table(
+    "sign_in_attempts",
+    metadata,
+    Column("subject", String(64), primary_key=True, comment="SHA-256 of an account or address"),
+    Column("failures", Integer, nullable=False),
+    _ms("blocked_until_ms"),
+    Index(None, "blocked_until_ms"),
+    comment="Failed attempts to sign in; subjects may be names that nobody has",
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("code_hash", String(64), primary_key=True, comment="SHA-256 of 256 random bits, hex"),
+    Column("user_code", String(16), nullable=False),
+    Column("name", Text, nullable=False, comment="as the device calls itself"),
+    Column("state", String(16), nullable=False, comment="pending, approved or denied"),
+    Column("member_id", String(36), ForeignKey("members.id", ondelete="CASCADE"), nullable=True),
+    Column("scopes", Text, nullable=False, comment="space-separated; of who approved"),
+    _ms("created_at_ms"),
+    _ms("polled_at_ms", nullable=True),
+    _ms("expires_at_ms"),
+    Index(None, "user_code", unique=True),
+    Index(None, "expires_at_ms"),
+    comment="Command lines that wait for somebody to sign them in (RFC 8628)",
 )
 
 # Where

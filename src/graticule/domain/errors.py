@@ -84,6 +84,26 @@ class InvalidScope(CatalogError):
     """The token endpoint may not grant any of the scopes asked for."""
 
 
+class DeviceNotApproved(CatalogError):
+    """The token endpoint has no token for a device."""
+
+
+class AuthorizationPending(DeviceNotApproved):
+    """Nobody has approved the device yet: ask again."""
+
+
+class SlowDown(DeviceNotApproved):
+    """The device asks too often."""
+
+
+class AccessDenied(DeviceNotApproved):
+    """Somebody refused the device."""
+
+
+class ExpiredDevice(DeviceNotApproved):
+    """The device code is unknown, used, or too old."""
+
+
 class UnsupportedGrantType(CatalogError):
     """The token endpoint does not serve this grant."""
 
@@ -102,6 +122,10 @@ class ReadOnlyStorage(Forbidden):
 
 class SignatureRefused(Forbidden):
     """A request to the object store that may not be signed for this table."""
+
+
+class CrossSite(Forbidden):
+    """A browser sent its session along on behalf of another site, or may have."""
 
 
 # What was asked for is not there.
@@ -177,6 +201,18 @@ class NoSuchApiKey(NotFound):
 
 class NoSuchWebhook(NotFound):
     pass
+
+
+class NoSuchSession(NotFound):
+    pass
+
+
+class NoSuchLink(NotFound):
+    """A one-time link that is unknown, used, or too old."""
+
+
+class NoSuchDevice(NotFound):
+    """A user code that no device waits with."""
 
 
 # What is there, but is not what it should be.
@@ -270,3 +306,7 @@ class Overloaded(CatalogError):
     def __init__(self, message: str, *, retry_after_s: int, **context: object) -> None:
         super().__init__(message, **context)
         self.retry_after_s = retry_after_s
+
+
+class TooManyAttempts(Overloaded):
+    """Somebody failed to sign in too often; the right password is refused as well for now."""

@@ -73,10 +73,26 @@ class ApiKey:
     """To within a minute or so: it is not worth a write per request."""
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that is signed in.  Its token exists only as a hash."""
+
+    id: str
+    member_id: str
+    method: str
+    """How the member signed in: `password`, `link`, or the name of an identity provider."""
+    created_at_ms: int
+    last_seen_at_ms: int
+    expires_at_ms: int
+
+
 class CredentialKind(StrEnum):
     """What a request showed to be let in."""
 
     API_KEY = "api_key"
+    SESSION = "session"
+    NOTHING = "nothing"
+    """The server was started to let in everybody from this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,27 @@ class Principal:
     role: Role
     scopes: frozenset[Scope]
     key_id: str
-    """Id of that credential: the client id of an API key."""
+    """Id of that credential: the client id of an API key, the id of a session."""
     credential: CredentialKind = CredentialKind.API_KEY
     origin: Origin = field(default=NOWHERE, compare=False)
+
+
+class DeviceState(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A command line that waits for somebody to sign it in.  Its code exists only as a hash."""
+
+    code_hash: str
+    user_code: str
+    name: str
+    state: DeviceState
+    member_id: str | None
+    scopes: frozenset[Scope]
+    created_at_ms: int
+    polled_at_ms: int | None
+    expires_at_ms: int

@@ -13,10 +13,12 @@ from sqlalchemy import Engine
 from graticule.access import tokens
 from graticule.access.keyring import Keyring
 from graticule.db import api_keys as api_keys_db
+from graticule.db import members as members_db
+from graticule.db import sessions as sessions_db
 from graticule.db.engine import read
 from graticule.domain import waiting
 from graticule.domain.errors import Unauthenticated
-from graticule.domain.tenancy import Principal, Scope
+from graticule.domain.tenancy import ALL_SCOPES, CredentialKind, Principal, Scope
 from graticule.services.activity import Activity
 from graticule.services.expiring_cache import ExpiringCache
 
@@ -26,16 +28,27 @@ member for this long.  The one that did it stops at once."""
 PRINCIPALS_CACHED_MAX: Final = 10_000
 
 SIGNING_PURPOSE: Final = "access tokens"
+SESSION_PREFIX: Final = "gses_"
+
+_FIRST_ADMIN: Final = b"the first admin"
+_DISABLED: Final = "the member that this credential belongs to is disabled"
 
 
 class Authentication:
     def __init__(
-        self, engine: Engine, keyring: Keyring, activity: Activity, *, now_ms: Callable[[], int]
+        self,
+        engine: Engine,
+        keyring: Keyring,
+        activity: Activity,
+        *,
+        now_ms: Callable[[], int],
+        session_idle_s: int,
     ) -> None:
         self._engine = engine
         self._verifying_keys = keyring.derive_all(SIGNING_PURPOSE)
         self._activity = activity
         self._now_ms = now_ms
+        self._session_idle_ms = session_idle_s * 1000
         self._principals: ExpiringCache[bytes, Principal] = ExpiringCache(
             lifetime_ms=PRINCIPAL_CACHE_MS, entries_max=PRINCIPALS_CACHED_MAX, now_ms=now_ms
         )
@@ -83,9 +96,61 @@ class Authentication:
         if stored.expires_at_ms is not None and stored.expires_at_ms <= self._now_ms():
             raise Unauthenticated(f"the API key `{key_id}` has expired")
         if stored.member_disabled_at_ms is not None:
-            raise Unauthenticated("the member that this credential belongs to is disabled")
+            raise Unauthenticated(_DISABLED)
         self._activity.key_used(key_id, known_ms=stored.last_used_at_ms)
         return stored.principal, stored.expires_at_ms
+
+    def of_session(self, token: str) -> Principal:
+        """The principal behind the cookie of a browser that is signed in.
+
+        Raises:
+            Unauthenticated: unknown, signed out, over, idle for too long, or of a disabled member.
+        """
+        digest = hashlib.sha256(b"session " + token.encode()).digest()
+        known = self._principals.get(digest)
+        if known is not None:
+            return known
+        now_ms = self._now_ms()
+        with read(self._engine) as conn:
+            stored = sessions_db.load_credential(conn, tokens.hash_secret(token))
+        if stored is None:
+            raise Unauthenticated("you are signed out; sign in again")
+        ends_at_ms = min(stored.expires_at_ms, stored.last_seen_at_ms + self._session_idle_ms)
+        if ends_at_ms <= now_ms:
+            raise Unauthenticated("your session is over; sign in again")
+        if stored.member_disabled_at_ms is not None:
+            raise Unauthenticated(_DISABLED)
+        self._activity.session_seen(stored.principal.key_id, known_ms=stored.last_seen_at_ms)
+        # Not until it is idle: it is being used.
+        self._principals.put(digest, stored.principal, ends_at_ms=stored.expires_at_ms)
+        return stored.principal
+
+    def of_first_admin(self) -> Principal:
+        """Whoever made the server, for one that was started to let everybody in.
+
+        Raises:
+            Unauthenticated: there is no admin.
+        """
+        known = self._principals.get(_FIRST_ADMIN)
+        if known is not None:
+            return known
+        with read(self._engine) as conn:
+            found = members_db.load_first_admin(conn)
+        if found is None:
+            raise Unauthenticated("this server has no admin that is not disabled")
+        member, edition = found
+        principal = Principal(
+            organisation_id=member.organisation_id,
+            member_id=member.id,
+            name=member.name,
+            edition=edition,
+            role=member.role,
+            scopes=ALL_SCOPES,
+            key_id="",
+            credential=CredentialKind.NOTHING,
+        )
+        self._principals.put(_FIRST_ADMIN, principal)
+        return principal
 
     def forget(self) -> None:
         """Ask the database about every credential anew: something was taken from somebody."""

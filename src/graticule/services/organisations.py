@@ -15,6 +15,7 @@ from graticule.access import tokens
 from graticule.access.tokens import NewKey
 from graticule.db import members as members_db
 from graticule.db import organisations as organisations_db
+from graticule.db import passwords as passwords_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.domain.errors import AlreadyExists, NoSuchOrganisation
 from graticule.domain.identifiers import check_resource_name
@@ -67,12 +68,37 @@ class Organisations:
             with write(self._engine) as conn:
                 if organisations_db.has_any(conn):
                     return None
-                return self._create(conn, name, Edition.ENTERPRISE, admin)[1]
+                return self._create_with_key(conn, name, Edition.ENTERPRISE, admin)[1]
 
         try:
             return retry_serialisation(bootstrap)
         except AlreadyExists:  # the unique name decides between replicas
             return None
+
+    def bootstrap_with_password(
+        self, *, name: str, admin: str, password_hash: Callable[[], str]
+    ) -> bool:
+        """As `bootstrap`, for an admin that has a password and no API key.
+
+        `password_hash` is asked only when it is needed.  False when nothing was to be made.
+        """
+        with read(self._engine) as conn:
+            if organisations_db.has_any(conn):
+                return False
+        hashed = password_hash()
+
+        def bootstrap() -> bool:
+            with write(self._engine) as conn:
+                if organisations_db.has_any(conn):
+                    return False
+                _, member = self._create(conn, name, Edition.ENTERPRISE, admin)
+                passwords_db.store(conn, member.id, hashed, now_ms=self._now_ms())
+                return True
+
+        try:
+            return retry_serialisation(bootstrap)
+        except AlreadyExists:
+            return False
 
     def create(
         self, name: str, *, edition: Edition, admin: str = DEFAULT_ADMIN
@@ -86,13 +112,21 @@ class Organisations:
 
         def create() -> tuple[Organisation, NewKey]:
             with write(self._engine) as conn:
-                return self._create(conn, name, edition, admin)
+                return self._create_with_key(conn, name, edition, admin)
 
         return retry_serialisation(create)
 
-    def _create(
+    def _create_with_key(
         self, conn: Connection, name: str, edition: Edition, admin: str
     ) -> tuple[Organisation, NewKey]:
+        organisation, member = self._create(conn, name, edition, admin)
+        new = tokens.new_key()
+        store_key(conn, new, member, name="first start", scopes=ALL_SCOPES, now_ms=self._now_ms())
+        return organisation, new
+
+    def _create(
+        self, conn: Connection, name: str, edition: Edition, admin: str
+    ) -> tuple[Organisation, Member]:
         check_resource_name(name, of="organisation")
         check_resource_name(admin, of="member")
         now_ms = self._now_ms()
@@ -100,10 +134,8 @@ class Organisations:
         organisations_db.create(conn, organisation)
         member = _new_admin(organisation, admin, now_ms)
         members_db.create(conn, member)
-        new = tokens.new_key()
-        store_key(conn, new, member, name="first start", scopes=ALL_SCOPES, now_ms=now_ms)
-        log.info("organisation created", organisation=organisation.name, key_id=new.client_id)
-        return organisation, new
+        log.info("organisation created", organisation=organisation.name)
+        return organisation, member
 
     def list_all(self) -> Sequence[Organisation]:
         """Every organisation of this server."""
@@ -143,20 +175,38 @@ class Organisations:
 
         def recover() -> None:
             with write(self._engine) as conn:
-                found = require_organisation(conn, organisation)
-                member = members_db.load(conn, found.id, admin)
-                now_ms = self._now_ms()
-                if member is None:
-                    member = _new_admin(found, check_resource_name(admin, of="member"), now_ms)
-                    members_db.create(conn, member)
-                elif member.role is not Role.ADMIN or member.disabled_at_ms is not None:
-                    member = replace(member, role=Role.ADMIN, disabled_at_ms=None)
-                    members_db.replace(conn, member)
-                store_key(conn, new, member, name="recovery", scopes=ALL_SCOPES, now_ms=now_ms)
+                member = self._restored_admin(conn, organisation, admin)
+                store_key(
+                    conn, new, member, name="recovery", scopes=ALL_SCOPES, now_ms=self._now_ms()
+                )
 
         retry_serialisation(recover)
         log.warning("admin key recovered", organisation=organisation, key_id=new.client_id)
         return new
+
+    def restore_admin(self, organisation: str, *, admin: str) -> Member:
+        """As `recover_admin`, without a key.
+
+        Raises:
+            NoSuchOrganisation: no such organisation.
+        """
+
+        def restore() -> Member:
+            with write(self._engine) as conn:
+                return self._restored_admin(conn, organisation, admin)
+
+        return retry_serialisation(restore)
+
+    def _restored_admin(self, conn: Connection, organisation: str, admin: str) -> Member:
+        found = require_organisation(conn, organisation)
+        member = members_db.load(conn, found.id, admin)
+        if member is None:
+            member = _new_admin(found, check_resource_name(admin, of="member"), self._now_ms())
+            members_db.create(conn, member)
+        elif member.role is not Role.ADMIN or member.disabled_at_ms is not None:
+            member = replace(member, role=Role.ADMIN, disabled_at_ms=None)
+            members_db.replace(conn, member)
+        return member
 
 
 def require_organisation(conn: Connection, name: str) -> Organisation:

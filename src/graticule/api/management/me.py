@@ -1,9 +1,17 @@
-"""Who am I, and whose: the caller and its organisation."""
+"""Who am I, and whose: the caller, its password and its organisation."""
 
+from pydantic import SecretStr
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response
+from graticule.api.endpoint import Call, json_response, no_content
+from graticule.api.management.bodies import Body, body_of
 from graticule.api.management.representations import organisation_to_json, principal_to_json
+from graticule.domain.secret import Secret
+
+
+class PasswordChange(Body):
+    current_password: SecretStr
+    new_password: SecretStr
 
 
 def show_me(call: Call) -> Response:
@@ -13,3 +21,14 @@ def show_me(call: Call) -> Response:
 def show_organisation(call: Call) -> Response:
     found = call.services.organisations.organisation(call.principal)
     return json_response(organisation_to_json(found))
+
+
+def change_password(call: Call) -> Response:
+    body = body_of(call, PasswordChange)
+    call.services.passwords.change(
+        call.principal,
+        Secret(body.current_password.get_secret_value()),
+        Secret(body.new_password.get_secret_value()),
+        address=call.principal.origin.address,
+    )
+    return no_content()

@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from graticule.api.endpoint import Call, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
-from graticule.api.management.representations import member_to_json, page_to_json
+from graticule.api.management.representations import member_to_json, moment, page_to_json
+from graticule.api.pages.link import link_url
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.tenancy import MemberKind, Role
 
@@ -61,6 +62,19 @@ def update_member(call: Call) -> Response:
 def delete_member(call: Call) -> Response:
     call.services.members.delete(call.principal, call.name("member"))
     return no_content()
+
+
+def create_password_link(call: Call) -> Response:
+    """A one-time link for the member to choose a password with.  In this answer only."""
+    link = call.services.passwords.create_link(call.principal, call.name("member"))
+    return json_response(
+        {
+            "url": link_url(call.cookies.url(call.base_url), link.token),
+            "expires_at": moment(link.expires_at_ms),
+        },
+        status=201,
+        headers={"Cache-Control": "no-store"},
+    )
 
 
 def _kind(call: Call) -> MemberKind | None:

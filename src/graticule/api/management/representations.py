@@ -5,7 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from graticule.domain.catalog import Catalog, StorageIntegration
-from graticule.domain.tenancy import ApiKey, Member, Organisation, Principal
+from graticule.domain.tenancy import (
+    ApiKey,
+    CredentialKind,
+    Member,
+    Organisation,
+    Principal,
+    Session,
+)
 from graticule.services.integrations import Policies
 from graticule.services.namespaces import Page
 
@@ -33,7 +40,7 @@ def principal_to_json(principal: Principal) -> Json:
         "edition": principal.edition.value,
         "scopes": sorted(scope.value for scope in principal.scopes),
         "credential": principal.credential.value,
-        "key_id": principal.key_id,
+        "key_id": principal.key_id if principal.credential is CredentialKind.API_KEY else None,
     }
 
 
@@ -68,6 +75,16 @@ def key_to_json(key: ApiKey) -> Json:
         "expires_at": moment(key.expires_at_ms),
         "revoked_at": moment(key.revoked_at_ms),
         "last_used_at": moment(key.last_used_at_ms),
+    }
+
+
+def session_to_json(session: Session) -> Json:
+    return {
+        "id": session.id,
+        "method": session.method,
+        "created_at": moment(session.created_at_ms),
+        "last_seen_at": moment(session.last_seen_at_ms),
+        "expires_at": moment(session.expires_at_ms),
     }
 
 

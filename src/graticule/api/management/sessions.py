@@ -1,0 +1,67 @@
+"""Signing in and out of a browser: a session, whose token only ever is in its cookie."""
+
+from pydantic import SecretStr
+from starlette.responses import Response
+
+from graticule.api.cookies import SESSION
+from graticule.api.endpoint import Call, json_response, no_content
+from graticule.api.management.bodies import Body, body_of
+from graticule.api.management.representations import member_to_json, session_to_json
+from graticule.domain.errors import NoSuchSession
+from graticule.domain.secret import Secret
+from graticule.domain.tenancy import CredentialKind
+from graticule.services.browser_sessions import NewSession
+
+
+class SignIn(Body):
+    organisation: str | None = None
+    """Its name; may be left out where there is one, or for the one called `default`."""
+    name: str
+    password: SecretStr
+
+
+def sign_in(call: Call) -> Response:
+    """With name and password; what is no browser may do so as well, and keep the cookie."""
+    call.cookies.check_transport(call.base_url)
+    call.cookies.check_same_origin(call.headers, base_url=call.base_url, may_be_silent=True)
+    body = body_of(call, SignIn)
+    member = call.services.passwords.verify(
+        body.name,
+        Secret(body.password.get_secret_value()),
+        organisation=body.organisation,
+        address=call.principal.origin.address,
+    )
+    new = call.services.sessions.begin(member, method="password")
+    response = json_response(
+        {"session": session_to_json(new.session), "member": member_to_json(new.member)},
+        status=201,
+        headers={"Cache-Control": "no-store"},
+    )
+    keep(call, response, new)
+    return response
+
+
+def keep(call: Call, response: Response, new: NewSession) -> None:
+    """Hand the session to the browser, which forgets it when it is over."""
+    age_s = (new.session.expires_at_ms - new.session.created_at_ms) // 1000
+    call.cookies.put(response, SESSION, new.token.reveal(), max_age_s=age_s)
+
+
+def sign_out(call: Call) -> Response:
+    if call.principal.credential is not CredentialKind.SESSION:
+        raise NoSuchSession("this request came without a session")
+    call.services.sessions.end(call.principal, call.principal.key_id)
+    response = no_content()
+    call.cookies.remove(response, SESSION)
+    return response
+
+
+def list_sessions(call: Call) -> Response:
+    """The caller's own, the newest first."""
+    found = call.services.sessions.list(call.principal)
+    return json_response({"items": [session_to_json(one) for one in found], "next": None})
+
+
+def end_session(call: Call) -> Response:
+    call.services.sessions.end(call.principal, call.name("session"))
+    return no_content()

@@ -1,0 +1,273 @@
+"""Passwords of users: signing in with one, changing it, and the one-time links to choose one.
+
+No answer tells whether a name exists: an unknown one costs the same work and is throttled alike.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from graticule.access import tokens
+from graticule.access.passwords import PasswordHashing, check_password
+from graticule.access.policy import Action, require
+from graticule.db import members as members_db
+from graticule.db import organisations as organisations_db
+from graticule.db import passwords as passwords_db
+from graticule.db import sessions as sessions_db
+from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.errors import (
+    Forbidden,
+    NoSuchLink,
+    Overloaded,
+    Unauthenticated,
+    WrongState,
+)
+from graticule.domain.secret import Secret
+from graticule.domain.tenancy import CredentialKind, Member, MemberKind, Organisation, Principal
+from graticule.services.authentication import Authentication
+from graticule.services.members import require_member
+from graticule.services.organisations import DEFAULT_ORGANISATION, require_organisation
+from graticule.services.throttle import Throttle, account_of
+
+log = structlog.get_logger(__name__)
+
+LINK_LIFETIME_S: Final = 24 * 3600
+LINK_PREFIX: Final = "glink_"
+HASHES_AT_ONCE_MAX: Final = 2
+"""Each takes 64 MiB and a core for a tenth of a second."""
+HASH_WAIT_S: Final = 5
+
+_WRONG: Final = "the name or the password is wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordLink:
+    """A one-time link at the one moment when its token is known."""
+
+    token: Secret
+    member: Member
+    expires_at_ms: int
+
+
+class Passwords:
+    def __init__(
+        self,
+        engine: Engine,
+        authentication: Authentication,
+        throttle: Throttle,
+        *,
+        now_ms: Callable[[], int],
+        hashing: PasswordHashing | None = None,
+    ) -> None:
+        self._engine = engine
+        self._authentication = authentication
+        self._throttle = throttle
+        self._now_ms = now_ms
+        self._hashing = hashing or PasswordHashing()
+        self._turns = threading.BoundedSemaphore(HASHES_AT_ONCE_MAX)
+
+    # Signing in
+
+    def verify(
+        self, name: str, password: Secret, *, organisation: str | None = None, address: str
+    ) -> Member:
+        """The member of this name and password.
+
+        Without an organisation: the one called `default`, or the only one there is.
+
+        Raises:
+            TooManyAttempts: the account or the address has to wait.
+            Unauthenticated: anything is wrong; never says what.
+        """
+        with read(self._engine) as conn:
+            found = _organisation(conn, organisation)
+        account = account_of(found.id if found else organisation or "", name)
+        self._throttle.begin(account=account, address=address)
+        with read(self._engine) as conn:
+            stored = passwords_db.load(conn, found.id if found else "", name)
+        with self._turn():
+            matches = self._hashing.matches(password, stored.password_hash if stored else None)
+        if stored is None or not matches or not _may_sign_in(stored.member):
+            log.info("sign-in refused", address=address)
+            raise Unauthenticated(_WRONG)
+        self._throttle.succeeded(account=account, address=address)
+        if self._hashing.is_outdated(stored.password_hash):
+            self._store(stored.member, password)
+        return stored.member
+
+    # Changing it
+
+    def change(self, principal: Principal, current: Secret, new: Secret, *, address: str) -> None:
+        """Change the caller's own password; its other sessions end.
+
+        Raises:
+            Forbidden: the current password is wrong, or the caller has none.
+            InvalidRequest: the new one breaks the rules.
+            TooManyAttempts: too many wrong ones before.
+        """
+        require(principal, Action.MANAGE_OWN_ACCOUNT)
+        check_password(new, name=principal.name)
+        account = account_of(principal.organisation_id, principal.name)
+        self._throttle.begin(account=account, address=address)
+        with read(self._engine) as conn:
+            stored = passwords_db.load(conn, principal.organisation_id, principal.name)
+        with self._turn():
+            matches = self._hashing.matches(current, stored.password_hash if stored else None)
+        if stored is None or not matches:
+            raise Forbidden("your current password is another one")
+        self._throttle.succeeded(account=account, address=address)
+        is_session = principal.credential is CredentialKind.SESSION
+        self._store(stored.member, new, ending_sessions_but=principal.key_id if is_session else "")
+        log.info("password changed", member_id=principal.member_id)
+
+    # Links
+
+    def create_link(self, principal: Principal, member: str) -> PasswordLink:
+        """A link with which a user chooses a password: for a new one, or one that forgot it.
+
+        Raises:
+            NoSuchMember: no such member.
+            WrongState: a service account, or a disabled user.
+        """
+        require(principal, Action.MANAGE_MEMBERS)
+        return self._create_link(
+            lambda conn: require_member(conn, principal.organisation_id, member)
+        )
+
+    def create_link_for(self, organisation: str, member: str) -> PasswordLink:
+        """As `create_link`, for the operator, who holds the database.
+
+        Raises:
+            NoSuchOrganisation: no such organisation.
+        """
+        return self._create_link(
+            lambda conn: require_member(conn, require_organisation(conn, organisation).id, member)
+        )
+
+    def _create_link(self, find: Callable[[Connection], Member]) -> PasswordLink:
+        token = tokens.new_secret(LINK_PREFIX)
+        now_ms = self._now_ms()
+        expires_at_ms = now_ms + LINK_LIFETIME_S * 1000
+
+        def create() -> Member:
+            with write(self._engine) as conn:
+                member = find(conn)
+                if member.kind is not MemberKind.USER:
+                    raise WrongState(f"`{member.name}` is a service account; give it an API key")
+                if member.disabled_at_ms is not None:
+                    raise WrongState(f"member `{member.name}` is disabled; enable it first")
+                passwords_db.create_link(
+                    conn,
+                    tokens.hash_secret(token.reveal()),
+                    member.id,
+                    now_ms=now_ms,
+                    expires_at_ms=expires_at_ms,
+                )
+                return member
+
+        member = retry_serialisation(create)
+        log.info("password link created", member_id=member.id)
+        return PasswordLink(token, member, expires_at_ms)
+
+    def member_of_link(self, token: str) -> Member:
+        """Whose password a link sets.
+
+        Raises:
+            NoSuchLink: unknown, used, or too old.
+        """
+        with read(self._engine) as conn:
+            return self._of_link(conn, token)
+
+    def use_link(self, token: str, password: Secret) -> Member:
+        """Set the password of the link's member; all its sessions end, and the link with them.
+
+        Raises:
+            InvalidRequest: the password breaks the rules; the link still works.
+            NoSuchLink: unknown, used, or too old.
+        """
+        member = self.member_of_link(token)
+        check_password(password, name=member.name)
+        with self._turn():
+            password_hash = self._hashing.hash(password)
+
+        def use() -> Member:
+            with write(self._engine) as conn:
+                found = self._of_link(conn, token)
+                if not passwords_db.use_link(conn, tokens.hash_secret(token)):
+                    raise NoSuchLink(_NO_LINK)
+                passwords_db.store(conn, found.id, password_hash, now_ms=self._now_ms())
+                sessions_db.end_all(conn, found.id)
+                return found
+
+        member = retry_serialisation(use)
+        self._authentication.forget()
+        self._throttle.forgive(account_of(member.organisation_id, member.name))
+        log.info("password set by link", member_id=member.id)
+        return member
+
+    def checked_hash(self, password: Secret, *, name: str) -> str:
+        """The hash of a password for a member that is about to be made.
+
+        Raises:
+            InvalidRequest: the password breaks the rules.
+        """
+        check_password(password, name=name)
+        with self._turn():
+            return self._hashing.hash(password)
+
+    def remove_expired(self) -> None:
+        with write(self._engine) as conn:
+            passwords_db.remove_expired_links(conn, now_ms=self._now_ms())
+
+    def _of_link(self, conn: Connection, token: str) -> Member:
+        found = passwords_db.member_of_link(conn, tokens.hash_secret(token), now_ms=self._now_ms())
+        if found is None or not _may_sign_in(found):
+            raise NoSuchLink(_NO_LINK)
+        return found
+
+    def _store(
+        self, member: Member, password: Secret, *, ending_sessions_but: str | None = None
+    ) -> None:
+        """Write a password down.  None ends no session, an id all but that one."""
+        with self._turn():
+            password_hash = self._hashing.hash(password)
+
+        def store() -> None:
+            with write(self._engine) as conn:
+                if members_db.load(conn, member.organisation_id, member.id) is None:
+                    raise Unauthenticated(_WRONG)  # deleted meanwhile
+                passwords_db.store(conn, member.id, password_hash, now_ms=self._now_ms())
+                if ending_sessions_but is not None:
+                    sessions_db.end_all(conn, member.id, but=ending_sessions_but)
+
+        retry_serialisation(store)
+        self._authentication.forget()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(timeout=HASH_WAIT_S):
+            raise Overloaded("too many people are signing in; try again", retry_after_s=1)
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+
+_NO_LINK: Final = "this link is unknown, was used, or is too old; ask an admin for another one"
+
+
+def _may_sign_in(member: Member) -> bool:
+    return member.kind is MemberKind.USER and member.disabled_at_ms is None
+
+
+def _organisation(conn: Connection, name: str | None) -> Organisation | None:
+    if name is not None:
+        return organisations_db.load_by_name(conn, name)
+    return organisations_db.load_by_name(conn, DEFAULT_ORGANISATION) or organisations_db.load_only(
+        conn
+    )
