@@ -32,6 +32,7 @@ from graticule.services.devices import Devices
 from graticule.services.discovery import Discovery
 from graticule.services.documents import Documents
 from graticule.services.functions import Functions
+from graticule.services.grants import Grants
 from graticule.services.idempotency import Idempotency
 from graticule.services.indexing import Indexing
 from graticule.services.integration_updates import IntegrationUpdates
@@ -43,6 +44,7 @@ from graticule.services.organisations import Organisations
 from graticule.services.passwords import Passwords
 from graticule.services.purging import Purging
 from graticule.services.registration import Registration
+from graticule.services.roles import Roles
 from graticule.services.scans import Scans
 from graticule.services.signing import Signing
 from graticule.services.table_handover import TableHandover
@@ -90,6 +92,8 @@ class Services:
     integration_updates: IntegrationUpdates
     browsing: Browsing
     catalogs: Catalogs
+    roles: Roles
+    grants: Grants
     credentials: Credentials
     namespaces: Namespaces
     tables: Tables
@@ -182,6 +186,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     turns = Turns(settings.data_dir / TURNS_FILE)
     commits = Commits(engine, files, documents, credentials, turns, now_ms=now_ms)
     view_commits = ViewCommits(engine, files, documents, credentials, turns, now_ms=now_ms)
+    catalogs = Catalogs(engine, keyring, now_ms=now_ms)
     namespaces = Namespaces(engine, now_ms=now_ms)
     idempotency = Idempotency(engine, now_ms=now_ms, lifetime_s=settings.idempotency_key_lifetime_s)
     purging = Purging(engine, keyring, files, credentials, now_ms=now_ms)
@@ -226,6 +231,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         ),
         browsing=Browsing(engine, integrations, credentials, now_ms=now_ms),
         catalogs=catalogs,
+        roles=Roles(engine, now_ms=now_ms, on_change=catalogs.forget),
+        grants=Grants(engine, now_ms=now_ms, on_change=catalogs.forget),
         credentials=credentials,
         namespaces=namespaces,
         tables=tables,

@@ -45,12 +45,11 @@ class LiveServer:
             event_hooks={"response": [check_response]},
         )
 
-    def new_catalog(self) -> "LiveCatalog":
+    def new_catalog(self, **options: Any) -> "LiveCatalog":
         name = f"catalog {uuid4().hex[:8]}"
+        body = {"name": name, "integration": self.integration, **options}
         with self.http() as http:
-            made = http.post(
-                "/api/v1/catalogs", json={"name": name, "integration": self.integration}
-            )
+            made = http.post("/api/v1/catalogs", json=body)
         assert made.status_code in {200, 201}, made.text
         return LiveCatalog(self, name, made.json()["id"])
 

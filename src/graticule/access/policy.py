@@ -1,7 +1,8 @@
-"""Who may do what.  Pure: a decision is a value with its reason.
+"""Who may do what at all.  Pure: a decision is a value with its reason.
 
 A member's role says what it may do, a credential's scopes narrow that, and the organisation's
-edition narrows it once more.  Whether a thing may be seen at all is part of the SQL that finds it.
+edition narrows it once more.  With which catalogs, namespaces and tables is a matter of grants:
+`access.grants`, and the SQL in `db.grants`.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from graticule.domain.catalog import AccessLevel
 from graticule.domain.errors import EditionForbids, Forbidden
 from graticule.domain.tenancy import Edition, Principal, Role, Scope
 
@@ -31,6 +31,8 @@ class Action(StrEnum):
     MANAGE_MEMBERS = "manage members"
     READ_AUDIT = "read the audit log"
     MANAGE_WEBHOOKS = "manage webhooks"
+    MANAGE_GRANTS = "see or change grants"
+    MANAGE_ROLES = "manage roles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ _READ: Final = frozenset(
 )
 
 BY_ROLE: Final[Mapping[Role, frozenset[Action]]] = {
-    Role.USER: _READ | {Action.WRITE_CATALOG, Action.MANAGE_OWN_ACCOUNT},
+    # A user may grant what it manages: `access.grants` says what that is.
+    Role.USER: _READ | {Action.WRITE_CATALOG, Action.MANAGE_OWN_ACCOUNT, Action.MANAGE_GRANTS},
     Role.ADMIN: frozenset(Action),
 }
 
@@ -101,9 +104,3 @@ def require(principal: Principal, action: Action) -> None:
             raise Forbidden(reason)
         case Allowed():
             return
-
-
-def access_level(principal: Principal) -> AccessLevel:
-    """What a storage credential vended to this principal may do."""
-    may_write = isinstance(decide(principal, Action.WRITE_CATALOG), Allowed)
-    return AccessLevel.WRITE if may_write else AccessLevel.READ

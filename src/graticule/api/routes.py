@@ -27,13 +27,16 @@ from graticule.api.management import (
     catalogs,
     devices,
     discovery,
+    explain,
     files,
+    grants,
     integrations,
     keys,
     me,
     members,
     metrics,
     objects,
+    roles,
     sessions,
     webhooks,
 )
@@ -53,6 +56,8 @@ OWN_ACCOUNT: Final = Action.MANAGE_OWN_ACCOUNT
 MEMBERS: Final = Action.MANAGE_MEMBERS
 AUDIT: Final = Action.READ_AUDIT
 WEBHOOKS: Final = Action.MANAGE_WEBHOOKS
+ROLES: Final = Action.MANAGE_ROLES
+GRANTS: Final = Action.MANAGE_GRANTS
 
 ICEBERG_ROOT: Final = "/catalog"
 MANAGEMENT_ROOT: Final = "/api/v1"
@@ -139,6 +144,20 @@ MANAGEMENT: Final[Sequence[Line]] = (
         webhooks.redeliver,
         WEBHOOKS,
     ),
+    ("GET", "/roles", roles.list_roles, LIST_CATALOGS),
+    ("POST", "/roles", roles.create_role, ROLES),
+    ("GET", "/roles/{role}", roles.show_role, LIST_CATALOGS),
+    ("PUT", "/roles/{role}", roles.rename_role, ROLES),
+    ("DELETE", "/roles/{role}", roles.delete_role, ROLES),
+    ("GET", "/roles/{role}/members", roles.list_role_members, ROLES),
+    ("PUT", "/roles/{role}/members/{member}", roles.add_role_member, ROLES),
+    ("DELETE", "/roles/{role}/members/{member}", roles.remove_role_member, ROLES),
+    ("GET", "/grants", grants.list_grants, GRANTS),
+    ("POST", "/grants", grants.create_grant, GRANTS),
+    ("GET", "/grants/{grant}", grants.show_grant, GRANTS),
+    ("DELETE", "/grants/{grant}", grants.revoke_grant, GRANTS),
+    ("GET", "/access", grants.list_access, GRANTS),
+    ("GET", "/explain", explain.explain, LIST_CATALOGS),
     ("GET", "/policies", integrations.preview_policies, CREATE_INTEGRATIONS),
     ("GET", "/integrations", integrations.list_integrations, USE),
     ("POST", "/integrations", integrations.create_integration, CREATE_INTEGRATIONS),

@@ -30,15 +30,25 @@ def show(name: Name, output: Output = None) -> None:
 @app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="A name of your choice: SQL will use it")],
+    *,
     storage: Annotated[str, typer.Option(help="Storage integration, by name or id")],
     path: Annotated[str | None, typer.Option(help="Folder inside the integration")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="On a bucket that is not private, too")
     ] = False,
+    default_access: Annotated[
+        str, typer.Option(help="What all members may do with it: none, browse, read or write")
+    ] = "write",
     output: Output = None,
 ) -> None:
     """Make a catalog on a storage integration."""
-    body = {"name": name, "integration": storage, "sub_path": path, "force": force}
+    body = {
+        "name": name,
+        "integration": storage,
+        "sub_path": path,
+        "force": force,
+        "default_access": default_access,
+    }
     with connect() as api:
         created = api.post("/catalogs", body)
     print_one(created, output)

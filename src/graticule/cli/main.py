@@ -14,10 +14,12 @@ from graticule.cli import (
     database,
     demo,
     function,
+    grant,
     integration,
     login,
     member,
     organisation,
+    role,
     scan,
     serve,
     table,
@@ -54,6 +56,9 @@ app.add_typer(member.service_account_app, name="service-account")
 app.add_typer(organisation.app, name="organisation")
 app.add_typer(audit.app, name="audit")
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(role.app, name="role")
+app.add_typer(grant.app, name="grant")
+app.command("explain")(grant.explain)
 app.add_typer(database.app, name="database")
 
 

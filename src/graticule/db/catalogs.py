@@ -4,11 +4,14 @@ Every look-up names the organisation, so that another one's catalog is simply no
 """
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, exists, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
+from graticule.access.grants import EVERYTHING, Standing, highest, sees_everything
+from graticule.db import visibility
 from graticule.db.engine import violates
 from graticule.db.schema import (
     catalogs,
@@ -22,6 +25,7 @@ from graticule.db.schema import tables as tables_
 from graticule.domain.catalog import BucketType, Catalog
 from graticule.domain.errors import AlreadyExists, InUse, NoSuchIntegration
 from graticule.domain.location import Location
+from graticule.domain.tenancy import Principal
 
 
 def create(conn: Connection, catalog: Catalog) -> None:
@@ -67,38 +71,72 @@ def load(conn: Connection, organisation_id: str, catalog_id: str) -> Catalog | N
     return _catalog(row) if row is not None else None
 
 
-def find(conn: Connection, organisation_id: str, id_or_name: str) -> Catalog | None:
-    """A catalog of this organisation; an id wins over a name."""
-    query = select(catalogs).where(
-        catalogs.c.organisation_id == organisation_id,
-        or_(catalogs.c.id == id_or_name, catalogs.c.name == id_or_name),
-    )
-    row = conn.execute(query.order_by(catalogs.c.id != id_or_name).limit(1)).one_or_none()
-    return _catalog(row) if row is not None else None
+def find(conn: Connection, principal: Principal, id_or_name: str) -> Catalog | None:
+    """A catalog of the principal's organisation that it may see; an id wins over a name."""
+    named = or_(catalogs.c.id == id_or_name, catalogs.c.name == id_or_name)
+    return _first(conn, principal, _visible(principal, named), id_or_name)
 
 
 def find_qualified(
-    conn: Connection, organisation_id: str, organisation: str, catalog: str
+    conn: Connection, principal: Principal, organisation: str, catalog: str
 ) -> Catalog | None:
     """As `find`, for `organisation/catalog`: the organisation by its own id or name."""
     named = exists().where(
-        organisations.c.id == organisation_id,
+        organisations.c.id == principal.organisation_id,
         or_(organisations.c.id == organisation, organisations.c.name == organisation),
     )
-    query = select(catalogs).where(
-        named,
-        catalogs.c.organisation_id == organisation_id,
-        or_(catalogs.c.id == catalog, catalogs.c.name == catalog),
-    )
-    row = conn.execute(query.order_by(catalogs.c.id != catalog).limit(1)).one_or_none()
-    return _catalog(row) if row is not None else None
+    wanted = or_(catalogs.c.id == catalog, catalogs.c.name == catalog)
+    return _first(conn, principal, _visible(principal, named, wanted), catalog)
 
 
-def page(conn: Connection, organisation_id: str, *, after: str | None, limit: int) -> list[Catalog]:
-    query = select(catalogs).where(catalogs.c.organisation_id == organisation_id)
+def _first(
+    conn: Connection, principal: Principal, query: Select[Any], id_or_name: str
+) -> Catalog | None:
+    query = query.order_by(catalogs.c.id != id_or_name).limit(1)
+    return next(iter(_rows(conn, principal, query)), None)
+
+
+def page(conn: Connection, principal: Principal, *, after: str | None, limit: int) -> list[Catalog]:
+    """The catalogs of the principal's organisation that it may see, oldest first."""
+    query = _visible(principal)
     if after is not None:
         query = query.where(catalogs.c.id > after)
-    return [_catalog(row) for row in conn.execute(query.order_by(catalogs.c.id).limit(limit))]
+    return _rows(conn, principal, query.order_by(catalogs.c.id).limit(limit))
+
+
+def _visible(principal: Principal, *which: ColumnElement[bool]) -> Select[Any]:
+    """Those catalogs of the principal's organisation that are granted, or in which something is."""
+    query = select(catalogs).where(catalogs.c.organisation_id == principal.organisation_id, *which)
+    if sees_everything(principal):
+        return query
+    held = visibility.privilege_from_scopes(0, catalogs.c.id).label("from_scopes")
+    return query.add_columns(held).where(visibility.any_in_catalog())
+
+
+def _rows(conn: Connection, principal: Principal, query: Select[Any]) -> list[Catalog]:
+    """What is seen only on the way to something below is seen without its properties."""
+    if sees_everything(principal):
+        return [_catalog(row) for row in conn.execute(query)]
+    asked = visibility.who(principal) | visibility.scope_paths(None)
+    return [
+        _catalog(row) if row.from_scopes is not None else replace(_catalog(row), properties={})
+        for row in conn.execute(query, asked)
+    ]
+
+
+def standing(conn: Connection, principal: Principal, catalog_id: str) -> Standing:
+    """What the principal may do with a catalog of its organisation."""
+    if sees_everything(principal):
+        return EVERYTHING
+    query = select(
+        visibility.privilege_from_scopes(0, catalogs.c.id).label("from_scopes"),
+        visibility.any_in_catalog().label("leads_on"),
+    ).where(catalogs.c.id == catalog_id)
+    asked = visibility.who(principal) | visibility.scope_paths(None)
+    row = conn.execute(query, asked).one_or_none()
+    if row is None:
+        return Standing(None)
+    return Standing(highest([row.from_scopes]), bool(row.leads_on))
 
 
 def locations_on(conn: Connection, integration_id: str) -> list[Location]:

@@ -2,15 +2,31 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, delete, exists, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
+from graticule.access.grants import EVERYTHING, Standing, highest, sees_everything
+from graticule.db import visibility
 from graticule.db.schema import functions, namespaces, tables
 from graticule.domain.catalog import NamespaceRecord
 from graticule.domain.errors import AlreadyExists, NamespaceNotEmpty, NoSuchNamespace
 from graticule.domain.identifiers import Namespace
+from graticule.domain.tenancy import Principal
 
 
 def _record(row: Row[Any]) -> NamespaceRecord:
@@ -30,6 +46,43 @@ def load(conn: Connection, catalog_id: str, namespace: Namespace) -> NamespaceRe
         )
     ).one_or_none()
     return _record(row) if row is not None else None
+
+
+@cache
+def _granted(depth: int) -> Select[Any]:
+    """A namespace with what the asking member holds on it, and whether it holds anything below."""
+    return select(
+        namespaces,
+        visibility.privilege_from_scopes(depth, namespaces.c.catalog_id).label("from_scopes"),
+        visibility.any_below(namespaces.c.catalog_id, namespaces.c.path).label("leads_on"),
+    ).where(
+        namespaces.c.catalog_id == bindparam("catalog"), namespaces.c.path == bindparam("namespace")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNamespace:
+    record: NamespaceRecord
+    standing: Standing
+
+
+def find(
+    conn: Connection, principal: Principal, catalog_id: str, namespace: Namespace
+) -> FoundNamespace | None:
+    """A namespace, and what the principal may do with it; one statement."""
+    if sees_everything(principal):
+        record = load(conn, catalog_id, namespace)
+        return FoundNamespace(record, EVERYTHING) if record is not None else None
+    named = {
+        "catalog": catalog_id,
+        "namespace": namespace.path,
+        **visibility.who(principal),
+        **visibility.scope_paths(namespace),
+    }
+    row = conn.execute(_granted(len(namespace.levels)), named).one_or_none()
+    if row is None:
+        return None
+    return FoundNamespace(_record(row), Standing(highest([row.from_scopes]), bool(row.leads_on)))
 
 
 def require(conn: Connection, catalog_id: str, namespace: Namespace) -> NamespaceRecord:
@@ -90,6 +143,38 @@ def list_children(
         .limit(limit)
     )
     return [Namespace.from_path(path) for path in conn.execute(query).scalars()]
+
+
+_ON_THE_WAY: Final[Select[Any]] = (
+    select(namespaces.c.path)
+    .where(
+        namespaces.c.catalog_id == bindparam("catalog"),
+        namespaces.c.parent == bindparam("parent"),
+        namespaces.c.path > bindparam("after"),
+        visibility.any_below(namespaces.c.catalog_id, namespaces.c.path),
+    )
+    .order_by(namespaces.c.path)
+)
+
+
+def list_children_on_the_way(
+    conn: Connection,
+    principal: Principal,
+    catalog_id: str,
+    parent: Namespace | None,
+    *,
+    after: str,
+    limit: int | None,
+) -> list[Namespace]:
+    """As `list_children`, of those that are granted, or in which something is."""
+    asked = {
+        "catalog": catalog_id,
+        "parent": parent.path if parent else "",
+        "after": after,
+        **visibility.who(principal),
+    }
+    query = _ON_THE_WAY if limit is None else _ON_THE_WAY.limit(limit)
+    return [Namespace.from_path(path) for path in conn.execute(query, asked).scalars()]
 
 
 def set_properties(conn: Connection, namespace_id: str, properties: Mapping[str, str]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -302,6 +303,52 @@ functions = Table(
     _ms("updated_at_ms"),
     UniqueConstraint("namespace_id", "name"),
     Index(None, "catalog_id"),
+)
+
+# Who may do what with it
+
+roles = Table(
+    "roles",
+    metadata,
+    _id(),
+    _belongs_to("organisations"),
+    Column("name", _Text, nullable=False),
+    _ms("created_at_ms"),
+    UniqueConstraint("organisation_id", "name"),
+)
+
+role_members = Table(
+    "role_members",
+    metadata,
+    Column("member_id", String(36), ForeignKey("members.id", ondelete="CASCADE"), primary_key=True),
+    Column("role_id", String(36), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+    Index(None, "role_id", "member_id"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    _id(),
+    _belongs_to("organisations"),
+    Column("catalog_id", String(36), ForeignKey("catalogs.id", ondelete="CASCADE"), nullable=False),
+    Column("namespace_id", String(36), ForeignKey("namespaces.id", ondelete="CASCADE")),
+    Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE")),
+    Column("object_id", String(36), nullable=False, comment="the innermost of the three"),
+    Column("path", _Text, nullable=False, comment="of the namespace, empty for a catalog"),
+    Column("grantee_id", String(36), nullable=False, comment="everyone: the organisation's id"),
+    Column("grantee_kind", String(8), nullable=False),
+    Column(
+        "privilege", SmallInteger, nullable=False, comment="1 browse, 2 read, 3 write, 4 manage"
+    ),
+    Column("granted_by", Text, nullable=False),
+    _ms("created_at_ms"),
+    UniqueConstraint("object_id", "grantee_id"),
+    # One range of it says what a grantee sees in, or anywhere below, a namespace.
+    Index(None, "grantee_id", "catalog_id", "path", "table_id"),
+    Index(None, "namespace_id"),
+    Index(None, "table_id"),
+    CheckConstraint("privilege BETWEEN 1 AND 4", name="privilege"),
+    CheckConstraint("grantee_kind IN ('member', 'role')", name="grantee_kind"),
 )
 
 # What clients do

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
-    Engine,
     Row,
     Select,
     and_,
@@ -21,8 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from graticule.db import grants as grants_db
 from graticule.db.engine import serialise_on, violates
-from graticule.db.lookup import Lookup
 from graticule.db.schema import catalogs, namespaces, purges, table_documents, tables
 from graticule.domain.catalog import TableRecord
 from graticule.domain.errors import (
@@ -62,7 +61,7 @@ class Swap:
     document: bytes
 
 
-def _record(row: Row[Any]) -> TableRecord:
+def record_of(row: Row[Any]) -> TableRecord:
     return TableRecord(
         id=row.id,
         catalog_id=row.catalog_id,
@@ -79,7 +78,7 @@ def _record(row: Row[Any]) -> TableRecord:
 
 
 # Built once: putting a statement together takes longer than running it.
-_NAMED_STATEMENT: Final[Select[Any]] = (
+NAMED: Final[Select[Any]] = (
     select(tables, namespaces.c.path.label("namespace_path"))
     .join(namespaces, namespaces.c.id == tables.c.namespace_id)
     .where(
@@ -88,34 +87,24 @@ _NAMED_STATEMENT: Final[Select[Any]] = (
         tables.c.name == bindparam("table"),
     )
 )
-_NAMED: Final = Lookup(_NAMED_STATEMENT)
 
 
-def look_up(
-    engine: Engine, catalog_id: str, identifier: TableIdentifier, *, kind: str = TABLE
-) -> TableRecord | None:
-    """As `load`, by itself and outside of any transaction."""
-    row = _NAMED(
-        engine, catalog=catalog_id, namespace=identifier.namespace.path, table=identifier.name
-    )
-    return _record(row) if row is not None and row.kind == kind else None
-
-
-def _find(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> Row[Any] | None:
+def row_of(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> Row[Any] | None:
     """The row of a table or view by its name."""
     named = {
         "catalog": catalog_id,
         "namespace": identifier.namespace.path,
         "table": identifier.name,
     }
-    return conn.execute(_NAMED_STATEMENT, named).one_or_none()
+    return conn.execute(NAMED, named).one_or_none()
 
 
 def load(
     conn: Connection, catalog_id: str, identifier: TableIdentifier, *, kind: str = TABLE
 ) -> TableRecord | None:
-    row = _find(conn, catalog_id, identifier)
-    return _record(row) if row is not None and row.kind == kind else None
+    """A table or view by its name, whoever asks: see `db.granted_tables` for a principal's."""
+    row = row_of(conn, catalog_id, identifier)
+    return record_of(row) if row is not None and row.kind == kind else None
 
 
 def load_by_id(conn: Connection, table_id: str) -> TableRecord | None:
@@ -126,12 +115,12 @@ def load_by_id(conn: Connection, table_id: str) -> TableRecord | None:
         .where(tables.c.id == table_id)
     )
     row = conn.execute(query).one_or_none()
-    return _record(row) if row is not None else None
+    return record_of(row) if row is not None else None
 
 
 def kind_of(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> str | None:
     """`table`, `view`, or None: both share one name space."""
-    row = _find(conn, catalog_id, identifier)
+    row = row_of(conn, catalog_id, identifier)
     return str(row.kind) if row is not None else None
 
 
@@ -382,6 +371,7 @@ def rename(
         )
     except IntegrityError as error:
         raise AlreadyExists(f"Table already exists: {to}") from error
+    grants_db.move_table(conn, table_id, namespace_id=namespace_id, namespace=to.namespace)
     return renamed.rowcount == 1
 
 

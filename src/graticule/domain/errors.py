@@ -215,6 +215,14 @@ class NoSuchDevice(NotFound):
     """A user code that no device waits with."""
 
 
+class NoSuchRole(NotFound):
+    pass
+
+
+class NoSuchGrant(NotFound):
+    pass
+
+
 # What is there, but is not what it should be.
 
 

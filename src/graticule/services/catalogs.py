@@ -12,9 +12,11 @@ import structlog
 from sqlalchemy import Engine
 from uuid6 import uuid7
 
+from graticule.access.grants import sees_everything
 from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
+from graticule.db import grants as grants_db
 from graticule.db import integrations as integrations_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.domain.catalog import BucketType, Catalog, OpenCatalog, StorageIntegration
@@ -24,6 +26,7 @@ from graticule.domain.errors import (
     NoSuchWarehouse,
     WrongState,
 )
+from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.location import parse_sub_path
 from graticule.domain.tenancy import Principal
@@ -35,7 +38,8 @@ log = structlog.get_logger(__name__)
 
 CATALOG_CACHE_MS: Final = 5_000
 """A catalog's row never changes and its integration rarely does; another replica may use what was
-deleted for this long, and finds it empty.
+deleted for this long, and finds it empty.  Who lost the last grant in a catalog may for this long
+still be told that it is there; what is in it is asked for at every request.
 """
 CATALOGS_CACHED_MAX: Final = 10_000
 
@@ -67,8 +71,11 @@ class Catalogs:
         sub_path: str | None = None,
         properties: Mapping[str, str] | None = None,
         force: bool = False,
+        default_access: Privilege | None = Privilege.WRITE,
     ) -> CreatedCatalog:
         """Make a catalog on an integration (by id or name), in a folder of its own.
+
+        Its maker manages it; `default_access` is what everyone else in the organisation may do.
 
         Raises:
             AlreadyExists: the organisation has one of that name.
@@ -100,6 +107,9 @@ class Catalogs:
                     forced_on=_overruled(found),
                 )
                 catalogs_db.create(conn, catalog)
+                grants_db.own_catalog(conn, principal, catalog)
+                if default_access is not None:
+                    grants_db.open_to_everyone(conn, catalog, default_access, by=principal.name)
                 return CreatedCatalog(catalog, found, warning)
 
         created = retry_serialisation(create_once)
@@ -109,18 +119,18 @@ class Catalogs:
     def list(self, principal: Principal, *, after: str | None = None, limit: int) -> Page:
         require(principal, Action.LIST_CATALOGS)
         with read(self._engine) as conn:
-            found = catalogs_db.page(conn, principal.organisation_id, after=after, limit=limit + 1)
+            found = catalogs_db.page(conn, principal, after=after, limit=limit + 1)
         return page(found, limit, key=lambda catalog: catalog.id)
 
     def get(self, principal: Principal, id_or_name: str) -> Catalog:
         """A catalog by id or name.
 
         Raises:
-            NoSuchCatalog: the organisation has none.
+            NoSuchCatalog: the organisation has none, or not for this principal to know of.
         """
         require(principal, Action.LIST_CATALOGS)
         with read(self._engine) as conn:
-            found = catalogs_db.find(conn, principal.organisation_id, id_or_name)
+            found = catalogs_db.find(conn, principal, id_or_name)
         if found is None:
             raise NoSuchCatalog(f"no catalog is called `{id_or_name}`")
         return found
@@ -131,14 +141,14 @@ class Catalogs:
         Which work is allowed is for the service that does it to decide.
 
         Raises:
-            NoSuchCatalog: the organisation has none.
+            NoSuchCatalog: the organisation has none, or not for this principal to know of.
         """
-        key = (principal.organisation_id, id_or_name)
+        key = (_eyes_of(principal), id_or_name)
         known = self._opened.get(key)
         if known is not None:
             return known
         with read(self._engine) as conn:
-            catalog = catalogs_db.find(conn, principal.organisation_id, id_or_name)
+            catalog = catalogs_db.find(conn, principal, id_or_name)
             integration = (
                 integrations_db.load(conn, self._keyring, catalog.integration_id)
                 if catalog is not None
@@ -151,21 +161,21 @@ class Catalogs:
         return opened
 
     def forget(self) -> None:
-        """Drop what is cached: an integration was changed."""
+        """Drop what is cached: an integration was changed, or who may see which catalog."""
         self._opened.clear()
 
     def delete(self, principal: Principal, id_or_name: str) -> None:
         """Delete an empty catalog.  Nothing in storage is touched.
 
         Raises:
-            NoSuchCatalog: the organisation has none.
+            NoSuchCatalog: the organisation has none, or not for this principal to know of.
             InUse: it holds namespaces or tables.
         """
         require(principal, Action.MANAGE_CATALOGS)
 
         def delete_once() -> Catalog:
             with write(self._engine) as conn:
-                found = catalogs_db.find(conn, principal.organisation_id, id_or_name)
+                found = catalogs_db.find(conn, principal, id_or_name)
                 if found is None or not catalogs_db.remove(conn, found.id):
                     raise NoSuchCatalog(f"no catalog is called `{id_or_name}`")
                 return found
@@ -186,7 +196,7 @@ class Catalogs:
         wanted = (warehouse or "").strip()
         with read(self._engine) as conn:
             if not wanted:
-                only = catalogs_db.page(conn, principal.organisation_id, after=None, limit=2)
+                only = catalogs_db.page(conn, principal, after=None, limit=2)
                 if len(only) != 1:
                     raise NoSuchWarehouse(
                         "name a catalog with the `warehouse` property; "
@@ -195,9 +205,9 @@ class Catalogs:
                 return only[0]
             organisation, slash, catalog = wanted.partition("/")
             found = (
-                catalogs_db.find_qualified(conn, principal.organisation_id, organisation, catalog)
+                catalogs_db.find_qualified(conn, principal, organisation, catalog)
                 if slash
-                else catalogs_db.find(conn, principal.organisation_id, wanted)
+                else catalogs_db.find(conn, principal, wanted)
             )
         if found is None:
             raise NoSuchWarehouse(
@@ -210,6 +220,12 @@ def _overruled(integration: StorageIntegration) -> BucketType | None:
     """Why the catalog would have been refused, had `force` not been set."""
     is_refused = integration.bucket_type is BucketType.PUBLIC and not integration.read_only
     return integration.bucket_type if is_refused else None
+
+
+def _eyes_of(principal: Principal) -> str:
+    """Admins of an organisation see the same catalogs; every other member may see others."""
+    everything = sees_everything(principal)
+    return principal.organisation_id if everything else principal.member_id
 
 
 def _check_bucket(integration: StorageIntegration, *, force: bool) -> str | None:

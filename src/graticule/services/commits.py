@@ -17,11 +17,11 @@ from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
+from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
-from graticule.db import namespaces as namespaces_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import SerialisationFailure, read, write
-from graticule.domain.catalog import OpenCatalog, TableRecord
+from graticule.domain.catalog import NamespaceRecord, OpenCatalog, TableRecord
 from graticule.domain.errors import (
     AlreadyExists,
     CatalogError,
@@ -29,16 +29,16 @@ from graticule.domain.errors import (
     CommitStateUnknown,
     InvalidRequest,
     NoSuchFile,
-    NoSuchTable,
     Unavailable,
 )
+from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, replays, requirements, updates
 from graticule.iceberg.properties import check_properties
-from graticule.services import table_locations
+from graticule.services import objects, table_locations
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
@@ -120,7 +120,8 @@ class Commits:
         table already holds (a client or proxy sent it again) is answered as the success it was.
 
         Raises:
-            NoSuchTable: a table to change is not there.
+            NoSuchTable: a table to change is not there, or not for this principal to know of.
+            Forbidden: a table, or the namespace of a new one, is not its to write.
             CommitConflict: a requirement does not hold; nothing landed.
             InvalidUpdate: an update makes no sense; nothing landed.
             CommitStateUnknown: the outcome cannot be told.
@@ -128,7 +129,7 @@ class Commits:
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
-            return [self._committed_before(catalog, request)]
+            return [self._committed_before(principal, catalog, request)]
         catalog.integration.require_writable()
         identifiers = [change.identifier for change in changes]
         if len(set(identifiers)) != len(identifiers):
@@ -137,21 +138,21 @@ class Commits:
             raise InvalidRequest(f"a transaction may change at most {TABLES_PER_COMMIT_MAX} tables")
 
         def attempt(number: int) -> list[Committed] | None:
-            prepared = [self._prepare(catalog, change) for change in changes]
-            if not self._land(catalog, prepared, request):
+            prepared = [self._prepare(principal, catalog, change) for change in changes]
+            if not self._land(principal, catalog, prepared, request):
                 return None
             return self._finish(catalog, prepared, number)
 
         return self._turns.until_landed(catalog, identifiers, attempt)
 
-    def _prepare(self, catalog: OpenCatalog, change: TableChange) -> _Prepared:
+    def _prepare(
+        self, principal: Principal, catalog: OpenCatalog, change: TableChange
+    ) -> _Prepared:
         """Check the requirements and apply the updates to the table as it is now."""
-        record = tables_db.look_up(self._engine, catalog.catalog.id, change.identifier)
         is_create = requirements.is_create(change.requirements)
-        if record is None:
-            if not is_create:
-                raise NoSuchTable(f"Table does not exist: {change.identifier}")
-            return self._prepare_create(catalog, change)
+        record = self._record(principal, catalog, change.identifier, is_create=is_create)
+        if isinstance(record, NamespaceRecord):
+            return self._prepare_create(catalog, change, record)
         document = self._documents.parsed(record, catalog.integration)
         if is_create:
             if replays.is_same_creation(change.updates, document):
@@ -180,7 +181,31 @@ class Commits:
             encoded=metadata.encode(applied.document),
         )
 
-    def _prepare_create(self, catalog: OpenCatalog, change: TableChange) -> _Prepared:
+    def _record(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        *,
+        is_create: bool,
+    ) -> TableRecord | NamespaceRecord:
+        """The table's row; for one that is to be created and is not there yet, its namespace's.
+
+        Whoever may not make a table in a namespace is not told what is there.
+        """
+        if not is_create:
+            return objects.look_up_table(
+                self._engine, principal, catalog, identifier, Privilege.WRITE
+            ).record
+        with read(self._engine) as conn:
+            namespace = objects.namespace(
+                conn, principal, catalog, identifier.namespace, Privilege.WRITE
+            )
+            return tables_db.load(conn, catalog.catalog.id, identifier) or namespace
+
+    def _prepare_create(
+        self, catalog: OpenCatalog, change: TableChange, namespace: NamespaceRecord
+    ) -> _Prepared:
         requirements.check_all(change.requirements, None)
         now_ms = self._now_ms()
         applied = updates.apply(change.updates, None, now_ms=now_ms, metadata_location=None)
@@ -188,7 +213,6 @@ class Commits:
         location = table_locations.check_requested(catalog, document["location"])
         _check_properties(change, document, location)
         with read(self._engine) as conn:
-            namespace = namespaces_db.require(conn, catalog.catalog.id, change.identifier.namespace)
             if tables_db.kind_of(conn, catalog.catalog.id, change.identifier) == tables_db.VIEW:
                 raise AlreadyExists(f"View with same name already exists: {change.identifier}")
         record = new_record(
@@ -215,18 +239,25 @@ class Commits:
         encoded = self._documents.encoded(record, catalog.integration)
         return _Prepared(base=record, record=record, applied=applied, encoded=encoded)
 
-    def _committed_before(self, catalog: OpenCatalog, request: IdempotentRequest) -> Committed:
+    def _committed_before(
+        self, principal: Principal, catalog: OpenCatalog, request: IdempotentRequest
+    ) -> Committed:
         """The table that an earlier request with the same key changed, as it is now."""
         try:
-            record = landed_table(self._engine, request)
-            if record is not None:
-                return Committed(record, self._documents.encoded(record, catalog.integration))
+            found = landed_table(self._engine, principal, catalog, request)
+            if found is not None:
+                document = self._documents.encoded(found.record, catalog.integration)
+                return Committed(found.record, document)
         except NoSuchFile:
             pass
-        raise CommitStateUnknown("the commit landed, but the table has been dropped since")
+        raise CommitStateUnknown("the commit landed, but the table is gone since, or yours no more")
 
     def _land(
-        self, catalog: OpenCatalog, prepared: Sequence[_Prepared], request: IdempotentRequest | None
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        prepared: Sequence[_Prepared],
+        request: IdempotentRequest | None,
     ) -> bool:
         """Write the metadata files, then move all pointers in one transaction.
 
@@ -247,7 +278,7 @@ class Commits:
             with write(self._engine) as conn:
                 idempotency_db.claim(conn, request, result)
                 for part in written:
-                    self._swap(conn, part)
+                    self._swap(conn, principal, part)
         except (_SwapLost, SerialisationFailure):
             self._discard(catalog, written)
             return False
@@ -259,9 +290,10 @@ class Commits:
         return True
 
     @staticmethod
-    def _swap(conn: Connection, part: _Prepared) -> None:
+    def _swap(conn: Connection, principal: Principal, part: _Prepared) -> None:
         if part.base is None:
             tables_db.create(conn, part.record, part.encoded)
+            grants_db.own_table(conn, principal, part.record)
             return
         if part.record.location != part.base.location:
             tables_db.claim_location(conn, part.record.location, but_not=part.record.id)

@@ -14,15 +14,16 @@ from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
 from graticule.db import functions as functions_db
-from graticule.db import namespaces as namespaces_db
 from graticule.db.engine import read, write
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import AlreadyExists, CommitConflict, InvalidRequest, NoSuchFunction
 from graticule.domain.function import FunctionRecord
+from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import Namespace, check_object_name
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.functions import new_function, replaced_function
+from graticule.services import objects
 from graticule.services.namespaces import Page, page
 
 Json = dict[str, Any]
@@ -52,9 +53,11 @@ class Functions:
         """
         require(principal, Action.READ_CATALOG)
         with read(self._engine) as conn:
-            record = namespaces_db.require(conn, catalog.catalog.id, namespace)
+            there = objects.visible_namespace(conn, principal, catalog, namespace)
+            if not there.standing.holds(Privilege.BROWSE):
+                return Page((), None)
             found = functions_db.list_names(
-                conn, record.id, after=after, limit=None if limit is None else limit + 1
+                conn, there.record.id, after=after, limit=None if limit is None else limit + 1
             )
         return page(found, limit, key=str)
 
@@ -74,8 +77,10 @@ class Functions:
         """
         require(principal, Action.READ_CATALOG)
         with read(self._engine) as conn:
-            record = namespaces_db.require(conn, catalog.catalog.id, namespace)
-            found = functions_db.page(conn, record.id, after=after, limit=limit + 1)
+            there = objects.visible_namespace(conn, principal, catalog, namespace)
+            if not there.standing.holds(Privilege.BROWSE):
+                return Page((), None)
+            found = functions_db.page(conn, there.record.id, after=after, limit=limit + 1)
         return page(found, limit, key=lambda function: function.id)
 
     def load(
@@ -89,7 +94,7 @@ class Functions:
         """
         require(principal, Action.READ_CATALOG)
         with read(self._engine) as conn:
-            return _require(conn, catalog, namespace, name)
+            return _require(conn, principal, catalog, namespace, name, needed=Privilege.READ)
 
     def create(
         self,
@@ -112,7 +117,7 @@ class Functions:
         document = new_function(wanted, function_uuid=str(uuid7()), now_ms=now_ms)
         _check_size(document)
         with write(self._engine) as conn:
-            found = namespaces_db.require(conn, catalog.catalog.id, namespace)
+            found = objects.namespace(conn, principal, catalog, namespace, Privilege.WRITE)
             record = FunctionRecord(
                 id=str(uuid7()),
                 catalog_id=catalog.catalog.id,
@@ -152,7 +157,7 @@ class Functions:
         require(principal, Action.WRITE_CATALOG)
         now_ms = self._now_ms()
         with write(self._engine) as conn:
-            record = _require(conn, catalog, namespace, name)
+            record = _require(conn, principal, catalog, namespace, name, needed=Privilege.WRITE)
             _check_version(record, version)
             before = dict(record.document)
             document = replaced_function(before, wanted, now_ms=now_ms)
@@ -184,7 +189,7 @@ class Functions:
         """
         require(principal, Action.WRITE_CATALOG)
         with write(self._engine) as conn:
-            record = _require(conn, catalog, namespace, name)
+            record = _require(conn, principal, catalog, namespace, name, needed=Privilege.WRITE)
             if version is not None:
                 _check_version(record, version)
             if not functions_db.drop(conn, record.id, expected_version=record.version):
@@ -193,9 +198,16 @@ class Functions:
 
 
 def _require(
-    conn: Connection, catalog: OpenCatalog, namespace: Namespace, name: str
+    conn: Connection,
+    principal: Principal,
+    catalog: OpenCatalog,
+    namespace: Namespace,
+    name: str,
+    *,
+    needed: Privilege,
 ) -> FunctionRecord:
-    found = namespaces_db.require(conn, catalog.catalog.id, namespace)
+    """A function, of which nothing is granted by itself: what counts is held on its namespace."""
+    found = objects.namespace(conn, principal, catalog, namespace, needed)
     record = functions_db.load(conn, found.id, name)
     if record is None:
         raise NoSuchFunction(f"Function does not exist: {namespace}.{name}")

@@ -11,12 +11,13 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from graticule.db import idempotency as idempotency_db
-from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
-from graticule.domain.catalog import TableRecord
+from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import IdempotencyKeyReused, InvalidRequest
 from graticule.domain.idempotency import IdempotentRequest, Landed, Refused
 from graticule.domain.tenancy import Principal
+from graticule.services import objects
+from graticule.services.objects import AllowedTable
 
 EXPIRED_BATCH_ROWS: Final = 500
 """Removed in one transaction, so that no writer waits long for it."""
@@ -90,10 +91,12 @@ def result_of(record: TableRecord) -> dict[str, Any]:
     return {"table": record.id}
 
 
-def landed_table(engine: Engine, request: IdempotentRequest) -> TableRecord | None:
+def landed_table(
+    engine: Engine, principal: Principal, catalog: OpenCatalog, request: IdempotentRequest
+) -> AllowedTable | None:
     """The table or view that an earlier request with the same key changed, as it is now.
 
-    By id: it may have another name by now.  None if it is gone.
+    None if it is gone, or not for this principal to read any more.
     """
     with read(engine) as conn:
-        return tables_db.load_by_id(conn, (request.landed or {})["table"])
+        return objects.table_again(conn, principal, catalog, (request.landed or {})["table"])

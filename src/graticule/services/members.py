@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
+from graticule.db import grants as grants_db
 from graticule.db import members as members_db
 from graticule.db.engine import read, retry_serialisation, serialise_on, write
 from graticule.domain.errors import InvalidName, LastAdmin, NoSuchMember
@@ -123,7 +124,7 @@ class Members:
         return changed
 
     def delete(self, principal: Principal, member: str) -> None:
-        """Delete a member; its API keys and sessions end with it.
+        """Delete a member; its API keys, sessions, roles and grants end with it.
 
         Raises:
             LastAdmin: no other admin would remain.
@@ -137,6 +138,7 @@ class Members:
                 found = require_member(conn, principal.organisation_id, member)
                 if _is_active_admin(found):
                     _require_other_admin(conn, found)
+                grants_db.remove_all_of(conn, found.id)
                 members_db.delete_with_keys(conn, found.id)
                 return found
 

@@ -9,13 +9,13 @@ from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
 from graticule.db import metrics as metrics_db
-from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
 from graticule.domain.catalog import OpenCatalog, TableRecord
-from graticule.domain.errors import NoSuchTable
+from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.metrics import MetricsReport
 from graticule.domain.tenancy import Principal
+from graticule.services import objects
 from graticule.services.namespaces import Page, page
 
 Json = dict[str, Any]
@@ -40,10 +40,11 @@ class Metrics:
         """Keep a report of any type.  The oldest ones of the table make room.
 
         Raises:
-            NoSuchTable: it is not there.
+            NoSuchTable: it is not there, or not for this principal to know of.
+            Forbidden: it may be seen, but not read.
         """
         require(principal, Action.READ_CATALOG)
-        record = self._require(catalog, identifier)
+        record = self._require(principal, catalog, identifier)
         text = json.dumps(report, separators=(",", ":"))
         if len(text) > REPORT_BYTES_MAX:
             return
@@ -71,20 +72,20 @@ class Metrics:
         """The reports on a table, newest first.
 
         Raises:
-            NoSuchTable: it is not there.
+            NoSuchTable: it is not there, or not for this principal to know of.
+            Forbidden: it may be seen, but not read.
         """
         require(principal, Action.READ_CATALOG)
-        record = self._require(catalog, identifier)
+        record = self._require(principal, catalog, identifier)
         with read(self._engine) as conn:
             found = metrics_db.page(conn, record.id, after=after, limit=limit + 1)
         return page(found, limit, key=lambda report: report.id)
 
-    def _require(self, catalog: OpenCatalog, identifier: TableIdentifier) -> TableRecord:
+    def _require(
+        self, principal: Principal, catalog: OpenCatalog, identifier: TableIdentifier
+    ) -> TableRecord:
         with read(self._engine) as conn:
-            record = tables_db.load(conn, catalog.catalog.id, identifier)
-        if record is None:
-            raise NoSuchTable(f"Table does not exist: {identifier}")
-        return record
+            return objects.table(conn, principal, catalog, identifier, Privilege.READ).record
 
 
 def _type_of(report: Json) -> str:

@@ -2,21 +2,25 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
+from graticule.db import catalogs as catalogs_db
+from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
 from graticule.db import namespaces as namespaces_db
 from graticule.db.engine import read, write
 from graticule.domain.catalog import NamespaceRecord, OpenCatalog
 from graticule.domain.errors import InvalidRequest, UnprocessableProperties
+from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import Namespace
 from graticule.domain.tenancy import Principal
+from graticule.services import objects
 
 PROPERTIES_BYTES_MAX: Final = 256 * 1024
 
@@ -50,30 +54,43 @@ class Namespaces:
         after: str = "",
         limit: int | None = None,
     ) -> Page:
-        """Direct children of a namespace, or the top level.
+        """Those direct children of a namespace, or of the top level, that may be seen.
 
         Raises:
-            NoSuchNamespace: the parent is not there.
+            NoSuchNamespace: the parent is not there, or not for this principal to know of.
         """
         require(principal, Action.READ_CATALOG)
+        catalog_id = catalog.catalog.id
+        at_most = None if limit is None else limit + 1
         with read(self._engine) as conn:
             if parent is not None:
-                namespaces_db.require(conn, catalog.catalog.id, parent)
-            found = namespaces_db.list_children(
-                conn,
-                catalog.catalog.id,
-                parent,
-                after=after,
-                limit=None if limit is None else limit + 1,
-            )
+                standing = objects.visible_namespace(conn, principal, catalog, parent).standing
+            else:
+                standing = catalogs_db.standing(conn, principal, catalog_id)
+            if standing.holds(Privilege.BROWSE):
+                found = namespaces_db.list_children(
+                    conn, catalog_id, parent, after=after, limit=at_most
+                )
+            else:
+                found = namespaces_db.list_children_on_the_way(
+                    conn, principal, catalog_id, parent, after=after, limit=at_most
+                )
         return page(found, limit, key=lambda namespace: namespace.path)
 
     def load(
         self, principal: Principal, catalog: OpenCatalog, namespace: Namespace
     ) -> NamespaceRecord:
+        """A namespace; without its properties, if it is seen only on the way to something below.
+
+        Raises:
+            NoSuchNamespace: it is not there, or not for this principal to know of.
+        """
         require(principal, Action.READ_CATALOG)
         with read(self._engine) as conn:
-            return namespaces_db.require(conn, catalog.catalog.id, namespace)
+            found = objects.visible_namespace(conn, principal, catalog, namespace)
+        if found.standing.holds(Privilege.BROWSE):
+            return found.record
+        return replace(found.record, properties={})
 
     def create(
         self,
@@ -88,7 +105,8 @@ class Namespaces:
 
         Raises:
             AlreadyExists: the catalog has it.
-            NoSuchNamespace: its parent is not there.
+            NoSuchNamespace: its parent is not there, or not for this principal to know of.
+            Forbidden: the parent, or the catalog, is not its to write.
         """
         require(principal, Action.WRITE_CATALOG)
         _check(properties)
@@ -102,8 +120,10 @@ class Namespaces:
         if request is not None and request.landed is not None:
             return record  # the same request made the same namespace
         with write(self._engine) as conn:
+            objects.parent(conn, principal, catalog, namespace.parent, Privilege.WRITE)
             idempotency_db.claim(conn, request, {"namespace": record.id})
             namespaces_db.create(conn, record)
+            grants_db.own_namespace(conn, principal, record)
         return record
 
     def drop(
@@ -117,11 +137,13 @@ class Namespaces:
         """Drop an empty namespace.
 
         Raises:
-            NoSuchNamespace: it is not there.
+            NoSuchNamespace: it is not there, or not for this principal to know of.
+            Forbidden: it is not its to manage.
             NamespaceNotEmpty: it holds tables, views or namespaces.
         """
         require(principal, Action.WRITE_CATALOG)
         with write(self._engine) as conn:
+            objects.namespace(conn, principal, catalog, namespace, Privilege.MANAGE)
             idempotency_db.claim(conn, request)
             namespaces_db.drop(conn, catalog.catalog.id, namespace)
 
@@ -139,6 +161,8 @@ class Namespaces:
 
         Raises:
             UnprocessableProperties: a name is to be both set and removed.
+            NoSuchNamespace: it is not there, or not for this principal to know of.
+            Forbidden: it is not its to write.
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
@@ -149,6 +173,7 @@ class Namespaces:
                 f"cannot set and remove the same property: {', '.join(both)}"
             )
         with write(self._engine) as conn:
+            objects.namespace(conn, principal, catalog, namespace, Privilege.WRITE)
             record = namespaces_db.load_for_update(conn, catalog.catalog.id, namespace)
             removed = [name for name in dict.fromkeys(removals) if name in record.properties]
             missing = [name for name in dict.fromkeys(removals) if name not in record.properties]

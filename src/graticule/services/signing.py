@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from graticule.access.policy import Action, access_level, require
+from graticule.access.policy import Action, require
 from graticule.access.s3_operations import DELETE_OBJECTS
 from graticule.access.s3_urls import StoreAddress
 from graticule.access.signing import Reach, SignRequest, authorise
@@ -103,10 +103,11 @@ class Signing:
         identifier: TableIdentifier,
         staged: str | None,
     ) -> list[LocationGrant]:
-        require(principal, Action.READ_CATALOG)
         if staged is None:
-            return grants_of(principal, self._tables.record(principal, catalog, identifier))
+            found = self._tables.readable(principal, catalog, identifier)
+            return grants_of(found.record, found.access)
         require(principal, Action.WRITE_CATALOG)
+        self._tables.require_creatable(principal, catalog, identifier.namespace)
         location = self._stage_tokens.location_of(
             staged,
             catalog_id=catalog.catalog.id,
@@ -114,7 +115,7 @@ class Signing:
             member_id=principal.member_id,
             now_ms=self._now_ms(),
         )
-        return [LocationGrant(location.prefix, access_level(principal))]
+        return [LocationGrant(location.prefix, AccessLevel.WRITE)]
 
     def _keys(
         self,

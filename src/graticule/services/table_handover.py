@@ -11,25 +11,26 @@ from uuid6 import uuid7
 
 from graticule.access.delegation import Delegations
 from graticule.access.policy import Action, require
+from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
-from graticule.db import namespaces as namespaces_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
-from graticule.domain.catalog import OpenCatalog, TableRecord
+from graticule.domain.catalog import AccessLevel, NamespaceRecord, OpenCatalog
 from graticule.domain.errors import Unavailable
+from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.properties import check_properties
-from graticule.services import table_locations
+from graticule.services import objects, table_locations
 from graticule.services.commits import new_record
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
+from graticule.services.objects import AllowedTable, no_such_table
 from graticule.services.table_loading import LoadedTable, etag_of
 from graticule.services.table_storage import TableStorage
 from graticule.services.tables import refuse_taken
-from graticule.services.tabular_names import no_such_table
 
 UNREGISTER_ATTEMPTS_MAX: Final = 4
 """Commits that may come in between reading a table's document and letting go of the table."""
@@ -63,6 +64,8 @@ class TableHandover:
         """Adopt a table whose metadata file lies in the integration's bucket.
 
         Raises:
+            NoSuchNamespace: its namespace is not there, or not for this principal to know of.
+            Forbidden: the namespace is not its to write, or what is to be overwritten to manage.
             NoSuchFile: there is no such metadata file.
             InvalidLocation: the file, or the table it describes, lies elsewhere or in the way.
             InvalidUpdate: the document has a property that could redirect credentials.
@@ -70,15 +73,14 @@ class TableHandover:
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
-            known = landed_table(self._engine, request)
+            known = landed_table(self._engine, principal, catalog, request)
             if known is None:
                 raise no_such_table(identifier)
-            encoded = self._documents.encoded(known, catalog.integration)
+            encoded = self._documents.encoded(known.record, catalog.integration)
             return self._loaded(principal, catalog, known, encoded, delegate=delegate)
         file = table_locations.check_metadata_file(catalog, metadata_location)
         with read(self._engine) as conn:
-            namespaces_db.require(conn, catalog.catalog.id, identifier.namespace)
-            self._refuse_taken(conn, catalog, identifier, overwrite=overwrite)
+            self._require_free(conn, principal, catalog, identifier, overwrite=overwrite)
         encoded = self._documents.read_file(file.uri, catalog.integration)
         document = metadata.decode(encoded)
         metadata.check_document(document)
@@ -91,7 +93,9 @@ class TableHandover:
         # Version 1 may go without a UUID; the row needs one, the document stays as it is.
         identified = document | {"table-uuid": metadata.table_uuid(document) or str(uuid7())}
         with write(self._engine) as conn:
-            namespace = namespaces_db.require(conn, catalog.catalog.id, identifier.namespace)
+            namespace = self._require_free(
+                conn, principal, catalog, identifier, overwrite=overwrite
+            )
             record = new_record(
                 catalog,
                 namespace.id,
@@ -102,14 +106,15 @@ class TableHandover:
                 metadata_location=file.uri,
             )
             idempotency_db.claim(conn, request, result_of(record))
-            self._refuse_taken(conn, catalog, identifier, overwrite=overwrite)
             existing = tables_db.load(conn, catalog.catalog.id, identifier)
             if existing is not None:
                 tables_db.drop(conn, existing.id)
             tables_db.refuse_sources(conn, catalog.integration.id, location)
             tables_db.create(conn, record, encoded)
+            grants_db.own_table(conn, principal, record)
         self._documents.keep(record, document, encoded)
-        return self._loaded(principal, catalog, record, encoded, delegate=delegate)
+        own = AllowedTable(record, AccessLevel.WRITE)
+        return self._loaded(principal, catalog, own, encoded, delegate=delegate)
 
     def unregister(
         self,
@@ -124,7 +129,8 @@ class TableHandover:
         Every commit before is in the document, and none can follow.
 
         Raises:
-            NoSuchTable: it is not there.
+            NoSuchTable: it is not there, or not for this principal to know of.
+            Forbidden: it is not its to manage.
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
@@ -132,9 +138,8 @@ class TableHandover:
             return at, self._documents.read_file(at, catalog.integration)
         for _ in range(UNREGISTER_ATTEMPTS_MAX):
             with read(self._engine) as conn:
-                record = tables_db.load(conn, catalog.catalog.id, identifier)
-            if record is None:
-                raise no_such_table(identifier)
+                found = objects.table(conn, principal, catalog, identifier, Privilege.MANAGE)
+            record = found.record
             encoded = self._documents.encoded(record, catalog.integration)
             at = record.metadata_location
             with write(self._engine) as conn:
@@ -144,23 +149,38 @@ class TableHandover:
         raise Unavailable(f"`{identifier}` is being written to; it is still here, try again")
 
     @staticmethod
-    def _refuse_taken(
-        conn: Connection, catalog: OpenCatalog, identifier: TableIdentifier, *, overwrite: bool
-    ) -> None:
+    def _require_free(
+        conn: Connection,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        *,
+        overwrite: bool,
+    ) -> NamespaceRecord:
+        """The namespace to register in; what is to be overwritten must be managed."""
+        namespace = objects.namespace(
+            conn, principal, catalog, identifier.namespace, Privilege.WRITE
+        )
         kind = tables_db.kind_of(conn, catalog.catalog.id, identifier)
         if not (overwrite and kind == tables_db.TABLE):
             refuse_taken(kind, identifier)
+        elif kind is not None:
+            objects.table(conn, principal, catalog, identifier, Privilege.MANAGE)
+        return namespace
 
     def _loaded(
         self,
         principal: Principal,
         catalog: OpenCatalog,
-        record: TableRecord,
+        found: AllowedTable,
         encoded: bytes,
         *,
         delegate: Delegations,
     ) -> LoadedTable:
-        storage = self._storage.storage_of(principal, catalog, record, delegate=delegate)
+        record = found.record
+        storage = self._storage.storage_of(
+            principal, catalog, record, access=found.access, delegate=delegate
+        )
         return LoadedTable(
             record.identifier,
             record.metadata_location,

@@ -1,8 +1,8 @@
 """How a client gets at a table's files: what it may touch, and by which way.
 
-Whoever calls has decided that the principal may read the table; whether it may also write is
-decided here, from the principal and the integration alone.  Whatever leaves for a client leaves
-through `TableStorage.storage_of`.
+Whoever calls has decided that the principal may read the table, and whether it may also write; the
+integration has the last word about that.  Whatever leaves for a client leaves through
+`TableStorage.storage_of`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,6 @@ from graticule.access.delegation import (
     Way,
     choose,
 )
-from graticule.access.policy import access_level
 from graticule.access.stage_tokens import StagedTable, StageTokens
 from graticule.domain.catalog import (
     AccessLevel,
@@ -95,11 +94,12 @@ class TableStorage:
         catalog: OpenCatalog,
         record: TableRecord,
         *,
+        access: AccessLevel,
         delegate: Delegations,
         is_staged: bool = False,
         needs_keys: bool = False,
     ) -> VendedStorage:
-        """What to tell a client that accepts any of `delegate`.
+        """What to tell a client that accepts any of `delegate` and may have that `access`.
 
         `needs_keys`: the client asks for a credential and could do nothing with less.
 
@@ -108,7 +108,7 @@ class TableStorage:
             StorageRefused, StorageUnavailable: from the token service.
         """
         integration = catalog.integration
-        grants = capped(integration, grants_of(principal, record))
+        grants = capped(integration, grants_of(record, access))
         asks_less = bool(delegate) and not needs_keys
         situation = Situation(
             accepted=delegate,
@@ -167,10 +167,10 @@ class TableStorage:
         return self._stage_tokens.issue(staged, now_ms=self._now_ms())
 
 
-def grants_of(principal: Principal, record: TableRecord) -> list[LocationGrant]:
-    """The table's own location, to write too if the principal may; its sources only to read."""
+def grants_of(record: TableRecord, access: AccessLevel) -> list[LocationGrant]:
+    """The table's own location, to write too if that is the access; its sources only to read."""
     return [
-        LocationGrant(record.location.prefix, access_level(principal)),
+        LocationGrant(record.location.prefix, access),
         *(LocationGrant(source, AccessLevel.READ) for source in record.sources),
     ]
 

@@ -10,12 +10,12 @@ from uuid6 import uuid7
 
 from graticule.access.delegation import VENDED, Delegations
 from graticule.access.policy import Action, require
+from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
-from graticule.db import namespaces as namespaces_db
 from graticule.db import purges as purges_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
-from graticule.domain.catalog import OpenCatalog, TableRecord
+from graticule.domain.catalog import AccessLevel, OpenCatalog, TableRecord
 from graticule.domain.errors import (
     AlreadyExists,
     CatalogError,
@@ -23,20 +23,21 @@ from graticule.domain.errors import (
     InvalidRequest,
     Unavailable,
 )
+from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.properties import allows_purge, check_properties
-from graticule.services import table_locations, tabular_names
+from graticule.services import objects, table_locations, tabular_names
 from graticule.services.commits import new_record
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
 from graticule.services.namespaces import Page
+from graticule.services.objects import AllowedTable, no_such_table
 from graticule.services.table_loading import ALL_SNAPSHOTS, LoadedTable, etag_of
 from graticule.services.table_storage import TableStorage, VendedStorage
-from graticule.services.tabular_names import no_such_table
 from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
@@ -94,7 +95,8 @@ class Tables:
         with read(self._engine) as conn:
             return tabular_names.list_names(
                 conn,
-                catalog.catalog.id,
+                principal,
+                catalog,
                 namespace,
                 kind=tables_db.TABLE,
                 after=after,
@@ -115,7 +117,8 @@ class Tables:
         The location is checked before anything is written or vended.
 
         Raises:
-            NoSuchNamespace: its namespace is not there.
+            NoSuchNamespace: its namespace is not there, or not for this principal to know of.
+            Forbidden: the namespace is not its to write.
             AlreadyExists: a table or view has the name.
             InvalidLocation: the location asked for is not for this catalog to give.
             ReadOnlyStorage: nothing may be written there.
@@ -132,7 +135,9 @@ class Tables:
             location = table_locations.generate(catalog, table_id)
         now_ms = self._now_ms()
         with read(self._engine) as conn:
-            namespace = namespaces_db.require(conn, catalog.catalog.id, new.identifier.namespace)
+            namespace = objects.namespace(
+                conn, principal, catalog, new.identifier.namespace, Privilege.WRITE
+            )
             refuse_taken(
                 tables_db.kind_of(conn, catalog.catalog.id, new.identifier), new.identifier
             )
@@ -153,10 +158,15 @@ class Tables:
         encoded = metadata.encode(document)
         # Before the table lands: a store that vends nothing must not leave one behind.
         storage = self._storage.storage_of(
-            principal, catalog, record, delegate=delegate, is_staged=new.is_staged
+            principal,
+            catalog,
+            record,
+            access=AccessLevel.WRITE,
+            delegate=delegate,
+            is_staged=new.is_staged,
         )
         if not new.is_staged:
-            self._land_new(catalog, record, document, encoded, request)
+            self._land_new(principal, catalog, record, document, encoded, request=request)
         return LoadedTable(
             identifier=new.identifier,
             metadata_location=None if new.is_staged else record.metadata_location,
@@ -179,11 +189,15 @@ class Tables:
 
         Raises:
             NoSuchTable: it is not there, or not for this principal to know of.
+            Forbidden: it may be seen, but not read.
             NoSuchFile: its metadata is neither in the database nor in the store.
         """
         require(principal, Action.READ_CATALOG)
-        record = self._require(catalog, identifier)
-        storage = self._storage.storage_of(principal, catalog, record, delegate=delegate)
+        found = self._require(principal, catalog, identifier, Privilege.READ)
+        record = found.record
+        storage = self._storage.storage_of(
+            principal, catalog, record, access=found.access, delegate=delegate
+        )
         etag = etag_of(record, snapshots=snapshots, storage=storage)
         if if_none_match is not None and if_none_match.removeprefix("W/") == etag:
             return None
@@ -196,24 +210,30 @@ class Tables:
     def exists(
         self, principal: Principal, catalog: OpenCatalog, identifier: TableIdentifier
     ) -> None:
-        """Raises NoSuchTable unless the table is there."""
+        """Raises NoSuchTable unless the table is there, and for this principal to know of."""
         require(principal, Action.READ_CATALOG)
-        self._require(catalog, identifier)
+        self._require(principal, catalog, identifier, Privilege.BROWSE)
 
     def open(
         self, principal: Principal, catalog: OpenCatalog, identifier: TableIdentifier
     ) -> tuple[TableRecord, Json]:
         """The row and the parsed document, for other services.  The document is shared."""
-        require(principal, Action.READ_CATALOG)
-        record = self._require(catalog, identifier)
+        record = self.readable(principal, catalog, identifier).record
         return record, self._documents.parsed(record, catalog.integration)
 
-    def record(
+    def readable(
         self, principal: Principal, catalog: OpenCatalog, identifier: TableIdentifier
-    ) -> TableRecord:
-        """The row alone, for services that need no document."""
+    ) -> AllowedTable:
+        """The row of a table that may be read, for services that need no document."""
         require(principal, Action.READ_CATALOG)
-        return self._require(catalog, identifier)
+        return self._require(principal, catalog, identifier, Privilege.READ)
+
+    def require_creatable(
+        self, principal: Principal, catalog: OpenCatalog, namespace: Namespace
+    ) -> None:
+        """Raises NoSuchNamespace or Forbidden unless the principal may make tables in there."""
+        with read(self._engine) as conn:
+            objects.namespace(conn, principal, catalog, namespace, Privilege.WRITE)
 
     def vend(
         self,
@@ -224,9 +244,14 @@ class Tables:
         delegate: Delegations = VENDED,
     ) -> VendedStorage:
         """How to reach the table's files: a fresh credential, unless more is accepted."""
-        record = self.record(principal, catalog, identifier)
+        found = self.readable(principal, catalog, identifier)
         return self._storage.storage_of(
-            principal, catalog, record, delegate=delegate, needs_keys=delegate == VENDED
+            principal,
+            catalog,
+            found.record,
+            access=found.access,
+            delegate=delegate,
+            needs_keys=delegate == VENDED,
         )
 
     def rename(
@@ -241,8 +266,9 @@ class Tables:
         """Give a table another name, also in another namespace.  Its location stays.
 
         Raises:
-            NoSuchTable: the source is not there.
-            NoSuchNamespace: the destination's namespace is not there.
+            NoSuchTable: the source is not there, or not for this principal to know of.
+            NoSuchNamespace: so with the destination's namespace.
+            Forbidden: the source is not its to manage, or that namespace not its to write.
             AlreadyExists: a table or view has the destination's name.
         """
         require(principal, Action.WRITE_CATALOG)
@@ -250,7 +276,8 @@ class Tables:
             idempotency_db.claim(conn, request)
             tabular_names.rename(
                 conn,
-                catalog.catalog.id,
+                principal,
+                catalog,
                 source,
                 destination,
                 kind=tables_db.TABLE,
@@ -269,30 +296,35 @@ class Tables:
         """Forget a table.  Its files stay, or are deleted later on if they are to be purged.
 
         Raises:
-            NoSuchTable: it is not there.
+            NoSuchTable: it is not there, or not for this principal to know of.
+            Forbidden: it is not its to manage.
             InvalidRequest: its files may belong to others as well (`gc.enabled`).
             ReadOnlyStorage: they are to be purged, where nothing may be deleted.
         """
         require(principal, Action.WRITE_CATALOG)
         if purge:
             catalog.integration.require_writable()
-            self._purge(catalog, identifier, request)
+            self._purge(principal, catalog, identifier, request)
             return
         with write(self._engine) as conn:
             idempotency_db.claim(conn, request)
-            record = tables_db.load(conn, catalog.catalog.id, identifier)
-            if record is None or not tables_db.drop(conn, record.id):
+            record = objects.table(conn, principal, catalog, identifier, Privilege.MANAGE).record
+            if not tables_db.drop(conn, record.id):
                 raise no_such_table(identifier)
 
     def _purge(
-        self, catalog: OpenCatalog, identifier: TableIdentifier, request: IdempotentRequest | None
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        request: IdempotentRequest | None,
     ) -> None:
         """Drop the very version that was looked at, and order its files deleted.
 
         `services.purging` carries that out from what the transaction leaves behind.
         """
         for _ in range(PURGE_ATTEMPTS_MAX):
-            record = self._require(catalog, identifier)
+            record = self._require(principal, catalog, identifier, Privilege.MANAGE).record
             document = self._documents.parsed(record, catalog.integration)
             if not allows_purge(metadata.properties(document)):
                 raise InvalidRequest(
@@ -305,11 +337,14 @@ class Tables:
                     return
         raise Unavailable(f"`{identifier}` is being written to; nothing was dropped, try again")
 
-    def _require(self, catalog: OpenCatalog, identifier: TableIdentifier) -> TableRecord:
-        record = tables_db.look_up(self._engine, catalog.catalog.id, identifier)
-        if record is None:
-            raise no_such_table(identifier)
-        return record
+    def _require(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        needed: Privilege,
+    ) -> AllowedTable:
+        return objects.look_up_table(self._engine, principal, catalog, identifier, needed)
 
     def _load_again(
         self,
@@ -321,10 +356,13 @@ class Tables:
         delegate: Delegations,
     ) -> LoadedTable:
         """The table that an earlier request with the same key created, as it is now."""
-        record = landed_table(self._engine, request)
-        if record is None:
+        found = landed_table(self._engine, principal, catalog, request)
+        if found is None:
             raise no_such_table(identifier)
-        storage = self._storage.storage_of(principal, catalog, record, delegate=delegate)
+        record = found.record
+        storage = self._storage.storage_of(
+            principal, catalog, record, access=found.access, delegate=delegate
+        )
         document = self._documents.encoded(record, catalog.integration)
         return LoadedTable(
             record.identifier,
@@ -336,10 +374,12 @@ class Tables:
 
     def _land_new(
         self,
+        principal: Principal,
         catalog: OpenCatalog,
         record: TableRecord,
         document: Json,
         encoded: bytes,
+        *,
         request: IdempotentRequest | None,
     ) -> None:
         store = self._credentials.store_for(catalog.integration)
@@ -348,6 +388,7 @@ class Tables:
             with write(self._engine) as conn:
                 idempotency_db.claim(conn, request, result_of(record))
                 tables_db.create(conn, record, encoded)
+                grants_db.own_table(conn, principal, record)
         except CommitStateUnknown:
             raise
         except Exception:

@@ -1,49 +1,48 @@
-"""What tables and views share: one name space, and so one way to be listed, renamed or missed."""
+"""What tables and views share: one name space, and so one way to be listed or renamed."""
 
 from sqlalchemy import Connection
 
-from graticule.db import namespaces as namespaces_db
+from graticule.db import granted_tables
 from graticule.db import tables as tables_db
-from graticule.domain.errors import AlreadyExists, NoSuchTable, NoSuchView
+from graticule.domain.catalog import OpenCatalog
+from graticule.domain.errors import AlreadyExists
+from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import Namespace, TableIdentifier
+from graticule.domain.tenancy import Principal
+from graticule.services import objects
 from graticule.services.namespaces import Page, page
-
-
-def no_such_table(identifier: TableIdentifier) -> NoSuchTable:
-    return NoSuchTable(f"Table does not exist: {identifier}")
-
-
-def no_such_view(identifier: TableIdentifier) -> NoSuchView:
-    return NoSuchView(f"View does not exist: {identifier}")
-
-
-_NO_SUCH = {tables_db.TABLE: no_such_table, tables_db.VIEW: no_such_view}
 
 
 def list_names(
     conn: Connection,
-    catalog_id: str,
+    principal: Principal,
+    catalog: OpenCatalog,
     namespace: Namespace,
     *,
     kind: str,
     after: str,
     limit: int | None,
 ) -> Page:
-    """The names of a namespace's tables or views, in order.
+    """The names of those of a namespace's tables or views that may be seen, in order.
 
     Raises:
-        NoSuchNamespace: it is not there.
+        NoSuchNamespace: it is not there, or not for this principal to know of.
     """
-    record = namespaces_db.require(conn, catalog_id, namespace)
-    found = tables_db.list_names(
-        conn, record.id, kind=kind, after=after, limit=None if limit is None else limit + 1
-    )
-    return page(found, limit, key=str)
+    found = objects.visible_namespace(conn, principal, catalog, namespace)
+    at_most = None if limit is None else limit + 1
+    if found.standing.holds(Privilege.BROWSE):
+        names = tables_db.list_names(conn, found.record.id, kind=kind, after=after, limit=at_most)
+    else:
+        names = granted_tables.list_names(
+            conn, principal, found.record, kind=kind, after=after, limit=at_most
+        )
+    return page(names, limit, key=str)
 
 
 def rename(
     conn: Connection,
-    catalog_id: str,
+    principal: Principal,
+    catalog: OpenCatalog,
     source: TableIdentifier,
     destination: TableIdentifier,
     *,
@@ -52,18 +51,19 @@ def rename(
 ) -> None:
     """Give a table or view another name, also in another namespace.  To its own name is fine.
 
+    What it is renamed to must be free, which nobody is told who could not make a table there.
+
     Raises:
-        NoSuchTable, NoSuchView: the source is not there.
-        NoSuchNamespace: the destination's namespace is not there.
+        NoSuchTable, NoSuchView: the source is not there, or not for this principal to know of.
+        NoSuchNamespace: so with the destination's namespace.
+        Forbidden: the source is not its to manage, or the destination's namespace not to write.
         AlreadyExists: a table or view has the destination's name.
     """
-    record = tables_db.load(conn, catalog_id, source, kind=kind)
-    if record is None:
-        raise _NO_SUCH[kind](source)
-    namespace = namespaces_db.require(conn, catalog_id, destination.namespace)
+    record = objects.table(conn, principal, catalog, source, Privilege.MANAGE, kind=kind).record
+    namespace = objects.namespace(conn, principal, catalog, destination.namespace, Privilege.WRITE)
     if source == destination:
         return
-    taken = tables_db.kind_of(conn, catalog_id, destination)
+    taken = tables_db.kind_of(conn, catalog.catalog.id, destination)
     if taken is not None:
         raise AlreadyExists(
             f"Cannot rename {source} to {destination}. {taken.capitalize()} already exists"
@@ -72,4 +72,4 @@ def rename(
         conn, record.id, namespace_id=namespace.id, to=destination, now_ms=now_ms
     )
     if not renamed:
-        raise _NO_SUCH[kind](source)
+        raise objects.NO_SUCH[kind](source)

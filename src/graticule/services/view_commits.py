@@ -24,16 +24,17 @@ from graticule.domain.errors import (
     CommitStateUnknown,
     Unavailable,
 )
+from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, requirements, view_metadata, view_updates
-from graticule.services import table_locations
+from graticule.services import objects, table_locations
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
-from graticule.services.tabular_names import no_such_view
+from graticule.services.objects import no_such_view
 from graticule.services.turns import Turns
 from graticule.storage.metadata_files import MetadataFiles
 
@@ -95,7 +96,8 @@ class ViewCommits:
         made from the same state both succeed.  A commit without effect writes nothing.
 
         Raises:
-            NoSuchView: it is not there.
+            NoSuchView: it is not there, or not for this principal to know of.
+            Forbidden: it is not its to write.
             CommitConflict: a requirement does not hold, or others were faster too often.
             InvalidUpdate: an update makes no sense.
             CommitStateUnknown: the outcome cannot be told.
@@ -104,37 +106,47 @@ class ViewCommits:
         require(principal, Action.WRITE_CATALOG)
         identifier = change.identifier
         if request is not None and request.landed is not None:
-            return self.load_again(catalog, identifier, request)
+            return self.load_again(principal, catalog, identifier, request)
         catalog.integration.require_writable()
         return self._turns.until_landed(
-            catalog, [identifier], lambda _number: self._commit_once(catalog, change, request)
+            catalog,
+            [identifier],
+            lambda _number: self._commit_once(principal, catalog, change, request),
         )
 
-    def require(self, catalog: OpenCatalog, identifier: TableIdentifier) -> TableRecord:
+    def require(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        needed: Privilege,
+    ) -> TableRecord:
         """The view's row.
 
         Raises:
-            NoSuchView: there is none.
+            NoSuchView: there is none, or it is not for this principal to know of.
+            Forbidden: it may be seen, but `needed` is not held on it.
         """
-        record = tables_db.look_up(
-            self._engine, catalog.catalog.id, identifier, kind=tables_db.VIEW
-        )
-        if record is None:
-            raise no_such_view(identifier)
-        return record
+        return objects.look_up_table(
+            self._engine, principal, catalog, identifier, needed, kind=tables_db.VIEW
+        ).record
 
     def load(self, catalog: OpenCatalog, record: TableRecord) -> LoadedView:
         document = self._documents.encoded(record, catalog.integration)
         return LoadedView(record.identifier, record.metadata_location, document)
 
     def load_again(
-        self, catalog: OpenCatalog, identifier: TableIdentifier, request: IdempotentRequest
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        request: IdempotentRequest,
     ) -> LoadedView:
         """The view that an earlier request with the same key changed, as it is now."""
-        record = landed_table(self._engine, request)
-        if record is None:
+        found = landed_table(self._engine, principal, catalog, request)
+        if found is None:
             raise no_such_view(identifier)
-        return self.load(catalog, record)
+        return self.load(catalog, found.record)
 
     def land(
         self,
@@ -166,10 +178,14 @@ class ViewCommits:
         return LoadedView(record.identifier, record.metadata_location, encoded)
 
     def _commit_once(
-        self, catalog: OpenCatalog, change: ViewChange, request: IdempotentRequest | None
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        change: ViewChange,
+        request: IdempotentRequest | None,
     ) -> LoadedView | None:
         """One attempt on the view as it is now; None when another writer was first."""
-        base = self.require(catalog, change.identifier)
+        base = self.require(principal, catalog, change.identifier, Privilege.WRITE)
         document = self._documents.parsed(base, catalog.integration)
         requirements.check_view(change.requirements, document)
         now_ms = self._now_ms()

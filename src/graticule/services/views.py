@@ -12,23 +12,25 @@ from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
+from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
 from graticule.db import namespaces as namespaces_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import AlreadyExists
+from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, view_metadata, view_updates
 from graticule.iceberg.properties import check_properties
-from graticule.services import table_locations, tabular_names
+from graticule.services import objects, table_locations, tabular_names
 from graticule.services.documents import Documents
 from graticule.services.idempotency import result_of
 from graticule.services.namespaces import Page
-from graticule.services.tabular_names import no_such_view
+from graticule.services.objects import no_such_view
 from graticule.services.view_commits import (
     LoadedView,
     ViewCommits,
@@ -81,7 +83,8 @@ class Views:
         with read(self._engine) as conn:
             return tabular_names.list_names(
                 conn,
-                catalog.catalog.id,
+                principal,
+                catalog,
                 namespace,
                 kind=tables_db.VIEW,
                 after=after,
@@ -99,7 +102,8 @@ class Views:
         """Create a view with its first version.
 
         Raises:
-            NoSuchNamespace: its namespace is not there.
+            NoSuchNamespace: its namespace is not there, or not for this principal to know of.
+            Forbidden: the namespace is not its to write.
             AlreadyExists: a table or view has the name.
             InvalidLocation: the location asked for is not for this catalog to give.
             InvalidUpdate: the schema, the version or a property is not legal.
@@ -107,7 +111,7 @@ class Views:
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
-            return self._commits.load_again(catalog, new.identifier, request)
+            return self._commits.load_again(principal, catalog, new.identifier, request)
         catalog.integration.require_writable()
         view_id = str(uuid7())
         if new.location:
@@ -124,7 +128,7 @@ class Views:
             now_ms=now_ms,
         )
         table_locations.check_path_properties(document["properties"], location)
-        namespace_id = self._require_free(catalog, new.identifier, location, view_id)
+        namespace_id = self._require_free(principal, catalog, new.identifier, location, view_id)
         record = TableRecord(
             id=view_id,
             catalog_id=catalog.catalog.id,
@@ -141,7 +145,7 @@ class Views:
             catalog,
             record,
             document,
-            lambda conn, encoded: _insert(conn, record, encoded, request),
+            lambda conn, encoded: _insert(conn, principal, record, encoded, request),
         )
 
     def load(
@@ -150,18 +154,20 @@ class Views:
         """The view with its current metadata.
 
         Raises:
-            NoSuchView: it is not there.
+            NoSuchView: it is not there, or not for this principal to know of.
+            Forbidden: it may be seen, but no more.
             NoSuchFile: its metadata file is gone.
         """
         require(principal, Action.READ_CATALOG)
-        return self._commits.load(catalog, self._commits.require(catalog, identifier))
+        record = self._commits.require(principal, catalog, identifier, Privilege.READ)
+        return self._commits.load(catalog, record)
 
     def exists(
         self, principal: Principal, catalog: OpenCatalog, identifier: TableIdentifier
     ) -> None:
-        """Raises NoSuchView unless the view is there."""
+        """Raises NoSuchView unless the view is there, and for this principal to know of."""
         require(principal, Action.READ_CATALOG)
-        self._commits.require(catalog, identifier)
+        self._commits.require(principal, catalog, identifier, Privilege.BROWSE)
 
     def register(
         self,
@@ -175,7 +181,8 @@ class Views:
         """Adopt a view whose metadata file lies in the integration's bucket.
 
         Raises:
-            NoSuchNamespace: its namespace is not there.
+            NoSuchNamespace: its namespace is not there, or not for this principal to know of.
+            Forbidden: the namespace is not its to write.
             NoSuchFile: there is no such metadata file.
             InvalidLocation: the file, or the view it describes, lies elsewhere or in the way.
             InvalidRequest: the file is not view metadata, or has a property that is refused.
@@ -183,10 +190,12 @@ class Views:
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
-            return self._commits.load_again(catalog, identifier, request)
+            return self._commits.load_again(principal, catalog, identifier, request)
         file = table_locations.check_metadata_file(catalog, metadata_location)
         with read(self._engine) as conn:
-            namespace = namespaces_db.require(conn, catalog.catalog.id, identifier.namespace)
+            namespace = objects.namespace(
+                conn, principal, catalog, identifier.namespace, Privilege.WRITE
+            )
             _refuse_taken(conn, catalog.catalog.id, identifier)
         encoded = self._documents.read_file(file.uri, catalog.integration)
         document = metadata.decode(encoded)
@@ -210,7 +219,7 @@ class Views:
         )
         with write(self._engine) as conn:
             tables_db.refuse_sources(conn, catalog.integration.id, location)
-            _insert(conn, record, encoded, request)
+            _insert(conn, principal, record, encoded, request)
         return LoadedView(identifier, file.uri, encoded)
 
     def rename(
@@ -225,8 +234,9 @@ class Views:
         """Give a view another name, also in another namespace.  Its location stays.
 
         Raises:
-            NoSuchView: the source is not there.
-            NoSuchNamespace: the destination's namespace is not there.
+            NoSuchView: the source is not there, or not for this principal to know of.
+            NoSuchNamespace: so with the destination's namespace.
+            Forbidden: the source is not its to manage, or that namespace not its to write.
             AlreadyExists: a table or view has the destination's name.
         """
         require(principal, Action.WRITE_CATALOG)
@@ -235,7 +245,8 @@ class Views:
         with write(self._engine) as conn:
             tabular_names.rename(
                 conn,
-                catalog.catalog.id,
+                principal,
+                catalog,
                 source,
                 destination,
                 kind=tables_db.VIEW,
@@ -254,37 +265,52 @@ class Views:
         """Forget a view.  Its metadata files stay where they are.
 
         Raises:
-            NoSuchView: it is not there.
+            NoSuchView: it is not there, or not for this principal to know of.
+            Forbidden: it may be seen, but no more.
         """
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
             return
         with write(self._engine) as conn:
-            record = tables_db.load(conn, catalog.catalog.id, identifier, kind=tables_db.VIEW)
-            if record is None or not tables_db.drop(conn, record.id):
+            record = objects.table(
+                conn, principal, catalog, identifier, Privilege.MANAGE, kind=tables_db.VIEW
+            ).record
+            if not tables_db.drop(conn, record.id):
                 raise no_such_view(identifier)
             idempotency_db.claim(conn, request)
 
     def _require_free(
-        self, catalog: OpenCatalog, identifier: TableIdentifier, location: Location, view_id: str
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        location: Location,
+        view_id: str,
     ) -> str:
         """The id of the namespace, in which the name must be free as the location must be.
 
         Looked at before anything is written; the insertion decides.
         """
         with read(self._engine) as conn:
-            namespace = namespaces_db.require(conn, catalog.catalog.id, identifier.namespace)
+            namespace = objects.namespace(
+                conn, principal, catalog, identifier.namespace, Privilege.WRITE
+            )
             _refuse_taken(conn, catalog.catalog.id, identifier)
             tables_db.refuse_overlap(conn, location, but_not=view_id)
         return namespace.id
 
 
 def _insert(
-    conn: Connection, record: TableRecord, encoded: bytes, request: IdempotentRequest | None
+    conn: Connection,
+    principal: Principal,
+    record: TableRecord,
+    encoded: bytes,
+    request: IdempotentRequest | None,
 ) -> None:
     namespaces_db.require(conn, record.catalog_id, record.identifier.namespace)
     _refuse_taken(conn, record.catalog_id, record.identifier)
     tables_db.create(conn, record, encoded, kind=tables_db.VIEW)
+    grants_db.own_table(conn, principal, record)
     idempotency_db.claim(conn, request, result_of(record))
 
 

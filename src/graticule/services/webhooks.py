@@ -93,7 +93,7 @@ class Webhooks:
     ) -> str | None:
         if catalog is None:
             return None
-        found = catalogs_db.find(conn, principal.organisation_id, catalog)
+        found = catalogs_db.find(conn, principal, catalog)
         if found is None:
             raise InvalidRequest(f"no catalog is called `{catalog}`")
         return found.id

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graticule.access.policy import Action, Allowed, Denied, access_level, decide, require
-from graticule.domain.catalog import AccessLevel
+from graticule.access.policy import Action, Allowed, Denied, decide, require
 from graticule.domain.errors import EditionForbids, Forbidden
 from graticule.domain.tenancy import ALL_SCOPES, Edition, Principal, Role, Scope
 from support.principals import ANA, BEN
@@ -36,8 +35,12 @@ def test_an_admin_may_do_everything_with_all_scopes():
     assert allowed(ANA) == set(Action)
 
 
-def test_a_user_uses_catalogs_and_manages_nothing():
-    assert allowed(BEN) == READS | {Action.WRITE_CATALOG, Action.MANAGE_OWN_ACCOUNT}
+def test_a_user_uses_catalogs_and_manages_nothing_but_its_account_and_what_is_its_own():
+    assert allowed(BEN) == READS | {
+        Action.WRITE_CATALOG,
+        Action.MANAGE_OWN_ACCOUNT,
+        Action.MANAGE_GRANTS,
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,16 +92,3 @@ def test_a_denial_says_whether_role_or_scope_is_in_the_way():
     )
     with pytest.raises(Forbidden, match="ask an admin"):
         require(BEN, Action.MANAGE_KEYS)
-
-
-@pytest.mark.parametrize(
-    ("scopes", "level"),
-    [
-        (ALL_SCOPES, AccessLevel.WRITE),
-        ({Scope.WRITE}, AccessLevel.WRITE),
-        ({Scope.READ}, AccessLevel.READ),
-        ({Scope.MANAGE}, AccessLevel.READ),
-    ],
-)
-def test_vended_credentials_write_only_for_who_may_write(scopes, level):
-    assert access_level(replace(BEN, scopes=frozenset(scopes))) is level

@@ -9,7 +9,7 @@ from graticule.api.iceberg import wire
 def list_functions(call: Call) -> Response:
     """Identifiers are arrays here, unlike those of tables and views."""
     namespace = wire.namespace_of(call)
-    of = f"functions/{call.path.get('prefix', '')}/{namespace.path}"
+    of = wire.list_of(call, "functions", namespace.path)
     paging = wire.paging_of(call, of=of)
     page = call.services.functions.list_names(
         call.principal, wire.open_catalog(call), namespace, after=paging.after, limit=paging.limit

@@ -12,7 +12,7 @@ from graticule.services.namespaces import Page
 def list_namespaces(call: Call) -> Response:
     """Direct children of `parent`, or the top level, as full paths."""
     parents = wire.parents_of(call)
-    of = f"namespaces/{call.path.get('prefix', '')}/{parents[0].path if parents else ''}"
+    of = wire.list_of(call, "namespaces", parents[0].path if parents else "")
     paging = wire.paging_of(call, of=of)
     catalog = wire.open_catalog(call)
 

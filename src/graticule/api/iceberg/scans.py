@@ -55,7 +55,7 @@ def fetch_scan_tasks(call: Call) -> Response:
     """
     token = wire.text(call.json(), "plan-task")
     try:
-        text = call.services.page_tokens.read(token, of=f"{_TASKS_OF}/{wire.table_of(call)}")
+        text = call.services.page_tokens.read(token, of=_tasks_of(call))
     except InvalidPageToken as error:
         raise NoSuchPlanTask("no such plan task; plan the scan again") from error
     body = json.loads(text)
@@ -93,9 +93,12 @@ def _tasks(call: Call, plan: Plan, body: Json) -> Json:
         state = json.dumps(
             {"request": body, "snapshot-id": plan.snapshot_id, "first": plan.next_first}
         )
-        of = f"{_TASKS_OF}/{wire.table_of(call)}"
-        answer["plan-tasks"] = [call.services.page_tokens.issue(of, state)]
+        answer["plan-tasks"] = [call.services.page_tokens.issue(_tasks_of(call), state)]
     return answer
+
+
+def _tasks_of(call: Call) -> str:
+    return wire.list_of(call, _TASKS_OF, str(wire.table_of(call)))
 
 
 def _request(body: Mapping[str, Any], *, snapshot_id: int | None = None) -> PlanRequest:

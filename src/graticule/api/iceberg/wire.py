@@ -156,10 +156,15 @@ def paging_of(call: Call, *, of: str) -> Paging:
     return Paging(after, limit)
 
 
+def list_of(call: Call, kind: str, path: str) -> str:
+    """What a page token is bound to: a list, as one organisation has it."""
+    return f"{kind}/{call.principal.organisation_id}/{call.path.get('prefix', '')}/{path}"
+
+
 def identifiers_page(call: Call, kind: str, list_names: Callable[..., Page]) -> Json:
     """The identifiers of a namespace's tables or views: all of them, or the page asked for."""
     namespace = namespace_of(call)
-    of = f"{kind}/{call.path.get('prefix', '')}/{namespace.path}"
+    of = list_of(call, kind, namespace.path)
     paging = paging_of(call, of=of)
     page = list_names(
         call.principal, open_catalog(call), namespace, after=paging.after, limit=paging.limit

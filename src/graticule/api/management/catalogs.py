@@ -1,10 +1,13 @@
 """Catalogs: create, list, show, delete."""
 
+from typing import Literal
+
 from starlette.responses import Response
 
 from graticule.api.endpoint import Call, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import catalog_to_json, page_to_json
+from graticule.domain.grants import Privilege
 
 
 class NewCatalog(Body):
@@ -14,6 +17,8 @@ class NewCatalog(Body):
     sub_path: str | None = None
     properties: dict[str, str] | None = None
     force: bool = False
+    default_access: Literal["none", "browse", "read", "write"] = "write"
+    """What every member of the organisation may do with it; more is granted one by one."""
 
 
 def create_catalog(call: Call) -> Response:
@@ -25,6 +30,9 @@ def create_catalog(call: Call) -> Response:
         sub_path=body.sub_path,
         properties=body.properties,
         force=body.force,
+        default_access=None
+        if body.default_access == "none"
+        else Privilege[body.default_access.upper()],
     )
     return json_response(
         {**catalog_to_json(created.catalog), "warning": created.warning},

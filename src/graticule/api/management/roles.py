@@ -1,0 +1,72 @@
+"""Roles of the organisation's own making, and who has them."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from graticule.api.endpoint import Call, json_response, no_content
+from graticule.api.management.bodies import Body, body_of, page_of
+from graticule.api.management.representations import member_to_json, moment, page_to_json
+from graticule.domain.grants import MemberRole
+
+Json = dict[str, Any]
+
+
+class RoleBody(Body):
+    name: str
+
+
+def list_roles(call: Call) -> Response:
+    asked = page_of(call)
+    found = call.services.roles.list(call.principal, after=asked.after, limit=asked.limit)
+    return json_response(page_to_json(found, role_to_json))
+
+
+def create_role(call: Call) -> Response:
+    made = call.services.roles.create(call.principal, name=body_of(call, RoleBody).name)
+    return json_response(
+        role_to_json(made), status=201, headers={"Location": f"/api/v1/roles/{made.id}"}
+    )
+
+
+def show_role(call: Call) -> Response:
+    return json_response(role_to_json(call.services.roles.get(call.principal, call.name("role"))))
+
+
+def rename_role(call: Call) -> Response:
+    renamed = call.services.roles.rename(
+        call.principal, call.name("role"), name=body_of(call, RoleBody).name
+    )
+    return json_response(role_to_json(renamed))
+
+
+def delete_role(call: Call) -> Response:
+    call.services.roles.delete(call.principal, call.name("role"))
+    return no_content()
+
+
+def list_role_members(call: Call) -> Response:
+    asked = page_of(call)
+    found = call.services.roles.list_members(
+        call.principal, call.name("role"), after=asked.after, limit=asked.limit
+    )
+    return json_response(page_to_json(found, member_to_json))
+
+
+def add_role_member(call: Call) -> Response:
+    call.services.roles.add_member(call.principal, call.name("role"), call.name("member"))
+    return no_content()
+
+
+def remove_role_member(call: Call) -> Response:
+    call.services.roles.remove_member(call.principal, call.name("role"), call.name("member"))
+    return no_content()
+
+
+def role_to_json(role: MemberRole) -> Json:
+    return {
+        "id": role.id,
+        "name": role.name,
+        "built_in": role.is_built_in,
+        "created_at": moment(role.created_at_ms),
+    }
