@@ -127,9 +127,17 @@ class Settings(BaseSettings):
         str | None,
         Field(
             description="ARN of that identity, which generated trust policies name; "
-            "without it none can be generated"
+            "default: what the token service says"
         ),
     ] = None
+    role_tag: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_+=.:/@-]{1,128}$",
+            description="Key of the tag that generated scripts put on roles; its value is the "
+            "organisation's id",
+        ),
+    ] = "graticuleOrgID"
     allow_private_endpoints: Annotated[
         bool,
         Field(

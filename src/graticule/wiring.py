@@ -35,6 +35,7 @@ from graticule.services.functions import Functions
 from graticule.services.grants import Grants
 from graticule.services.idempotency import Idempotency
 from graticule.services.indexing import Indexing
+from graticule.services.integration_policies import IntegrationPolicies
 from graticule.services.integration_updates import IntegrationUpdates
 from graticule.services.integrations import Integrations
 from graticule.services.members import Members
@@ -89,6 +90,7 @@ class Services:
     sessions: BrowserSessions
     devices: Devices
     integrations: Integrations
+    integration_policies: IntegrationPolicies
     integration_updates: IntegrationUpdates
     browsing: Browsing
     catalogs: Catalogs
@@ -169,7 +171,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     )
     devices = Devices(engine, now_ms=now_ms)
     outbound = Outbound(settings.outbound_policy)
-    identity = ServerIdentity(settings.sts_keys)
+    identity = ServerIdentity(settings.sts_keys, outbound=outbound)
     credentials = Credentials(
         identity=identity,
         now_ms=now_ms,
@@ -209,7 +211,6 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         now_ms=now_ms,
         verify=verify_as_server,
         invalidate=forget,
-        principal_arn=settings.principal_arn,
         outbound=outbound,
     )
     return Services(
@@ -226,6 +227,14 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         sessions=sessions,
         devices=devices,
         integrations=integrations,
+        integration_policies=IntegrationPolicies(
+            integrations,
+            now_ms=now_ms,
+            principal_arn=settings.principal_arn,
+            find_arn=identity.arn,
+            outbound=outbound,
+            role_tag=settings.role_tag,
+        ),
         integration_updates=IntegrationUpdates(
             engine, keyring, integrations, verify=verify_as_server, invalidate=forget
         ),

@@ -73,6 +73,14 @@ def test_verify_prints_the_report_and_policy_the_documents(server, run):
     run("integration", "policy", expected=ExitCode.USAGE)
 
 
+def test_policies_are_printed_as_a_script_that_can_be_piped(server, run):
+    commands = run("integration", "policy", "--path", "s3://lake/x", "--format", "cli")
+    resources = run("integration", "policy", server.integration, "--format", "terraform")
+
+    assert commands.startswith("(\n  set -eu\n")
+    assert resources.startswith('resource "aws_iam_role"')
+
+
 def test_tables_are_for_people(server, run):
     printed = run("integration", "list", "-o", "table")
 

@@ -1,7 +1,16 @@
 """The fixtures of `support.tenants` and `support.accounts`, for this room only."""
 
 from support.accounts import accounts, admin, first_key
-from support.tenants import catalogs, clock, integrations, invalidated, lake, tenants, verifier
+from support.tenants import (
+    catalogs,
+    clock,
+    integrations,
+    invalidated,
+    lake,
+    policies,
+    tenants,
+    verifier,
+)
 
 __all__ = [
     "accounts",
@@ -12,6 +21,7 @@ __all__ = [
     "integrations",
     "invalidated",
     "lake",
+    "policies",
     "tenants",
     "verifier",
 ]

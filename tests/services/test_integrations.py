@@ -4,7 +4,7 @@ import pytest
 
 from graticule.access.keyring import Keyring
 from graticule.db.engine import read
-from graticule.domain.catalog import AccessKeys, AccessLevel, BucketType, StorageIntegration
+from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
 from graticule.domain.errors import (
     AlreadyExists,
     EditionForbids,
@@ -22,7 +22,7 @@ from graticule.domain.tenancy import Edition
 from graticule.domain.verification import DOCS_URL, CheckStatus
 from graticule.services.integrations import Integrations, NewIntegration
 from support.principals import ANA, BEN
-from support.tenants import PRINCIPAL_ARN, RING, ROLE, ZOE
+from support.tenants import ROLE, ZOE
 
 NEW = NewIntegration(name="Lake of Ana", path="s3://lake/raw", role_arn=ROLE, region="eu-central-1")
 KMS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
@@ -125,7 +125,6 @@ def test_without_its_key_the_server_says_which_is_missing(integrations, tenants,
         now_ms=clock,
         verify=verifier,
         invalidate=lambda _: None,
-        principal_arn=None,
     )
 
     with pytest.raises(Unavailable, match="sealed with the key `k1`"):
@@ -182,14 +181,14 @@ def test_a_role_of_another_organisation_is_refused_without_saying_whose(integrat
     integrations.create(ANA, replace(NEW, name="second", path="s3://second"))
 
 
-def test_only_admins_create_verify_and_delete(integrations):
+def test_only_admins_create_verify_and_delete(integrations, policies):
     created = integrations.create(ANA, NEW)
 
     for refused in (
         lambda: integrations.create(BEN, replace(NEW, name="bens", path="s3://bens")),
         lambda: integrations.verify(BEN, created.id),
         lambda: integrations.delete(BEN, created.id),
-        lambda: integrations.policies(BEN, created.id, AccessLevel.READ),
+        lambda: policies.of(BEN, created.id),
     ):
         with pytest.raises(Forbidden, match="ask an admin"):
             refused()
@@ -201,7 +200,7 @@ def test_a_community_organisation_may_not_create_integrations(integrations):
         integrations.create(replace(ANA, edition=Edition.COMMUNITY), NEW)
 
 
-def test_another_organisation_finds_nothing(integrations):
+def test_another_organisation_finds_nothing(integrations, policies):
     created = integrations.create(ANA, NEW)
 
     assert list(integrations.list(ZOE, limit=10).items) == []
@@ -210,7 +209,7 @@ def test_another_organisation_finds_nothing(integrations):
         lambda: integrations.get(ZOE, created.name),
         lambda: integrations.verify(ZOE, created.id),
         lambda: integrations.delete(ZOE, created.id),
-        lambda: integrations.policies(ZOE, created.id, AccessLevel.READ),
+        lambda: policies.of(ZOE, created.id),
     ):
         with pytest.raises(NoSuchIntegration, match="no storage integration is called"):
             attempt()
@@ -297,48 +296,3 @@ def test_an_integration_in_use_is_not_deleted_and_says_by_whom(integrations, cat
     integrations.delete(ANA, "lake")
     with pytest.raises(NoSuchIntegration):
         integrations.get(ANA, "lake")
-
-
-def test_policies_name_the_servers_principal_and_the_organisations_external_id(integrations, lake):
-    found = integrations.policies(ANA, lake.id, AccessLevel.WRITE)
-
-    assert found.trust_policy["Statement"][0]["Principal"] == {"AWS": PRINCIPAL_ARN}
-    assert found.trust_policy["Statement"][0]["Condition"] == {
-        "StringEquals": {"sts:ExternalId": "organisation-1"}
-    }
-    assert found.role_tag == ("graticuleOrgID", "organisation-1")
-    assert found.role_policy["Statement"][0]["Resource"] == ["arn:aws:s3:::lake/raw/*"]
-
-
-def test_policies_can_be_had_before_the_integration(integrations, lake):
-    before = integrations.preview_policies(
-        ANA, path="s3://lake/raw", access=AccessLevel.READ, region="eu-central-1"
-    )
-
-    assert before == integrations.policies(ANA, lake.id, AccessLevel.READ)
-    with pytest.raises(InvalidLocation):
-        integrations.preview_policies(ANA, path="s3://a.b/c", access=AccessLevel.READ)
-
-
-def test_policies_follow_the_partition_of_the_region(integrations):
-    found = integrations.preview_policies(
-        ANA, path="s3://lake", access=AccessLevel.READ, region="cn-north-1"
-    )
-
-    assert found.partition == "aws-cn"
-    assert found.role_policy["Statement"][0]["Resource"] == ["arn:aws-cn:s3:::lake/*"]
-
-
-def test_a_server_that_does_not_know_its_principal_gives_no_trust_policy(tenants, clock, verifier):
-    lost = Integrations(
-        tenants,
-        RING,
-        now_ms=clock,
-        verify=verifier,
-        invalidate=lambda _: None,
-        principal_arn=None,
-    )
-
-    found = lost.preview_policies(ANA, path="s3://lake", access=AccessLevel.READ)
-
-    assert (found.trust_policy, found.principal_arn) == (None, None)

@@ -16,8 +16,10 @@ from graticule.storage.iam_policy import (
     fits,
     partition_of,
     role_policy,
+    server_policy,
     session_policy,
     trust_policy,
+    user_policy,
 )
 from support.iam import like, may_get, may_list, may_put
 
@@ -275,38 +277,129 @@ def test_a_policy_text_is_ascii_and_without_wildcards_but_the_trailing_ones():
     assert json.loads(text)["Statement"][0]["Resource"] == ["arn:aws:s3:::lake/Straße/küste/*"]
 
 
+FACTS = [
+    "s3:GetBucketLocation",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketPolicyStatus",
+    "s3:GetBucketRequestPayment",
+    "s3:GetBucketVersioning",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetBucketObjectLockConfiguration",
+]
+
+
 def test_what_an_admin_attaches_to_a_read_only_role():
     assert role_policy(Location("lake", "data"), READ, partition="aws-cn") == {
         "Version": "2012-10-17",
         "Statement": [
             {
-                "Sid": "Objects",
+                "Sid": "ReadObjects",
                 "Effect": "Allow",
                 "Action": ["s3:GetObject"],
                 "Resource": ["arn:aws-cn:s3:::lake/data/*"],
             },
             {
-                "Sid": "List",
+                "Sid": "ListFolder",
                 "Effect": "Allow",
                 "Action": ["s3:ListBucket"],
                 "Resource": ["arn:aws-cn:s3:::lake"],
-                "Condition": {"StringLike": {"s3:prefix": ["data", "data/*"]}},
+                "Condition": {"StringLike": {"s3:prefix": ["data/*"]}},
             },
             {
                 "Sid": "BucketFacts",
                 "Effect": "Allow",
-                "Action": [
-                    "s3:GetBucketLocation",
-                    "s3:GetBucketPublicAccessBlock",
-                    "s3:GetBucketPolicyStatus",
-                    "s3:GetBucketRequestPayment",
-                    "s3:GetBucketVersioning",
-                    "s3:GetEncryptionConfiguration",
-                ],
+                "Action": FACTS,
                 "Resource": ["arn:aws-cn:s3:::lake"],
             },
         ],
     }
+
+
+KEY_ID = "key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "service"),
+    [
+        ("aws", "eu-central-1", "s3.eu-central-1.amazonaws.com"),
+        ("aws-cn", "cn-north-1", "s3.cn-north-1.amazonaws.com.cn"),
+        ("aws-us-gov", "us-gov-west-1", "s3.us-gov-west-1.amazonaws.com"),
+        ("aws-iso", "us-iso-east-1", "s3.us-iso-east-1.c2s.ic.gov"),
+        ("aws-iso-b", "us-isob-east-1", "s3.us-isob-east-1.sc2s.sgov.gov"),
+        ("aws-iso-e", "eu-isoe-west-1", "s3.eu-isoe-west-1.cloud.adc-e.uk"),
+        ("aws-iso-f", "us-isof-south-1", "s3.us-isof-south-1.csp.hci.ic.gov"),
+        ("aws-eusc", "eusc-de-east-1", "s3.eusc-de-east-1.amazonaws.eu"),
+    ],
+)
+def test_a_key_may_be_used_through_s3_in_its_own_region_only(partition, region, service):
+    key_arn = f"arn:{partition}:kms:{region}:111122223333:{KEY_ID}"
+    statements = {
+        access: role_policy(
+            Location("lake", "data"), access, partition=partition, kms_key_arn=key_arn
+        )["Statement"][-1]
+        for access in (READ, WRITE)
+    }
+
+    through_s3 = {"StringEquals": {"kms:ViaService": service}}
+    assert statements == {
+        READ: {
+            "Sid": "Encryption",
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt"],
+            "Resource": [key_arn],
+            "Condition": through_s3,
+        },
+        WRITE: {
+            "Sid": "Encryption",
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": [key_arn],
+            "Condition": through_s3,
+        },
+    }
+    assert partition_of(role_arn=None, region=region) == partition
+
+
+def test_a_user_has_the_rights_of_a_role_and_may_give_out_less_of_them():
+    role = role_policy(Location("lake", "data"), WRITE)
+
+    assert user_policy(Location("lake", "data"), WRITE) == {
+        "Version": "2012-10-17",
+        "Statement": [
+            *role["Statement"],
+            {
+                "Sid": "NarrowedSessions",
+                "Effect": "Allow",
+                "Action": ["sts:GetFederationToken"],
+                "Resource": ["*"],
+            },
+        ],
+    }
+
+
+def test_the_server_may_assume_roles_that_opted_in_by_their_tag_and_nothing_else():
+    assert server_policy("graticuleOrgID", partition="aws-us-gov") == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "RolesThatOptIn",
+                "Effect": "Allow",
+                "Action": ["sts:AssumeRole"],
+                "Resource": ["arn:aws-us-gov:iam::*:role/*"],
+                "Condition": {"Null": {"aws:ResourceTag/graticuleOrgID": "false"}},
+            }
+        ],
+    }
+
+
+def test_a_role_lists_its_folder_and_no_sibling_that_begins_alike():
+    policy = role_policy(Location("lake", "data"), WRITE)
+
+    assert may_list(policy, "lake", "data/")
+    assert may_list(policy, "lake", "data/deeper/")
+    for prefix in (None, "", "d", "data", "data2/", "datab", "other/"):
+        assert not may_list(policy, "lake", prefix)
 
 
 def test_a_role_for_a_whole_bucket_lists_it_without_a_condition():

@@ -27,7 +27,7 @@ from support.seaweedfs import READ_ONLY_ROLE, STRANGERS_ROLE, integration_on
 PASS, FAIL, SKIP = CheckStatus.PASS, CheckStatus.FAIL, CheckStatus.SKIP
 
 IDS = [step.id for step in STEPS]
-NOT_TOLD = {"read": SKIP, "object_lock": SKIP, "lifecycle": SKIP}
+NOT_TOLD = {"read": SKIP}
 """With the generated policies on an empty path."""
 
 SILENT = dict.fromkeys(
@@ -36,8 +36,6 @@ SILENT = dict.fromkeys(
         "refuses_wrong_external_id",
         "region",
         "public_access_block",
-        "object_lock",
-        "lifecycle",
     ),
     SKIP,
 )

@@ -86,6 +86,7 @@ def serving(folder: Path, store: SeaweedFS, **settings: Any) -> Iterator[LiveSer
         sts_access_key_id=store.catalog_keys.access_key_id,
         sts_secret_access_key=store.catalog_keys.secret_access_key.reveal(),
         allow_private_endpoints=True,
+        principal_arn=store.arn_of("catalog"),
         log_level="warning",
         **settings,
     )

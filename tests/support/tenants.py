@@ -16,6 +16,7 @@ from graticule.domain.verification import Check, CheckStatus, Report
 from graticule.outbound.gate import Outbound
 from graticule.outbound.policy import OutboundPolicy
 from graticule.services.catalogs import Catalogs
+from graticule.services.integration_policies import IntegrationPolicies
 from graticule.services.integrations import Integrations, NewIntegration
 from support.clock import Clock
 from support.principals import ANA
@@ -23,6 +24,11 @@ from support.principals import ANA
 RING = Keyring.from_keys([("k1", b"k" * 32)])
 ROLE = "arn:aws:iam::123456789012:role/lake"
 PRINCIPAL_ARN = "arn:aws:iam::999999999999:user/graticule"
+
+PUBLIC = Outbound(
+    OutboundPolicy(),
+    resolve=lambda host, _port: ["10.0.0.1" if "internal" in host else "93.184.216.34"],
+)
 
 ZOE = replace(ANA, organisation_id="organisation-2", member_id="zoe", name="Zoe", key_id="gk_zoe")
 """The admin of another organisation."""
@@ -93,11 +99,19 @@ def integrations(
         now_ms=clock,
         verify=verifier,
         invalidate=invalidated.append,
+        outbound=PUBLIC,
+    )
+
+
+@pytest.fixture
+def policies(integrations: Integrations, clock: Clock) -> IntegrationPolicies:
+    return IntegrationPolicies(
+        integrations,
+        now_ms=clock,
         principal_arn=PRINCIPAL_ARN,
-        outbound=Outbound(
-            OutboundPolicy(),
-            resolve=lambda host, _port: ["10.0.0.1" if "internal" in host else "93.184.216.34"],
-        ),
+        find_arn=lambda _region, _endpoint: None,
+        outbound=PUBLIC,
+        role_tag="graticuleOrgID",
     )
 
 

@@ -26,7 +26,9 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _AWS_SUFFIXES: Final = (
     ("cn-", "amazonaws.com.cn"),
     ("eusc-", "amazonaws.eu"),
+    ("eu-isoe-", "cloud.adc-e.uk"),
     ("us-isob-", "sc2s.sgov.gov"),
+    ("us-isof-", "csp.hci.ic.gov"),
     ("us-iso-", "c2s.ic.gov"),
 )
 _AWS_SUFFIX: Final = "amazonaws.com"

@@ -76,6 +76,11 @@ class ManagementApi:
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
         return self._call("GET", path, params=_given(params))
 
+    def get_text(self, path: str, params: Mapping[str, Any] | None = None) -> str:
+        return self._send(
+            "GET", _API + path, params=_given(params), headers=self._authorisation()
+        ).text
+
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> Json:

@@ -93,18 +93,48 @@ def policy(
     path: Annotated[
         str | None, typer.Option(help="Before there is one: s3://bucket/folder")
     ] = None,
-    mode: Annotated[str, typer.Option(help="read or write")] = "write",
+    mode: Annotated[
+        str | None, typer.Option(help="read or write; default: what the integration does")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="json, terraform or cli")] = "json",
+    *,
     region: Annotated[str | None, typer.Option(help="With --path: the bucket's region")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="With --path: URL of an S3-compatible store")
+    ] = None,
+    kms_key_arn: Annotated[
+        str | None, typer.Option(help="With --path: the key that encrypts the objects")
+    ] = None,
+    requester_pays: Annotated[
+        bool, typer.Option("--requester-pays", help="With --path: whoever reads is charged")
+    ] = False,
+    identity: Annotated[
+        str, typer.Option(help="With --path: role, or user for access keys")
+    ] = "role",
+    identity_name: Annotated[
+        str | None, typer.Option(help="With --path: what the role or user will be called")
+    ] = None,
 ) -> None:
-    """Print the role policy and the trust policy to paste into IAM, as JSON."""
+    """Print what to attach in AWS: policies as JSON, a Terraform file, or commands to paste."""
     if (name is None) == (path is None):
         raise CommandFailure("name an integration, or give a --path", exit_code=ExitCode.USAGE)
+    params: dict[str, str | None] = {"mode": mode, "format": form}
+    if name is None:
+        params |= {
+            "path": path,
+            "region": region,
+            "endpoint": endpoint,
+            "kms_key_arn": kms_key_arn,
+            "requester_pays": "true" if requester_pays else None,
+            "identity": identity,
+            "name": identity_name,
+        }
+    where = "/policies" if name is None else f"{_path(name)}/policies"
     with connect() as api:
-        if name is not None:
-            print_json(api.get(f"{_path(name)}/policies", {"mode": mode}))
+        if form == "json":
+            print_json(api.get(where, params))
         else:
-            params = {"path": path, "mode": mode, "region": region}
-            print_json(api.get("/policies", params))
+            typer.echo(api.get_text(where, params), nl=False)
 
 
 @app.command("verify")

@@ -8,6 +8,7 @@ from graticule.domain.errors import InvalidRequest
 
 _PARTITION: Final = r"aws(?:-[a-z]+)*"  # aws, aws-cn, aws-us-gov, aws-iso-b, aws-eusc …
 _ROLE: Final = r"role/(?:[\x21-\x7e]{1,510}/)?[\w+=,.@-]{1,64}"
+_IDENTITY_NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _ROLE_ON_AWS: Final = re.compile(rf"arn:({_PARTITION}):iam::\d{{12}}:{_ROLE}", re.ASCII)
 _ROLE_ELSEWHERE: Final = re.compile(rf"arn:[a-z-]+:iam::(?:\d{{12}})?:{_ROLE}", re.ASCII)
 _REGION_ON_AWS: Final = re.compile(r"[a-z]{2,4}(?:-[a-z]+)+-\d{1,2}")
@@ -86,6 +87,26 @@ def check_kms_key_arn(kms_key_arn: str, *, on_aws: bool, region: str) -> str:
             f"bucket's own region, `{region}`"
         )
     return kms_key_arn
+
+
+def region_of_key(kms_key_arn: str) -> str | None:
+    """The region that the ARN of a KMS key names."""
+    match = _KMS_KEY_ON_AWS.fullmatch(kms_key_arn)
+    return match["region"] if match else None
+
+
+def check_identity_name(name: str) -> str:
+    """Check the name that a role or user is to have.
+
+    Raises:
+        InvalidRequest: IAM would not take it.
+    """
+    if not _IDENTITY_NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"`{name}` cannot be the name of a role or user: those have 1 to 64 letters, digits "
+            "and `+ = , . @ - _`"
+        )
+    return name
 
 
 def check_identity(

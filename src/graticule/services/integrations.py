@@ -1,11 +1,11 @@
-"""Storage integrations: made, verified, explained, deleted.
+"""Storage integrations: made, verified, deleted.
 
 Transactions and authorisation live here.  Secrets go in and are never answered back.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from sqlalchemy import Engine
@@ -15,21 +15,18 @@ from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import integrations as integrations_db
 from graticule.db.engine import read, retry_serialisation, write
-from graticule.domain.catalog import AccessKeys, AccessLevel, BucketType, StorageIntegration
+from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
 from graticule.domain.errors import NoSuchIntegration, WrongState
 from graticule.domain.identifiers import check_resource_name
-from graticule.domain.location import Location, parse_integration_path
+from graticule.domain.location import parse_integration_path
 from graticule.domain.tenancy import Principal
 from graticule.domain.verification import Report
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services import integration_rules as rules
 from graticule.services.namespaces import Page, page
-from graticule.storage.iam_policy import partition_of, role_policy, trust_policy
 
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
-
-DEFAULT_ROLE_TAG: Final = "graticuleOrgID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +48,6 @@ class NewIntegration:
     """Instead of a role or keys: a bucket that anybody may read, and we only read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """What the bucket's owner attaches to the role before it works."""
-
-    role_policy: Json
-    trust_policy: Json | None
-    """None while the server does not know its own principal."""
-    external_id: str
-    principal_arn: str | None
-    role_tag: tuple[str, str]
-    partition: str
-
-
 Verify = Callable[[StorageIntegration], Report]
 """Asks the store and its token service: `storage.verification.engine.verify`, as the server."""
 
@@ -77,9 +61,7 @@ class Integrations:
         now_ms: Callable[[], int],
         verify: Verify,
         invalidate: Callable[[str], None],
-        principal_arn: str | None,
         outbound: Outbound = PUBLIC_ONLY,
-        role_tag: str = DEFAULT_ROLE_TAG,
     ) -> None:
         """`invalidate` forgets what is cached about an integration."""
         self._engine = engine
@@ -87,9 +69,7 @@ class Integrations:
         self._now_ms = now_ms
         self._verify = verify
         self._invalidate = invalidate
-        self._principal_arn = principal_arn
         self._outbound = outbound
-        self._role_tag = role_tag
 
     def create(self, principal: Principal, new: NewIntegration) -> StorageIntegration:
         """Check what an admin says about a bucket, and keep it.  Asks no store: see `verify`.
@@ -245,41 +225,6 @@ class Integrations:
         deleted = retry_serialisation(delete_once)
         self._invalidate(deleted.id)
         log.info("integration deleted", integration_id=deleted.id)
-
-    # Policy texts
-
-    def policies(self, principal: Principal, id_or_name: str, access: AccessLevel) -> Policies:
-        """The policy texts for an integration."""
-        require(principal, Action.MANAGE_INTEGRATIONS)
-        found = self.get(principal, id_or_name)
-        partition = partition_of(role_arn=found.role_arn, region=found.region)
-        return self._policies(principal, found.location, access, partition)
-
-    def preview_policies(
-        self, principal: Principal, *, path: str, access: AccessLevel, region: str | None = None
-    ) -> Policies:
-        """As `policies`, before the role and the integration exist.
-
-        Raises:
-            InvalidLocation: `path` could not be the path of an integration.
-        """
-        require(principal, Action.CREATE_INTEGRATIONS)
-        partition = partition_of(role_arn=None, region=region or "")
-        return self._policies(principal, parse_integration_path(path), access, partition)
-
-    def _policies(
-        self, principal: Principal, location: Location, access: AccessLevel, partition: str
-    ) -> Policies:
-        arn = self._principal_arn
-        external_id = principal.organisation_id
-        return Policies(
-            role_policy=role_policy(location, access, partition=partition),
-            trust_policy=trust_policy(arn, external_id) if arn is not None else None,
-            external_id=external_id,
-            principal_arn=arn,
-            role_tag=(self._role_tag, external_id),
-            partition=partition,
-        )
 
 
 def _bucket_type(found: StorageIntegration, verification: Report) -> BucketType:

@@ -41,7 +41,20 @@ BUCKET_FACT_ACTIONS: Final = (
     "s3:GetBucketRequestPayment",
     "s3:GetBucketVersioning",
     "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetBucketObjectLockConfiguration",
 )
+
+PARTITIONS: Final = (
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+    ("us-iso-", "aws-iso"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+)
+"""The beginnings of regions' names outside the partition `aws`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +143,75 @@ def _fits(grants: tuple[LocationGrant, ...], partition: str, kms_key_arn: str | 
     return True
 
 
-def role_policy(location: Location, access: AccessLevel, *, partition: str = "aws") -> Json:
-    """What an admin attaches to the role of an integration at `location`."""
-    _refuse_patterns(location)
-    bucket_arn = f"arn:{partition}:s3:::{location.bucket}"
-    writes = WRITE_ACTIONS if access is AccessLevel.WRITE else ()
-    listing = (
-        _allow_list(bucket_arn, [location.key, location.key_prefix + "*"])
-        if location.key
-        else _allow(("s3:ListBucket",), [bucket_arn])
-    )
+def role_policy(
+    location: Location,
+    access: AccessLevel,
+    *,
+    partition: str = "aws",
+    kms_key_arn: str | None = None,
+) -> Json:
+    """What an admin attaches to the role of an integration at `location`.
+
+    `kms_key_arn` adds the use of that key, through S3 only.
+    """
+    return _document(_rights(location, access, partition, kms_key_arn))
+
+
+def user_policy(
+    location: Location,
+    access: AccessLevel,
+    *,
+    partition: str = "aws",
+    kms_key_arn: str | None = None,
+) -> Json:
+    """What an admin attaches to the user whose access keys an integration holds.
+
+    Beside the rights of a role: to ask for sessions that have less of them, which clients get.
+    """
+    federate = {"Sid": "NarrowedSessions", **_allow(("sts:GetFederationToken",), ["*"])}
+    return _document([*_rights(location, access, partition, kms_key_arn), federate])
+
+
+def server_policy(role_tag: str, *, partition: str = "aws") -> Json:
+    """What the operator attaches to the server's own identity.
+
+    It may assume roles that carry the tag, whoever owns them, and nothing else: an owner opts in by
+    tagging the role.
+    """
     return _document(
         [
             {
-                "Sid": "Objects",
-                **_allow((*READ_ACTIONS, *writes), [_resource(bucket_arn, location, folder=True)]),
-            },
-            {"Sid": "List", **listing},
-            {"Sid": "BucketFacts", **_allow(BUCKET_FACT_ACTIONS, [bucket_arn])},
+                "Sid": "RolesThatOptIn",
+                **_allow(("sts:AssumeRole",), [f"arn:{partition}:iam::*:role/*"]),
+                "Condition": {"Null": {f"aws:ResourceTag/{role_tag}": "false"}},
+            }
         ]
     )
+
+
+def _rights(
+    location: Location,
+    access: AccessLevel,
+    partition: str,
+    kms_key_arn: str | None,
+) -> list[Json]:
+    _refuse_patterns(location)
+    bucket_arn = f"arn:{partition}:s3:::{location.bucket}"
+    objects = [_resource(bucket_arn, location, folder=True)]
+    listing = (
+        _allow_list(bucket_arn, [location.key_prefix + "*"])
+        if location.key
+        else _allow(("s3:ListBucket",), [bucket_arn])
+    )
+    statements = [{"Sid": "ReadObjects", **_allow(READ_ACTIONS, objects)}]
+    if access is AccessLevel.WRITE:
+        statements.append({"Sid": "WriteObjects", **_allow(WRITE_ACTIONS, objects)})
+    statements.append({"Sid": "ListFolder", **listing})
+    statements.append({"Sid": "BucketFacts", **_allow(BUCKET_FACT_ACTIONS, [bucket_arn])})
+    if kms_key_arn is not None and kms_key_arn.startswith("arn:"):
+        key = _allow_key(kms_key_arn, writes=access is AccessLevel.WRITE)
+        statements.append({"Sid": "Encryption", **key})
+    return statements
 
 
 def trust_policy(
@@ -188,7 +250,7 @@ def partition_of(*, role_arn: str | None, region: str) -> str:
     """The AWS partition: what the role says, else what the region's name says."""
     if role_arn is not None and role_arn.startswith("arn:"):
         return role_arn.split(":")[1]
-    for prefix, partition in (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov")):
+    for prefix, partition in PARTITIONS:
         if region.startswith(prefix):
             return partition
     return "aws"

@@ -1,5 +1,6 @@
 """Integrations and catalogs over HTTP, on a live server and an enforcing store."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -138,7 +139,46 @@ def test_policies_come_before_and_after_the_integration(server, http):
     assert before.json()["role_policy"] == after.json()["role_policy"]
     assert before.json()["external_id"] == after.json()["external_id"]
     assert http.get("/api/v1/policies").status_code == 400
-    assert http.get("/api/v1/policies?path=s3://lake&mode=own").status_code == 400
+    for refused in ("mode=own", "format=yaml", "identity=group", "requester_pays=yes"):
+        assert http.get(f"/api/v1/policies?path=s3://lake&{refused}").status_code == 400
+
+
+def test_policies_come_as_scripts_that_hold_the_same_documents(server, http):
+    where = f"/api/v1/integrations/{server.integration}/policies"
+    policies = http.get(where).json()
+    scripts = {form: http.get(where, params={"format": form}) for form in ("terraform", "cli")}
+
+    assert policies["principal_arn"] == server.store.arn_of("catalog")
+    for script in scripts.values():
+        assert script.headers["content-type"] == "text/plain; charset=utf-8"
+        for document in ("role_policy", "trust_policy"):
+            assert json.dumps(policies[document], indent=2) in script.text
+    assert scripts["terraform"].text.startswith('resource "aws_iam_role"')
+    assert "aws iam create-role" in scripts["cli"].text
+
+
+def test_policies_before_the_integration_say_everything_that_they_depend_on(http):
+    key = "arn:aws-cn:kms:cn-north-1:111122223333:key/1234abcd"
+    asked = {
+        "path": "s3://lake/raw",
+        "kms_key_arn": key,
+        "requester_pays": "true",
+        "identity": "user",
+        "name": "lake-reader",
+        "mode": "read",
+    }
+    found = http.get("/api/v1/policies", params=asked).json()
+
+    assert (found["mode"], found["name"], found["partition"]) == ("read", "lake-reader", "aws-cn")
+    assert (found["role_policy"], found["trust_policy"]) == (None, None)
+    assert [one["Sid"] for one in found["user_policy"]["Statement"]] == [
+        "ReadObjects",
+        "ListFolder",
+        "BucketFacts",
+        "Encryption",
+        "NarrowedSessions",
+    ]
+    assert len(found["notes"]) == 2
 
 
 def test_lists_come_in_pages_until_next_is_null(http, connect):

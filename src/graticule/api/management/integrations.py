@@ -1,4 +1,4 @@
-"""Storage integrations: create, list, show, update, verify, delete, and their policy texts."""
+"""Storage integrations: create, list, show, update, verify, delete."""
 
 import re
 from typing import Annotated, Final, cast
@@ -11,10 +11,9 @@ from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import (
     integration_to_json,
     page_to_json,
-    policies_to_json,
     verification_to_json,
 )
-from graticule.domain.catalog import AccessKeys, AccessLevel, StorageIntegration
+from graticule.domain.catalog import AccessKeys, StorageIntegration
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.secret import Secret
 from graticule.services.integration_updates import IntegrationChanges
@@ -156,24 +155,6 @@ def verify_integration(call: Call) -> Response:
     )
 
 
-def show_policies(call: Call) -> Response:
-    found = call.services.integrations.policies(
-        call.principal, call.name("integration"), _mode(call)
-    )
-    return json_response(policies_to_json(found))
-
-
-def preview_policies(call: Call) -> Response:
-    """The policy texts for `?path=s3://…` before the role and the integration exist."""
-    path = call.query.get("path")
-    if not path:
-        raise InvalidRequest("`path` is missing; write `?path=s3://bucket/folder`")
-    found = call.services.integrations.preview_policies(
-        call.principal, path=path, access=_mode(call), region=call.query.get("region") or None
-    )
-    return json_response(policies_to_json(found))
-
-
 def etag_of(integration: StorageIntegration) -> str:
     return f'"{integration.version}"'
 
@@ -189,10 +170,3 @@ def _expected_version(call: Call, in_body: int | None) -> int | None:
     if match is None:
         raise InvalidRequest(f"`If-Match` must be the ETag of an integration, not `{wanted}`")
     return int(match[1])
-
-
-def _mode(call: Call) -> AccessLevel:
-    mode = call.query.get("mode") or AccessLevel.WRITE.value
-    if mode not in {level.value for level in AccessLevel}:
-        raise InvalidRequest(f"`mode` must be `read` or `write`, not `{mode}`")
-    return AccessLevel(mode)

@@ -13,7 +13,7 @@ from graticule.domain.tenancy import (
     Principal,
     Session,
 )
-from graticule.services.integrations import Policies
+from graticule.services.integration_policies import Policies
 from graticule.services.namespaces import Page
 
 Json = dict[str, Any]
@@ -123,16 +123,17 @@ def verification_to_json(report: Json | None) -> Json | None:
 def policies_to_json(policies: Policies) -> Json:
     key, value = policies.role_tag
     return {
+        "mode": policies.access.value,
+        "name": policies.identity_name,
         "role_policy": policies.role_policy,
         "trust_policy": policies.trust_policy,
+        "user_policy": policies.user_policy,
+        "server_policy": policies.server_policy,
         "external_id": policies.external_id,
         "principal_arn": policies.principal_arn,
         "role_tags": {key: value},
         "partition": policies.partition,
-        "note": None
-        if policies.trust_policy is not None
-        else "The server does not know its own AWS identity, which the trust policy has to name; "
-        "its operator sets it with GRATICULE_PRINCIPAL_ARN.",
+        "notes": list(policies.notes),
     }
 
 
