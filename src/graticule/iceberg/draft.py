@@ -1,6 +1,7 @@
 """The table metadata that a commit is working on: schemas, specs, orders, snapshots and logs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,6 +9,7 @@ from graticule.domain.errors import InvalidUpdate
 from graticule.iceberg import metadata as table
 from graticule.iceberg import partitioning, properties, sorting
 from graticule.iceberg.document_draft import DocumentDraft
+from graticule.iceberg.entries import followed_by, snapshot_ids
 from graticule.iceberg.format_versions import SEQUENCE_NUMBERS
 from graticule.iceberg.members import Json
 from graticule.iceberg.schema import Schema, parse_schema
@@ -24,10 +26,14 @@ class Draft(DocumentDraft):
     is_current_changed: bool = False
     """The current schema, default spec or default order is another one than before."""
     added_snapshot_ids: set[int] = field(default_factory=set)
+    """Of those that this commit removed again, too."""
     has_removed_snapshots: bool = False
     log_additions: list[Json] = field(default_factory=list)
     _parsed_schemas: dict[int, Schema] = field(default_factory=dict)
-    _snapshots: dict[int, Json] | None = None
+    _snapshot_ids_before: AbstractSet[int] | None = None
+    _added_snapshots: dict[int, Json] = field(default_factory=dict)
+    _removed_before: set[int] = field(default_factory=set)
+    """Of the snapshots that were there before the commit."""
     _statistics: dict[str, dict[int, list[Json]]] = field(default_factory=dict)
 
     @classmethod
@@ -61,13 +67,6 @@ class Draft(DocumentDraft):
     @property
     def format_version(self) -> int:
         return int(self.document["format-version"])
-
-    @property
-    def snapshots(self) -> dict[int, Json]:
-        """All snapshots by id; writing to it writes to the document."""
-        if self._snapshots is None:
-            self._snapshots = {item["snapshot-id"]: item for item in self.document["snapshots"]}
-        return self._snapshots
 
     def statistics(self, key: str) -> dict[int, list[Json]]:
         """`statistics` or `partition-statistics` by snapshot; writing to it writes through."""
@@ -109,14 +108,33 @@ class Draft(DocumentDraft):
 
     # Snapshots and refs.
 
+    def has_snapshot(self, snapshot_id: int) -> bool:
+        if snapshot_id in self._added_snapshots:
+            return True
+        return snapshot_id in self._before() and snapshot_id not in self._removed_before
+
+    def add_snapshot(self, snapshot: Json) -> None:
+        """Add one that is not there."""
+        self._added_snapshots[snapshot["snapshot-id"]] = snapshot
+        self.added_snapshot_ids.add(snapshot["snapshot-id"])
+        self.is_changed = True
+
+    def remove_snapshot(self, snapshot_id: int) -> None:
+        """Remove one that is there, with its statistics."""
+        if self._added_snapshots.pop(snapshot_id, None) is None:
+            self._removed_before.add(snapshot_id)
+        self.statistics("statistics").pop(snapshot_id, None)
+        self.statistics("partition-statistics").pop(snapshot_id, None)
+        self.is_changed = self.has_removed_snapshots = True
+
     def set_current_snapshot(self, snapshot_id: int | None) -> None:
         if self.document["current-snapshot-id"] == snapshot_id:
             return
         self.document["current-snapshot-id"] = snapshot_id
         self.is_changed = True
         if snapshot_id is not None:
-            was_added = snapshot_id in self.added_snapshot_ids
-            since_ms = self.snapshots[snapshot_id]["timestamp-ms"] if was_added else self.now_ms
+            added = self._added_snapshots.get(snapshot_id)
+            since_ms = self.now_ms if added is None else added["timestamp-ms"]
             self.log_additions.append({"timestamp-ms": since_ms, "snapshot-id": snapshot_id})
 
     def remove_ref(self, name: str) -> None:
@@ -137,8 +155,7 @@ class Draft(DocumentDraft):
         """
         self._check_complete()
         document = self.document
-        if self._snapshots is not None:
-            document["snapshots"] = list(self._snapshots.values())
+        document["snapshots"] = self._snapshots()
         for key, grouped in self._statistics.items():
             document[key] = [item for items in grouped.values() for item in items]
         document["snapshot-log"] = self._snapshot_log()
@@ -150,13 +167,25 @@ class Draft(DocumentDraft):
         )
         return table.with_derived_members(document), expired
 
-    def _snapshot_log(self) -> list[Json]:
+    def _before(self) -> AbstractSet[int]:
+        """The ids of the snapshots that were there before the commit."""
+        if self._snapshot_ids_before is None:
+            self._snapshot_ids_before = snapshot_ids(self.document["snapshots"])
+        return self._snapshot_ids_before
+
+    def _snapshots(self) -> Sequence[Json]:
+        before: Sequence[Json] = self.document["snapshots"]
+        if self._removed_before:
+            before = [it for it in before if it["snapshot-id"] not in self._removed_before]
+        return followed_by(before, [*self._added_snapshots.values()])
+
+    def _snapshot_log(self) -> Sequence[Json]:
         if not self.log_additions and not self.has_removed_snapshots:
             return self.document["snapshot-log"]  # type: ignore[no-any-return]
         return repaired_log(
             self.document["snapshot-log"],
             self.log_additions,
-            snapshot_ids=self.snapshots.keys(),
+            has_snapshot=self.has_snapshot,
             added_snapshot_ids=self.added_snapshot_ids,
             current_snapshot_id=self.document["current-snapshot-id"],
             has_removed_snapshots=self.has_removed_snapshots,

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from graticule.domain.errors import InvalidRequest
+from graticule.iceberg.entries import Entries
 
 Json = dict[str, Any]
 
@@ -25,6 +26,8 @@ def as_object(value: object, what: str) -> Json:
 
 
 def as_array(value: object, what: str) -> list[Any]:
+    if isinstance(value, Entries):
+        return list(value)
     if not isinstance(value, list):
         raise InvalidRequest(f"{what} must be an array, not {_kind(value)}")
     return value

@@ -8,14 +8,16 @@ The readers take any document that `check_document` accepts, version 1 with its 
 included; none of them changes it.
 """
 
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
+import msgspec
+
 from graticule.domain.errors import InvalidRequest
-from graticule.iceberg import consistency, partitioning, sorting
+from graticule.iceberg import consistency, json_text, partitioning, sorting
+from graticule.iceberg.entries import Entries
 from graticule.iceberg.format_versions import (
     FORMAT_VERSION_DEFAULT,
     NO_SNAPSHOT,
@@ -30,6 +32,11 @@ from graticule.iceberg.snapshots import BRANCH, MAIN
 
 check_document: Final = consistency.check_document
 
+LONG_BYTES: Final = 64 * 1024
+"""Shorter documents are read whole, which is quicker then."""
+
+_LONG_ARRAYS: Final = frozenset({"snapshots", "snapshot-log"})
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _FILE_NAME: Final = re.compile(r"v?(\d{1,9})(?:-[^/]*)?(?:\.gz)?\.metadata\.json(?:\.gz)?")
 
 
@@ -37,35 +44,49 @@ _FILE_NAME: Final = re.compile(r"v?(\d{1,9})(?:-[^/]*)?(?:\.gz)?\.metadata\.json
 
 
 def encode(document: Json) -> bytes:
-    """Compact UTF-8.
+    """Compact UTF-8, but for long arrays that nobody looked into, which stay as they were written.
 
     Raises:
         InvalidRequest: not a number, an infinity, or too deep.
     """
-    try:
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        try:
-            return text.encode()
-        except UnicodeEncodeError:
-            # Half a surrogate pair, which JSON can say only with an escape.
-            return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidRequest(f"the metadata cannot be written as JSON: {error}") from error
+    if not any(isinstance(value, Entries) for value in document.values()):
+        return json_text.write(document)
+    parts: list[memoryview | bytes] = []
+    size, found = 0, []
+    for key, value in document.items():
+        opening = b"%s%s:" % (b"," if parts else b"{", json_text.write(key))
+        if isinstance(value, Entries):
+            texts = value.pieces
+            found.append((value, size + len(opening), sum(map(len, texts))))
+        else:
+            texts = (json_text.write(value),)
+        parts += [opening, *texts]
+        size += len(opening) + sum(map(len, texts))
+    encoded = b"".join([*parts, b"}"])
+    for entries, begin, length in found:
+        entries.is_found_in(memoryview(encoded)[begin : begin + length])
+    return encoded
 
 
 def decode(data: bytes) -> Json:
-    """The document in `data`, integers exact.
+    """The document in `data`, integers exact.  Of a long one not everything is looked at yet.
 
     Raises:
         InvalidRequest: not one JSON object, or with a number that JSON does not know.
     """
-    try:
-        document = json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"the metadata file is not a JSON document: {error}") from error
+    if len(data) >= LONG_BYTES:
+        with suppress(msgspec.MsgspecError, RecursionError):
+            return {key: _member(key, text) for key, text in _MEMBERS.decode(data).items()}
+    document = json_text.read(data)
     if not isinstance(document, dict):
         raise InvalidRequest("the metadata file is not a JSON object")
     return document
+
+
+def _member(key: str, text: msgspec.Raw) -> Any:
+    view = memoryview(text)
+    is_long = key in _LONG_ARRAYS and view[0] == ord("[")
+    return Entries(view) if is_long else json_text.read(view.tobytes())
 
 
 def next_metadata_file_name(previous_location: str | None, *, uuid: str, gzip: bool) -> str:
@@ -345,14 +366,3 @@ def _current(items: Sequence[Json], key: str, wanted: int) -> Json:
     if found is None:
         raise InvalidRequest(f"the table metadata has no `{key}` {wanted}, which it calls current")
     return found
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is too large")
-    return number

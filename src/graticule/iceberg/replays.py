@@ -7,6 +7,9 @@ but answering 409 would make the client delete files that the table now refers t
 from collections.abc import Sequence
 from typing import Any
 
+from graticule.iceberg import metadata
+from graticule.iceberg.entries import snapshot_ids
+
 Json = dict[str, Any]
 
 
@@ -26,7 +29,7 @@ def is_already_applied(updates: Sequence[Json], document: Json) -> bool:
                     return False
             case _:
                 return False
-    return bool(added) and added <= _snapshots(document)
+    return bool(added) and added <= snapshot_ids(metadata.snapshots(document))
 
 
 def is_same_creation(updates: Sequence[Json], document: Json) -> bool:
@@ -40,7 +43,7 @@ def is_same_creation(updates: Sequence[Json], document: Json) -> bool:
         if _action(update) == "assign-uuid"
     }
     is_same = uuids == {str(document.get("table-uuid", "")).lower()}
-    return is_same and _added_snapshots(updates) <= _snapshots(document)
+    return is_same and _added_snapshots(updates) <= snapshot_ids(metadata.snapshots(document))
 
 
 def _added_snapshots(updates: Sequence[Json]) -> set[object]:
@@ -50,10 +53,6 @@ def _added_snapshots(updates: Sequence[Json]) -> set[object]:
             snapshot = update.get("snapshot")
             added.add(snapshot.get("snapshot-id") if isinstance(snapshot, dict) else None)
     return added
-
-
-def _snapshots(document: Json) -> set[object]:
-    return {snapshot.get("snapshot-id") for snapshot in document.get("snapshots") or []}
 
 
 def _action(update: Json) -> str:

@@ -231,7 +231,7 @@ def add_snapshot(draft: Draft, update: Json) -> None:
         if not draft.document[key]:
             raise InvalidUpdate(f"Attempting to add a snapshot before a {what} is added")
     snapshot_id, last = snapshot["snapshot-id"], draft.document["last-sequence-number"]
-    if snapshot_id in draft.snapshots:
+    if draft.has_snapshot(snapshot_id):
         raise InvalidUpdate(f"Snapshot already exists for id: {snapshot_id}")
     version = draft.format_version
     check_sequence_number(snapshot, format_version=version, last_sequence_number=last)
@@ -241,20 +241,16 @@ def add_snapshot(draft: Draft, update: Json) -> None:
     # Never back: a snapshot without a parent may be numbered from an older state, and clients
     # refuse a table that holds a snapshot beyond its last sequence number.
     draft.set("last-sequence-number", max(last, snapshot.get("sequence-number", 0)))
-    draft.snapshots[snapshot_id] = snapshot
-    draft.added_snapshot_ids.add(snapshot_id)
-    draft.is_changed = True
+    draft.add_snapshot(snapshot)
 
 
 def remove_snapshots(draft: Draft, update: Json) -> None:
     """Takes along the refs and statistics of what is removed; ids that are not there pass."""
-    ids = set(get_longs(update, "snapshot-ids", "`remove-snapshots`")) & draft.snapshots.keys()
+    wanted = set(get_longs(update, "snapshot-ids", "`remove-snapshots`"))
+    ids = {snapshot_id for snapshot_id in wanted if draft.has_snapshot(snapshot_id)}
     for snapshot_id in ids:
-        del draft.snapshots[snapshot_id]
-        draft.statistics("statistics").pop(snapshot_id, None)
-        draft.statistics("partition-statistics").pop(snapshot_id, None)
+        draft.remove_snapshot(snapshot_id)
     if ids:
-        draft.is_changed = draft.has_removed_snapshots = True
         refs = draft.document["refs"].items()
         for name in [name for name, ref in refs if ref["snapshot-id"] in ids]:
             draft.remove_ref(name)
@@ -264,7 +260,7 @@ def set_snapshot_ref(draft: Draft, update: Json) -> None:
     name = get_text(update, "ref-name", "`set-snapshot-ref`")
     ref = parse_ref(name, {k: v for k, v in update.items() if k not in {"action", "ref-name"}})
     snapshot_id = ref["snapshot-id"]
-    if snapshot_id not in draft.snapshots:
+    if not draft.has_snapshot(snapshot_id):
         raise InvalidUpdate(f"Cannot set {name} to unknown snapshot: {snapshot_id}")
     if draft.document["refs"].get(name) != ref:
         draft.own_map("refs")[name] = ref
