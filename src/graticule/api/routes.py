@@ -159,7 +159,6 @@ MANAGEMENT: Final[Sequence[Line]] = (
     ("DELETE", "/grants/{grant}", grants.revoke_grant, GRANTS),
     ("GET", "/access", grants.list_access, GRANTS),
     ("GET", "/explain", explain.explain, LIST_CATALOGS),
-    ("GET", "/policies", integrations.preview_policies, CREATE_INTEGRATIONS),
     ("GET", "/policies", policies.preview_policies, CREATE_INTEGRATIONS),
     ("GET", "/integrations", integrations.list_integrations, USE),
     ("POST", "/integrations", integrations.create_integration, CREATE_INTEGRATIONS),
