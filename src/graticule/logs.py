@@ -25,9 +25,10 @@ _SECRET_VALUE: Final = re.compile(
     r"\bg(?:s|ses|link|dev)_[A-Za-z0-9_-]{43}"  # of an API key, session, link or device
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"  # a JWT
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"  # AWS access key ids
-    r"|(?<=X-Amz-Signature=)[0-9a-fA-F]+"
-    r"|(?<=X-Amz-Security-Token=)[^&\s]+"
-    r"|(?<=X-Amz-Credential=)[^&\s]+"
+    # However a library prints them: headers, queries, XML and JSON of the token service.
+    r"|(?i:x-amz-(?:signature|security-token|credential)|secret_?access_?key|session_?token"
+    r"|signature|ciphertextblob|plaintext)"
+    r"(?:'|\\?\")?(?:\s*[:=]|>)\s*b?(?:'|\\?\")?[^\s'\"&<,]+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user:password in a URL
 )
 _NESTING_MAX: Final = 6

@@ -13,11 +13,13 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from graticule.access.keyring import Keyring, new_key
+from graticule.access.keyring import Keyring, WrappedKey, new_key
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import Unavailable
 from graticule.domain.secret import Secret
 from graticule.outbound.policy import OutboundPolicy
+from graticule.storage.clients import ambient_keys
+from graticule.storage.key_wrapping import KeyWrapping
 from graticule.storage.keys import Keys, TemporaryCredentials
 
 KEY_FILE: Final = "secret.key"
@@ -79,8 +81,20 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(
             description="Keys that seal stored secrets and sign tokens: `name:base64 of 32 bytes`, "
-            "several joined by commas, the newest first. Must be the same on all replicas. "
+            "or `name:kms:region:base64` for one wrapped by AWS KMS; several joined by commas, the "
+            "newest first. Must be the same on all replicas. "
             "Default: the file secret.key in the data folder, made on first start"
+        ),
+    ] = None
+    secret_keys_file: Annotated[
+        Path | None,
+        Field(description="A file that holds the same, such as a mounted secret; a key per line"),
+    ] = None
+    kms_endpoint: Annotated[
+        str | None,
+        Field(
+            description="URL of the KMS that unwraps keys, when it is not AWS's public one: a VPC "
+            "endpoint, for example"
         ),
     ] = None
 
@@ -247,7 +261,7 @@ class Settings(BaseSettings):
     @classmethod
     def _readable_keys(cls, keys: SecretStr | None) -> SecretStr | None:
         if keys is not None:
-            Keyring.parse(keys.get_secret_value())
+            Keyring.check_text(keys.get_secret_value())
         return keys
 
     @field_validator("log_format", "log_level", mode="before")
@@ -261,6 +275,8 @@ class Settings(BaseSettings):
             raise ValueError("set both sts_access_key_id and sts_secret_access_key, or neither")
         if self.sts_session_token is not None and self.sts_access_key_id is None:
             raise ValueError("sts_session_token needs sts_access_key_id")
+        if self.secret_keys is not None and self.secret_keys_file is not None:
+            raise ValueError("set secret_keys or secret_keys_file, not both")
         return self
 
     @model_validator(mode="after")
@@ -308,23 +324,41 @@ class Settings(BaseSettings):
         return self.data_dir
 
     def keyring(self) -> Keyring:
-        """The key ring from `secret_keys`, else from the key file, which is made when missing.
+        """The key ring from `secret_keys` or `secret_keys_file`, else from the key file.
+
+        That one is made when missing.  Wrapped keys are unwrapped by KMS, each time.
 
         Raises:
-            Unavailable: the key file is damaged.
+            Unavailable: the file is damaged or cannot be read, or KMS does not unwrap a key.
         """
         if self.secret_keys is not None:
-            return Keyring.parse(self.secret_keys.get_secret_value())
-        file = self.make_data_dir() / KEY_FILE
-        if not file.exists():
+            return Keyring.parse(self.secret_keys.get_secret_value(), unwrap=self._unwrap)
+        file = self.secret_keys_file or self.make_data_dir() / KEY_FILE
+        if self.secret_keys_file is None and not file.exists():
             _write_key_file(file)
         try:
-            return Keyring.parse(file.read_text("ascii").strip())
+            return Keyring.parse(file.read_text("ascii"), unwrap=self._unwrap)
+        except OSError as error:
+            raise Unavailable(f"the key file `{file}` cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise Unavailable(
                 f"the key file `{file}` is damaged ({error}); put back a copy, because what was "
                 "sealed with its key cannot be read without it"
             ) from error
+
+    def key_wrapping(self) -> KeyWrapping:
+        """KMS, as the server's own AWS identity.
+
+        Raises:
+            Unavailable: it has none.
+        """
+        keys = self.sts_keys or ambient_keys()()
+        if keys is None:
+            raise Unavailable("wrapped keys need AWS KMS, and this server has no AWS identity")
+        return KeyWrapping(keys, endpoint=self.kms_endpoint)
+
+    def _unwrap(self, wrapped: WrappedKey) -> bytes:
+        return self.key_wrapping().unwrap(wrapped)
 
 
 def _cores() -> int:

@@ -47,6 +47,7 @@ from graticule.services.purging import Purging
 from graticule.services.registration import Registration
 from graticule.services.roles import Roles
 from graticule.services.scans import Scans
+from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
 from graticule.services.table_handover import TableHandover
 from graticule.services.table_storage import TableStorage
@@ -171,6 +172,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     )
     devices = Devices(engine, now_ms=now_ms)
     outbound = Outbound(settings.outbound_policy)
+    SealedSecrets(engine, keyring).check()
     identity = ServerIdentity(settings.sts_keys, outbound=outbound)
     credentials = Credentials(
         identity=identity,

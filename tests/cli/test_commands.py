@@ -317,3 +317,21 @@ def test_a_function_is_set_shown_and_dropped(server, run, tmp_path):
     file.write_text("[]")
     run("function", "set", name, "--file", str(file), expected=ExitCode.USAGE)
     run("function", "list", "alone", expected=ExitCode.USAGE)
+
+
+def test_a_key_is_made_and_everything_sealed_under_it(run, monkeypatch, tmp_path):
+    for name in ("GRATICULE_SECRET_KEYS", "GRATICULE_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GRATICULE_DATA_DIR", str(tmp_path))
+    entry = run("database", "new-secret-key", "k2").strip()
+    assert entry.startswith("k2:")
+    file = tmp_path / "keys"
+    file.write_text(f"{entry}\n{run('database', 'new-secret-key', 'k1')}")
+    monkeypatch.setenv("GRATICULE_SECRET_KEYS_FILE", str(file))
+
+    run("database", "upgrade")
+    done = run("database", "rotate-secrets", "-o", "json")
+
+    assert done == {"key": "k2", "resealed": 0, "unopened": 0}
+    run("database", "new-secret-key", "no periods.", expected=ExitCode.USAGE)
+    run("database", "new-secret-key", "k3", "--kms-key", "alias/x", expected=ExitCode.USAGE)

@@ -24,7 +24,24 @@ KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 
 _VERSION: Final = "v1"
+_SEPARATOR: Final = re.compile(r"\s*[,\n]\s*")
 _KEY_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A key as a key management service gave it out: only that can unwrap it."""
+
+    name: str
+    region: str
+    box: bytes
+
+
+Unwrap = Callable[[WrappedKey], bytes]
+
+
+def _cannot_unwrap(wrapped: WrappedKey) -> bytes:
+    raise ValueError(f"key `{wrapped.name}` is wrapped, and there is nothing to unwrap it with")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +69,35 @@ class Keyring:
         return cls(tuple(keys))
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `name:base64,name:base64`, the newest key first.
+    def parse(cls, text: str, *, unwrap: Unwrap = _cannot_unwrap) -> Self:
+        """Read `name:base64` or `name:kms:region:base64`, by commas or lines, the newest key first.
 
         Raises:
             ValueError: as `from_keys`, or not in that form.  Never quotes a key.
         """
         keys = []
-        for entry in text.split(","):
-            name, colon, encoded = entry.strip().partition(":")
+        for entry in _SEPARATOR.split(text.strip()):
+            name, colon, rest = entry.partition(":")
             if not colon:
                 raise ValueError("write a key ring as `name:base64`, several joined by commas")
-            try:
-                keys.append((name, base64.b64decode(encoded, validate=True)))
-            except binascii.Error as error:
-                raise ValueError(f"key `{name}` is not base64") from error
+            match rest.split(":"):
+                case [encoded]:
+                    keys.append((name, _decoded(name, encoded)))
+                case ["kms", region, encoded]:
+                    wrapped = WrappedKey(name, region, _decoded(name, encoded))
+                    keys.append((name, unwrap(wrapped)))
+                case _:
+                    raise ValueError(f"key `{name}` is neither base64 nor `kms:region:base64`")
         return cls.from_keys(keys)
+
+    @classmethod
+    def check_text(cls, text: str) -> None:
+        """Check the form of a key ring without unwrapping its keys.
+
+        Raises:
+            ValueError: as for `parse`.
+        """
+        cls.parse(text, unwrap=lambda _: bytes(KEY_BYTES))
 
     def seal(
         self,
@@ -122,6 +152,13 @@ class Keyring:
 def new_key(random: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """A fresh key in the form that `Keyring.parse` reads after its name."""
     return base64.b64encode(random(KEY_BYTES)).decode()
+
+
+def _decoded(name: str, encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"key `{name}` is not base64") from error
 
 
 def _derive(key: bytes, purpose: str) -> bytes:

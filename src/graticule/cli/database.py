@@ -1,4 +1,4 @@
-"""`graticule database`: the schema, and a way back in.  Works on the database, without a server."""
+"""`graticule database`: the schema, the keys of secrets, and a way back in.  Needs no server."""
 
 from typing import Annotated
 
@@ -8,7 +8,9 @@ from graticule.cli.environment import opened_database, opened_services
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.output import Output, note, print_one
 
-app = typer.Typer(help="Upgrade the database, or look at its schema.", no_args_is_help=True)
+app = typer.Typer(
+    help="The database: its schema, its secrets, and a way back in.", no_args_is_help=True
+)
 
 
 @app.command("upgrade")
@@ -68,3 +70,62 @@ def new_admin_key(
             new = services.organisations.recover_admin(organisation, admin=admin)
             note("Keep this credential; it is not shown again.")
             typer.echo(new.credential)
+
+
+@app.command("new-secret-key")
+def new_secret_key(
+    name: Annotated[str, typer.Argument(help="A name that the key ring does not have yet")],
+    kms_key: Annotated[
+        str | None, typer.Option(help="ARN of the KMS key that is to wrap it")
+    ] = None,
+) -> None:
+    """Print an entry for GRATICULE_SECRET_KEYS or GRATICULE_SECRET_KEYS_FILE.
+
+    Put it behind the newest key on all replicas first, then before it, then run
+    `graticule database rotate-secrets`.
+    """
+    from graticule.access.keyring import Keyring, new_key  # noqa: PLC0415
+
+    entry = f"{name}:{new_key()}"
+    try:
+        Keyring.check_text(entry)
+        region = _region_of(kms_key) if kms_key is not None else None
+    except ValueError as error:
+        raise CommandFailure(str(error), exit_code=ExitCode.USAGE) from error
+    if kms_key is not None and region is not None:
+        from graticule.cli.environment import load_settings  # noqa: PLC0415
+
+        entry = load_settings().key_wrapping().new_key(name, kms_key, region=region)
+    typer.echo(entry)
+
+
+@app.command("rotate-secrets")
+def rotate_secrets(output: Output = None) -> None:
+    """Seal all stored secrets under the newest key.  May be stopped and begun again.
+
+    Exits with 3 when a secret does not open; it is left as it is, and the log names it.
+    """
+    from graticule.db.upgrade import check_current  # noqa: PLC0415
+    from graticule.services.sealed_secrets import SealedSecrets  # noqa: PLC0415
+
+    with opened_database() as (settings, engine):
+        check_current(engine)
+        done = SealedSecrets(engine, settings.keyring()).rotate()
+    print_one({"key": done.key_name, "resealed": done.resealed, "unopened": done.unopened}, output)
+    if done.unopened:
+        raise CommandFailure(
+            f"{done.unopened} stored secrets do not open with any key of the ring",
+            remedy="Add the key that sealed them, or replace them: for an integration, "
+            "`graticule integration rotate-keys`.",
+            exit_code=ExitCode.CHECK_FAILED,
+        )
+
+
+def _region_of(kms_key_arn: str) -> str:
+    parts = kms_key_arn.split(":")
+    if len(parts) != _ARN_PARTS or parts[0] != "arn" or parts[2] != "kms":
+        raise ValueError(f"`{kms_key_arn}` is not the ARN of a KMS key")
+    return parts[3]
+
+
+_ARN_PARTS = 6

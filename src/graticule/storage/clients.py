@@ -100,6 +100,15 @@ def sts_client(
     return client
 
 
+def kms_client(keys: Keys, *, region: str, endpoint: str | None) -> Any:
+    """A client of the key management service; its endpoint is the operator's, not a user's."""
+    config = _config(endpoint, read_timeout_s=READ_TIMEOUT_S, attempts_max=ATTEMPTS_MAX)
+    with _building:
+        return _session().client(
+            "kms", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
+        )
+
+
 def ambient_keys() -> Callable[[], Keys | None]:
     """The identity that the machine lends to this process: environment, profile or instance role.
 
