@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import boto3
@@ -84,9 +85,10 @@ def _forget(http: httpx2.Client, found: ConnectedFolder) -> None:
             continue
         base = f"/catalog/v1/{catalog['id']}/namespaces"
         for (level,) in http.get(base).json()["namespaces"]:
-            for table in http.get(f"{base}/{level}/tables").json()["identifiers"]:
-                http.delete(f"{base}/{level}/tables/{table['name']}")
-            http.delete(f"{base}/{level}")
+            namespace = f"{base}/{quote(level, safe='')}"
+            for table in http.get(f"{namespace}/tables").json()["identifiers"]:
+                http.delete(f"{namespace}/tables/{quote(table['name'], safe='')}")
+            http.delete(namespace)
         assert http.delete(f"/api/v1/catalogs/{catalog['id']}").status_code == 204
     assert http.delete(found.api).status_code == 204
 
