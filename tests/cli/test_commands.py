@@ -335,3 +335,66 @@ def test_a_key_is_made_and_everything_sealed_under_it(run, monkeypatch, tmp_path
     assert done == {"key": "k2", "resealed": 0, "unopened": 0}
     run("database", "new-secret-key", "no periods.", expected=ExitCode.USAGE)
     run("database", "new-secret-key", "k3", "--kms-key", "alias/x", expected=ExitCode.USAGE)
+
+
+@pytest.fixture
+def garage(run, server, connect_folder):
+    """An integration by access keys on a folder with two files."""
+    keys = server.store.admin_keys
+    folder = connect_folder(
+        role_arn=...,
+        access_key_id=keys.access_key_id,
+        secret_access_key=keys.secret_access_key.reveal(),
+    )
+    folder.put("roads/a.parquet", b"a" * 100_000)
+    folder.put("readme.md")
+    return folder
+
+
+def test_an_integration_is_changed_and_its_keys_rotated(run, server, garage):
+    name = garage.integration["name"]
+    changed = run("integration", "update", name, "--name", f"{name} 2", "--read-only")
+    assert (changed["name"], changed["read_only"], changed["version"]) == (f"{name} 2", True, 2)
+    name = changed["name"]
+    changed = run("integration", "update", name, "--read-write", "--kms-key-arn", "none")
+    assert (changed["read_only"], changed["kms_key_arn"]) == (False, None)
+
+    late = run(
+        *("integration", "update", name, "--read-only", "--version", "1"),
+        expected=ExitCode.CONFLICT,
+    )
+    assert "is at version 3, not 1" in late.message
+    run("integration", "update", name, expected=ExitCode.USAGE)
+
+    keys = server.store.admin_keys
+    rotation = ("integration", "rotate-keys", name, "--access-key-id", keys.access_key_id)
+    wrong = run(*rotation, stdin="not it\n", expected=ExitCode.USAGE)
+    assert "keeps the old ones" in wrong.message
+    rotated = run(*rotation, "--force", stdin=f"{keys.secret_access_key.reveal()}\n")
+    assert rotated["version"] == 4
+
+
+def test_storage_is_browsed_and_files_are_downloaded(run, garage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = garage.integration["name"]
+
+    listed = run("integration", "browse", name)
+    assert [(item["kind"], item["path"]) for item in listed] == [
+        ("folder", "roads/"),
+        ("file", "readme.md"),
+    ]
+    assert len(run("integration", "browse", name, "--recursive")) == 2
+    assert len(run("integration", "browse", name, "--recursive", "--limit", "1")) == 1
+    assert run("integration", "browse", name, "nothing") == []
+
+    run("integration", "download", name, "roads/a.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == b"a" * 100_000
+    run("integration", "download", name, "roads/a.parquet", expected=ExitCode.USAGE)
+    run("integration", "download", name, "readme.md", "--to", "a.parquet", "--force")
+    assert (tmp_path / "a.parquet").read_bytes() == b"x"
+    assert run("integration", "download", name, "readme.md", "--to", "-") == "x"
+    run("integration", "download", name, "missing", expected=ExitCode.NOT_FOUND)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
+
+    assert run("integration", "link", name, "readme.md")["url"].startswith("http")
+    run("integration", "browse", name, "../", expected=ExitCode.USAGE)

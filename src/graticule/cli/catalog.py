@@ -33,9 +33,7 @@ def create(
     *,
     storage: Annotated[str, typer.Option(help="Storage integration, by name or id")],
     path: Annotated[str | None, typer.Option(help="Folder inside the integration")] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="On a bucket that is not private, too")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="On a public bucket, too")] = False,
     default_access: Annotated[
         str, typer.Option(help="What all members may do with it: none, browse, read or write")
     ] = "write",

@@ -89,8 +89,9 @@ class ManagementApi:
     def put(self, path: str, body: Mapping[str, Any]) -> Json:
         return self._call("PUT", path, json=_given(body))
 
-    def patch(self, path: str, body: Mapping[str, Any]) -> Json:
-        return self._call("PATCH", path, json=_given(body))
+    def patch(self, path: str, body: Mapping[str, Any], *, with_nulls: bool = False) -> Json:
+        """Change what is in `body`.  `with_nulls`: None is to be said, and clears a field."""
+        return self._call("PATCH", path, json=dict(body) if with_nulls else _given(body))
 
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> None:
         self._call("DELETE", path, params=_given(params))

@@ -37,6 +37,7 @@ _BY_STATUS = {
     403: ExitCode.NOT_ALLOWED,
     404: ExitCode.NOT_FOUND,
     409: ExitCode.CONFLICT,
+    412: ExitCode.CONFLICT,
     429: ExitCode.UNREACHABLE,
     503: ExitCode.UNREACHABLE,
 }

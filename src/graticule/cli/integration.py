@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from graticule.cli import integration_objects
 from graticule.cli.connection import connect, segment
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.output import (
@@ -67,6 +68,25 @@ def create(
     path_style: Annotated[
         bool | None, typer.Option(help="Bucket in the path; default for other stores than AWS")
     ] = None,
+    kms_key_arn: Annotated[
+        str | None, typer.Option(help="KMS key that encrypts what is written")
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Never write anything there")
+    ] = False,
+    requester_pays: Annotated[
+        bool, typer.Option("--requester-pays", help="We agree to be charged for requests")
+    ] = False,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Instead of a role or keys: a public bucket")
+    ] = False,
+    allow_static_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--allow-static-credentials",
+            help="Hand the access keys themselves to clients where the store has no sessions",
+        ),
+    ] = False,
     output: Output = None,
 ) -> None:
     """Connect a bucket.  `integration policy --path` has the texts for its role beforehand."""
@@ -80,11 +100,101 @@ def create(
         "region": region,
         "endpoint": endpoint,
         "path_style": path_style,
+        "kms_key_arn": kms_key_arn,
+        "read_only": read_only,
+        "requester_pays": requester_pays,
+        "anonymous": anonymous,
+        "allow_static_credentials": allow_static_credentials,
     }
     with connect() as api:
         created = api.post("/integrations", body)
     print_one(created, output)
     note(f"Next: graticule integration verify '{name}'")
+
+
+@app.command("update")
+def update(
+    name: Name,
+    *,
+    new_name: Annotated[str | None, typer.Option("--name", help="Another name")] = None,
+    path: Annotated[str | None, typer.Option(help="Another path, while no catalog uses it")] = None,
+    role_arn: Annotated[
+        str | None, typer.Option(help="Another role; takes the place of access keys, too")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="The bucket's region")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of the store; `none` for AWS")] = None,
+    path_style: Annotated[bool | None, typer.Option(help="Bucket in the path")] = None,
+    kms_key_arn: Annotated[
+        str | None, typer.Option(help="KMS key that encrypts what is written; `none` for none")
+    ] = None,
+    read_only: Annotated[
+        bool | None, typer.Option("--read-only/--read-write", help="Whether anything is written")
+    ] = None,
+    requester_pays: Annotated[
+        bool | None, typer.Option(help="Whether we agree to be charged for requests")
+    ] = None,
+    allow_static_credentials: Annotated[
+        bool | None, typer.Option(help="Whether the access keys may be handed to clients")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Only if it is still at this version, as `show` has it")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Change what is said of an integration.  Its keys: see `rotate-keys`."""
+    said = {
+        "name": new_name,
+        "path": path,
+        "role_arn": role_arn,
+        "region": region,
+        "endpoint": endpoint,
+        "path_style": path_style,
+        "kms_key_arn": kms_key_arn,
+        "read_only": read_only,
+        "requester_pays": requester_pays,
+        "allow_static_credentials": allow_static_credentials,
+    }
+    changes: dict[str, Any] = {field: value for field, value in said.items() if value is not None}
+    if not changes:
+        raise CommandFailure("say what is to change", exit_code=ExitCode.USAGE)
+    for field in ("endpoint", "kms_key_arn"):
+        if changes.get(field) == "none":
+            changes[field] = None
+    if version is not None:
+        changes["version"] = version
+    with connect() as api:
+        updated = api.patch(_path(name), changes, with_nulls=True)
+    print_one(updated, output)
+    if updated["verified_at"] is None:
+        note(f"Next: graticule integration verify '{updated['name']}'")
+
+
+@app.command("rotate-keys")
+def rotate_keys(
+    name: Name,
+    *,
+    access_key_id: Annotated[
+        str, typer.Option(help=f"The new id; its secret from {SECRET_VARIABLE} or the prompt")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Take them without trying whether they work")
+    ] = False,
+    output: Output = None,
+) -> None:
+    """Replace the access keys.  The old ones are dropped once the new ones have worked."""
+    from graticule.cli.client import VERIFY_TIMEOUT_S  # noqa: PLC0415
+
+    secret = _secret_access_key()
+    body = {"access_key_id": access_key_id, "secret_access_key": secret, "force": force}
+    with connect() as api:
+        rotated = api.post(f"{_path(name)}/rotate", body, timeout_s=VERIFY_TIMEOUT_S)
+    print_one(rotated, output)
+    note("Now delete the old keys where they came from.")
+
+
+app.command("browse")(integration_objects.browse)
+app.command("download")(integration_objects.download)
+app.command("link")(integration_objects.link)
 
 
 @app.command("policy")
