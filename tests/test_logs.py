@@ -1,6 +1,9 @@
+import asyncio
 import io
 import json
 import logging
+import re
+from datetime import UTC, datetime
 
 import pytest
 import structlog
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from graticule import logs
 from graticule.access.tokens import issue, new_key
+from graticule.api.middleware import RequestContext
 from graticule.domain.secret import Secret
 
 NEW = new_key()
@@ -103,6 +107,69 @@ def test_a_traceback_is_searched_for_secrets_too(written):
 )
 def test_no_value_breaks_the_redaction(value):
     logs.redact(None, "info", {"event": "x", "value": value})
+
+
+async def _refuse(_scope, _receive, send):
+    await send({"type": "http.response.start", "status": 404})
+    await send({"type": "http.response.body"})
+
+
+def _request(path, *, request_id=b"r-1"):
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(_message):
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "headers": [(b"x-request-id", request_id)],
+        "client": ("10.0.0.7", 1),
+    }
+    asyncio.run(RequestContext(_refuse)(scope, receive, send))
+
+
+def test_a_request_is_one_line(written):
+    _request("/nowhere")
+
+    (event,) = written()
+    assert datetime.fromisoformat(event.pop("timestamp")).tzinfo is UTC
+    assert event.pop("ms") >= 0
+    assert event == {
+        "event": "request answered",
+        "level": "info",
+        "logger": "graticule.access",
+        "method": "GET",
+        "route": "/nowhere",
+        "status": 404,
+        "client": "10.0.0.7",
+        "principal": "",
+        "request_id": "r-1",
+    }
+
+
+def test_a_request_is_written_for_people_too(logs_restored):
+    stream = io.StringIO()
+    logs.configure(log_format="console", level="info", stream=stream)
+    _request("/a\nb")
+
+    (line,) = stream.getvalue().splitlines()
+    assert re.fullmatch(
+        r"\S+Z \[info     \] request answered +\[graticule\.access\] method=GET route='/a\\nb' "
+        r"status=404 ms=\S+ client=10\.0\.0\.7 principal= request_id=r-1",
+        line,
+    )
+
+
+@pytest.mark.parametrize("secret", [NEW.client_secret.reveal(), JWT, "AKIAABCDEFGHIJKLMNOP"])
+def test_no_path_or_request_id_brings_a_secret_into_the_line_of_a_request(written, secret):
+    _request(f"/catalog/{secret}", request_id=secret.encode())
+
+    text = json.dumps(written())
+    assert secret not in text
+    assert "***" in text
 
 
 def test_below_the_level_nothing_is_written(written):

@@ -39,7 +39,6 @@ def launch(
             "GRATICULE_STS_ACCESS_KEY_ID": keys.access_key_id,
             "GRATICULE_STS_SECRET_ACCESS_KEY": keys.secret_access_key.reveal(),
             "GRATICULE_ALLOW_PRIVATE_ENDPOINTS": "true",
-            "GRATICULE_LOG_LEVEL": "warning",
             # As many processes as a user gets, but where the question is what one does.
             "GRATICULE_WORKERS": "" if workers is None else str(workers),
         },

@@ -58,13 +58,18 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     request_id: str
-    base_url: str
+    tell_base_url: Callable[[], str]
     cookies: Cookies
     plus_is_space: bool = True
     target: str = ""
     """Method, raw path and query, as they came."""
     request: IdempotentRequest | None = None
     """Set for a change that came with an `Idempotency-Key`; services are handed it."""
+
+    @property
+    def base_url(self) -> str:
+        """What the client calls this server, without a slash at the end.  Made when asked for."""
+        return self.tell_base_url()
 
     def header(self, name: str) -> str | None:
         return self.headers.get(name.lower())
@@ -237,15 +242,15 @@ class RouteTable:
             NoSuchRoute: nothing is served there.
             MethodNotAllowed: something is, with other methods.
         """
-        segments = raw_path.strip("/").split("/")
-        found = [(node, values) for node, values in _walk(self._root, segments, ()) if node.routes]
-        for node, values in found:
+        others: set[str] = set()
+        for node, values in _walk(self._root, raw_path.strip("/").split("/"), ()):
             if method in node.routes:
                 route, names = node.routes[method]
                 return route, dict(zip(names, values, strict=True))
-        if not found:
+            others.update(node.routes)
+        if not others:
             raise NoSuchRoute(f"no operation is served at `{unquote(raw_path)}`")
-        allowed = ", ".join(sorted({name for node, _ in found for name in node.routes}))
+        allowed = ", ".join(sorted(others))
         raise MethodNotAllowed(
             f"`{unquote(raw_path)}` answers {allowed}, not {method}", allow=allowed
         )
@@ -323,17 +328,18 @@ class Endpoint:
         else:
             principal = self._authenticate(request, route.surface)
             structlog.contextvars.bind_contextvars(principal=principal.name)
+            request.scope["state"]["principal"] = principal.name
             principal = replace(principal, origin=_origin_of(request, request_id))
             require(principal, route.action)
         call = Call(
             services=self._services,
             principal=principal,
             path=path,
-            query=parse_form(request.url.query),
+            query=parse_form(request.scope["query_string"].decode("latin-1")),
             headers=request.headers,
             body=body,
             request_id=request_id,
-            base_url=str(request.base_url).rstrip("/"),
+            tell_base_url=lambda: str(request.base_url).rstrip("/"),
             cookies=self._cookies,
             plus_is_space=route.surface is Surface.ICEBERG,
             target=_target_of(request),
@@ -343,6 +349,8 @@ class Endpoint:
     async def _read(self, request: Request) -> bytes:
         """The whole body, never more than the limit in memory."""
         limit = self._request_body_bytes_max
+        if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
+            return b""
         declared = request.headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > limit:
             raise PayloadTooLarge(f"the body has {declared} bytes; at most {limit} are read")

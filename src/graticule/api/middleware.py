@@ -1,5 +1,6 @@
 """Around every request: a request id and one line in the access log.  Pure ASGI."""
 
+import logging
 import re
 import time
 from typing import Final
@@ -8,10 +9,16 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid6 import uuid7
 
-log = structlog.get_logger("graticule.access")
+log = logging.getLogger("graticule.access")
 
 REQUEST_ID_HEADER: Final = b"x-request-id"
 _SAFE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ANSWERED: Final = {
+    "name": log.name,
+    "levelno": logging.INFO,
+    "levelname": "INFO",
+    "msg": "request answered",
+}
 _QUIET_ROUTES: Final = frozenset({"/health", "/ready"})
 
 
@@ -50,12 +57,14 @@ class RequestContext:
             await self._app(scope, receive, send_named)
         finally:
             route = scope["state"].get("route", "")
-            if route not in _QUIET_ROUTES:
-                log.info(
-                    "request answered",
-                    method=scope["method"],
-                    route=route or scope["path"],
-                    status=status,
-                    ms=round((time.perf_counter() - started) * 1000, 1),
-                    client=(scope.get("client") or ("",))[0],
-                )
+            if route not in _QUIET_ROUTES and log.isEnabledFor(logging.INFO):
+                fields = {
+                    "method": scope["method"],
+                    "route": route or scope["path"],
+                    "status": status,
+                    "ms": round((time.perf_counter() - started) * 1000, 1),
+                    "client": (scope.get("client") or ("",))[0],
+                    "principal": scope["state"].get("principal", ""),
+                    "request_id": request_id,
+                }
+                log.handle(logging.makeLogRecord({**_ANSWERED, "fields": fields}))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from graticule.services.table_storage import VendedStorage
 from graticule.services.tables import NewTable
 
 Json = dict[str, Any]
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def list_tables(call: Call) -> Response:
@@ -202,4 +203,4 @@ def _credentials(storage: VendedStorage) -> bytes:
 
 
 def _encode(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(dict(value), separators=(",", ":"), ensure_ascii=False).encode()
+    return _JSON.encode(dict(value)).encode()
