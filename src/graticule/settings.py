@@ -197,6 +197,16 @@ class Settings(BaseSettings):
         ),
     ] = 1800
 
+    verification_period_s: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=31_536_000,
+            description="How often every storage integration is verified again, in seconds; "
+            "0 for only when somebody asks",
+        ),
+    ] = 86_400
+
     audit_retention_days: Annotated[
         int, Field(ge=1, le=36_500, description="How long the audit log keeps events, in days")
     ] = 400

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Engine
@@ -55,6 +56,8 @@ from graticule.services.tables import Tables
 from graticule.services.throttle import Throttle
 from graticule.services.turns import Turns
 from graticule.services.upkeep import Upkeep
+from graticule.services.verification_runs import VerificationRuns
+from graticule.services.verifications import Verifications
 from graticule.services.view_commits import ViewCommits
 from graticule.services.views import Views
 from graticule.services.webhook_delivery import WebhookDelivery
@@ -94,6 +97,8 @@ class Services:
     integration_policies: IntegrationPolicies
     integration_updates: IntegrationUpdates
     browsing: Browsing
+    verifications: Verifications
+    verification_runs: VerificationRuns
     catalogs: Catalogs
     roles: Roles
     grants: Grants
@@ -128,6 +133,7 @@ class Services:
     def close(self) -> None:
         self.upkeep.close()
         self.courier.close()
+        self.verification_runs.close()
         with suppress(CatalogError):
             self.activity.flush()
             self.audit.flush()
@@ -201,7 +207,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     catalogs = Catalogs(engine, keyring, now_ms=now_ms)
 
     def verify_as_server(integration: StorageIntegration) -> Report:
-        return verify(Request(integration), identity, outbound=outbound)
+        return verify(Request(integration), identity=identity, outbound=outbound)
 
     def forget(integration_id: str) -> None:
         credentials.invalidate(integration_id)
@@ -211,10 +217,21 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         engine,
         keyring,
         now_ms=now_ms,
-        verify=verify_as_server,
         invalidate=forget,
         outbound=outbound,
     )
+    integration_updates = IntegrationUpdates(
+        engine, keyring, integrations, verify=verify_as_server, invalidate=forget
+    )
+    verification_runs = VerificationRuns(
+        engine,
+        keyring,
+        now_ms=now_ms,
+        verify=partial(verify, identity=identity, outbound=outbound),
+        invalidate=forget,
+        period_s=settings.verification_period_s,
+    )
+    credentials.when_refused(verification_runs.doubt)
     return Services(
         engine=engine,
         organisations=Organisations(engine, now_ms=now_ms),
@@ -237,10 +254,12 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             outbound=outbound,
             role_tag=settings.role_tag,
         ),
-        integration_updates=IntegrationUpdates(
-            engine, keyring, integrations, verify=verify_as_server, invalidate=forget
+        integration_updates=integration_updates,
+        verifications=Verifications(
+            engine, integrations, integration_updates, verification_runs, now_ms=now_ms
         ),
         browsing=Browsing(engine, integrations, credentials, now_ms=now_ms),
+        verification_runs=verification_runs,
         catalogs=catalogs,
         roles=Roles(engine, now_ms=now_ms, on_change=catalogs.forget),
         grants=Grants(engine, now_ms=now_ms, on_change=catalogs.forget),
@@ -280,6 +299,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
                 lambda _stopping: sessions.remove_over(),
                 lambda _stopping: passwords.remove_expired(),
                 lambda _stopping: devices.remove_expired(),
+                verification_runs.run_due,
             ]
         ),
         courier=Upkeep([audit.flush, delivery.run_due], pause_s=COURIER_PAUSE_S),

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from graticule.cli.failures import CommandFailure, ExitCode, exit_code_of
-from graticule.cli.integration import verify_until_passed
 from graticule.cli.main import app, main
 from graticule.cli.scan import counters_of, progress_of, until_ended
 from graticule.cli.table import split_identifier
+from graticule.cli.verification import told
 from graticule.domain.errors import AlreadyExists
 
 
@@ -273,17 +273,33 @@ def test_progress_is_a_bar_once_the_total_is_known():
     assert progress_of(inspecting) == (3, 12)
 
 
-def test_waiting_for_iam_tries_again_until_it_passes_or_the_time_is_up():
-    def report(passed):
-        return {"verification": {"passed": passed}}
+def test_what_a_verification_finds_is_told_as_it_is_found():
+    def seen(state, *statuses, waiting=None):
+        checks = [{"status": status, "title": f"check {n}"} for n, status in enumerate(statuses)]
+        return {"state": state, "checks": checks, "waiting": waiting}
 
-    outcomes, pauses = iter([report(False), report(True)]), []
-    found = verify_until_passed(lambda: next(outcomes), pauses_s=(5, 10), sleep=pauses.append)
-    assert (found, pauses) == (report(True), [5])
+    later = iter(
+        [
+            seen("running", "pass", "fail"),
+            seen("running", "pass", "fail", waiting="for IAM"),
+            seen("running", "pass", "fail", waiting="for IAM"),
+            seen("failed", "pass", "fail", "skip"),
+        ]
+    )
+    pauses = []
 
-    pauses.clear()
-    never = verify_until_passed(lambda: report(False), pauses_s=(5, 10), sleep=pauses.append)
-    assert (never, pauses) == (report(False), [5, 10])
+    lines = list(told(seen("running", "pass"), lambda: next(later), sleep=pauses.append))
+
+    assert lines == ["passed   check 0", "FAILED   check 1", "waiting  for IAM"]
+    assert len(pauses) == 4
+    assert list(told(seen("passed", "pass"), lambda: None, sleep=pauses.append)) == []
+
+
+def test_the_history_of_verifications_is_listed(server, run):
+    run("integration", "verify", server.integration)
+
+    newest = run("integration", "verifications", server.integration)[0]
+    assert (newest["state"], newest["trigger"]) == ("passed", "manual")
 
 
 def test_a_function_is_set_shown_and_dropped(server, run, tmp_path):

@@ -8,7 +8,10 @@ from support.tenants import (
     invalidated,
     lake,
     policies,
+    runs,
     tenants,
+    updates,
+    verifications,
     verifier,
 )
 
@@ -22,6 +25,9 @@ __all__ = [
     "invalidated",
     "lake",
     "policies",
+    "runs",
     "tenants",
+    "updates",
+    "verifications",
     "verifier",
 ]

@@ -22,7 +22,7 @@ from graticule.domain.identifiers import Namespace
 from graticule.domain.scan import Scan, ScanState
 from graticule.services.integrations import NewIntegration
 from support.principals import ANA, BEN
-from support.tenants import ROLE, ZOE
+from support.tenants import ROLE, ZOE, verified
 
 
 def test_a_catalog_lies_in_a_folder_that_no_name_enters(catalogs, lake, clock):
@@ -74,10 +74,10 @@ def test_a_name_is_taken_once_in_an_organisation(catalogs, lake):
 
 
 def test_tables_are_kept_in_a_public_bucket_only_by_force_and_the_catalog_remembers(
-    catalogs, integrations, verifier, lake
+    catalogs, verifications, verifier, lake
 ):
     verifier.bucket_type = BucketType.PUBLIC
-    integrations.verify(ANA, "lake")
+    verified(verifications, "lake")
 
     with pytest.raises(WrongState, match=r"is public: anyone can read .* set `force`"):
         catalogs.create(ANA, name="maps", integration="lake")
@@ -86,11 +86,13 @@ def test_tables_are_kept_in_a_public_bucket_only_by_force_and_the_catalog_rememb
     assert catalogs.get(ANA, "maps").forced_on is BucketType.PUBLIC
 
 
-def test_public_data_that_is_only_read_needs_no_force(catalogs, integrations, verifier):
+def test_public_data_that_is_only_read_needs_no_force(
+    catalogs, integrations, verifications, verifier
+):
     new = NewIntegration(name="open", path="s3://open", anonymous=True, region="us-west-2")
     integrations.create(ANA, new)
     verifier.bucket_type = BucketType.PUBLIC
-    integrations.verify(ANA, "open")
+    verified(verifications, "open")
 
     made = catalogs.create(ANA, name="places", integration="open")
 
@@ -99,10 +101,10 @@ def test_public_data_that_is_only_read_needs_no_force(catalogs, integrations, ve
 
 
 def test_a_requester_pays_bucket_comes_with_a_warning_about_the_cost(
-    catalogs, integrations, verifier, lake
+    catalogs, verifications, verifier, lake
 ):
     verifier.bucket_type = BucketType.REQUESTER_PAYS
-    integrations.verify(ANA, "lake")
+    verified(verifications, "lake")
 
     made = catalogs.create(ANA, name="maps", integration="lake")
 
@@ -193,12 +195,12 @@ def test_an_id_wins_over_a_name(catalogs, lake):
 
 
 def test_an_opened_catalog_shows_a_change_of_its_integration_within_the_cache_time(
-    catalogs, integrations, verifier, lake, clock
+    catalogs, verifications, verifier, lake, clock
 ):
     catalogs.create(ANA, name="maps", integration="lake")
     assert catalogs.open(ANA, "maps").integration == lake
     verifier.bucket_type = BucketType.PUBLIC
-    changed, _ = integrations.verify(ANA, "lake")
+    changed = verified(verifications, "lake")
     clock.advance(s=5)
 
     assert catalogs.open(ANA, "maps").integration == replace(changed, verified_at_ms=clock() - 5000)

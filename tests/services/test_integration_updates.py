@@ -5,7 +5,7 @@ import pytest
 from graticule.db import catalogs as catalogs_db
 from graticule.db import integrations as integrations_db
 from graticule.db.engine import read, write
-from graticule.domain.catalog import AccessKeys, BucketType
+from graticule.domain.catalog import AccessKeys, BucketType, VerificationStatus
 from graticule.domain.errors import (
     AlreadyExists,
     Forbidden,
@@ -20,24 +20,16 @@ from graticule.domain.errors import (
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.domain.verification import CheckStatus
-from graticule.services.integration_updates import IntegrationUpdates
 from graticule.services.integrations import NewIntegration
 from support.principals import ANA, BEN
-from support.tenants import RING, ROLE, ZOE
+from support.tenants import RING, ROLE, ZOE, verified
 
 OTHER_ROLE = ROLE + "-2"
 NEW_KEYS = AccessKeys("AKIANEWNEWNEW", Secret("the new secret"))
 
 
 @pytest.fixture
-def updates(tenants, integrations, verifier, invalidated):
-    return IntegrationUpdates(
-        tenants, RING, integrations, verify=verifier, invalidate=invalidated.append
-    )
-
-
-@pytest.fixture
-def garage(integrations):
+def garage(integrations, verifications):
     """An integration by access keys, verified."""
     new = NewIntegration(
         name="garage",
@@ -45,7 +37,7 @@ def garage(integrations):
         access_keys=AccessKeys("AKIAOLDOLDOLD", Secret("the old secret")),
         endpoint="https://s3.example.org",
     )
-    return integrations.verify(ANA, integrations.create(ANA, new).id)[0]
+    return verified(verifications, integrations.create(ANA, new).id)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +54,7 @@ def garage(integrations):
     ],
 )
 def test_what_is_changed_is_kept_and_has_to_be_verified_again(
-    integrations, updates, lake, invalidated, changes, becomes
+    integrations, updates, verifications, lake, invalidated, changes, becomes
 ):
     invalidated.clear()
 
@@ -74,18 +66,19 @@ def test_what_is_changed_is_kept_and_has_to_be_verified_again(
         **becomes,
         version=lake.version + 1,
         verified_at_ms=None,
+        verification_status=VerificationStatus.STALE,
         bucket_type=BucketType.UNKNOWN if moved else BucketType.PRIVATE,
     )
     assert integrations.get(ANA, lake.id) == updated
-    assert integrations.last_verification(ANA, lake.id) is None
+    assert verifications.last(ANA, lake.id) is None
     assert invalidated == [lake.id]
 
 
-def test_a_new_name_changes_nothing_else(integrations, updates, lake):
+def test_a_new_name_changes_nothing_else(integrations, updates, verifications, lake):
     renamed = updates.update(ANA, "lake", {"name": "the lake"})
 
     assert renamed == replace(lake, name="the lake", version=lake.version + 1)
-    assert integrations.last_verification(ANA, "the lake") is not None
+    assert verifications.last(ANA, "the lake") is not None
     with pytest.raises(NoSuchIntegration):
         integrations.get(ANA, "lake")
 

@@ -4,7 +4,12 @@ import pytest
 
 from graticule.access.keyring import Keyring
 from graticule.db.engine import read
-from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
+from graticule.domain.catalog import (
+    AccessKeys,
+    BucketType,
+    StorageIntegration,
+    VerificationStatus,
+)
 from graticule.domain.errors import (
     AlreadyExists,
     EditionForbids,
@@ -19,10 +24,9 @@ from graticule.domain.errors import (
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import Edition
-from graticule.domain.verification import DOCS_URL, CheckStatus
 from graticule.services.integrations import Integrations, NewIntegration
 from support.principals import ANA, BEN
-from support.tenants import ROLE, ZOE
+from support.tenants import ROLE, ZOE, verified
 
 NEW = NewIntegration(name="Lake of Ana", path="s3://lake/raw", role_arn=ROLE, region="eu-central-1")
 KMS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
@@ -84,11 +88,13 @@ def test_an_anonymous_integration_is_read_only_and_has_no_identity(integrations)
     assert not integrations.create(ANA, WITH_KEYS).is_anonymous
 
 
-def test_a_bucket_found_to_be_requester_pays_makes_its_integration_so(integrations, verifier):
+def test_a_bucket_found_to_be_requester_pays_makes_its_integration_so(
+    integrations, verifications, verifier
+):
     created = integrations.create(ANA, NEW)
     verifier.bucket_type = BucketType.REQUESTER_PAYS
 
-    found, _ = integrations.verify(ANA, created.id)
+    found = verified(verifications, created.id)
 
     assert found == replace(
         created,
@@ -96,8 +102,9 @@ def test_a_bucket_found_to_be_requester_pays_makes_its_integration_so(integratio
         requester_pays=True,
         version=2,
         verified_at_ms=found.verified_at_ms,
+        verification_status=VerificationStatus.PASSED,
     )
-    assert integrations.verify(ANA, created.id)[0].version == 2
+    assert verified(verifications, created.id).version == 2
 
 
 def test_access_keys_come_back_for_the_server_and_are_sealed_in_the_database(integrations, tenants):
@@ -117,13 +124,12 @@ def test_access_keys_come_back_for_the_server_and_are_sealed_in_the_database(int
     assert "the secret" not in repr(found)
 
 
-def test_without_its_key_the_server_says_which_is_missing(integrations, tenants, clock, verifier):
+def test_without_its_key_the_server_says_which_is_missing(integrations, tenants, clock):
     integrations.create(ANA, WITH_KEYS)
     other = Integrations(
         tenants,
         Keyring.from_keys([("k9", b"9" * 32)]),
         now_ms=clock,
-        verify=verifier,
         invalidate=lambda _: None,
     )
 
@@ -181,12 +187,12 @@ def test_a_role_of_another_organisation_is_refused_without_saying_whose(integrat
     integrations.create(ANA, replace(NEW, name="second", path="s3://second"))
 
 
-def test_only_admins_create_verify_and_delete(integrations, policies):
+def test_only_admins_create_verify_and_delete(integrations, policies, verifications):
     created = integrations.create(ANA, NEW)
 
     for refused in (
         lambda: integrations.create(BEN, replace(NEW, name="bens", path="s3://bens")),
-        lambda: integrations.verify(BEN, created.id),
+        lambda: verifications.verify(BEN, created.id),
         lambda: integrations.delete(BEN, created.id),
         lambda: policies.of(BEN, created.id),
     ):
@@ -200,14 +206,14 @@ def test_a_community_organisation_may_not_create_integrations(integrations):
         integrations.create(replace(ANA, edition=Edition.COMMUNITY), NEW)
 
 
-def test_another_organisation_finds_nothing(integrations, policies):
+def test_another_organisation_finds_nothing(integrations, policies, verifications):
     created = integrations.create(ANA, NEW)
 
     assert list(integrations.list(ZOE, limit=10).items) == []
     for attempt in (
         lambda: integrations.get(ZOE, created.id),
         lambda: integrations.get(ZOE, created.name),
-        lambda: integrations.verify(ZOE, created.id),
+        lambda: verifications.verify(ZOE, created.id),
         lambda: integrations.delete(ZOE, created.id),
         lambda: policies.of(ZOE, created.id),
     ):
@@ -226,64 +232,6 @@ def test_pages_of_integrations_are_complete_and_in_order(integrations):
 
     assert [*first.items, *second.items] == made
     assert second.next_after is None
-
-
-def test_a_verification_is_kept_and_forgets_what_was_cached(
-    integrations, verifier, invalidated, clock
-):
-    created = integrations.create(ANA, NEW)
-    assert integrations.last_verification(ANA, created.id) is None
-
-    verified, report = integrations.verify(ANA, created.name)
-
-    assert verified == replace(
-        created, bucket_type=BucketType.PRIVATE, version=2, verified_at_ms=clock()
-    )
-    assert report == integrations.last_verification(BEN, created.id)
-    assert report == {
-        "verified_at_ms": clock(),
-        "passed": True,
-        "bucket_type": "private",
-        "checks": [
-            {
-                "id": "list",
-                "title": "The path can be listed",
-                "status": "pass",
-                "ms": 3,
-                "detail": "listed",
-                "remedy": None,
-                "docs": f"{DOCS_URL}#list",
-            }
-        ],
-    }
-    assert verifier.seen == [created]
-    assert invalidated == [created.id]
-
-
-def test_a_verification_that_changes_nothing_keeps_the_version(integrations, lake):
-    again, _ = integrations.verify(ANA, lake.id)
-
-    assert again.version == lake.version
-
-
-def test_a_bucket_known_to_be_public_stays_so_when_it_cannot_be_reached(integrations, verifier):
-    created = integrations.create(ANA, NEW)
-    verifier.bucket_type = BucketType.PUBLIC
-    integrations.verify(ANA, created.id)
-    verifier.bucket_type, verifier.status = BucketType.UNKNOWN, CheckStatus.FAIL
-
-    verified, report = integrations.verify(ANA, created.id)
-
-    assert verified.bucket_type is BucketType.PUBLIC
-    assert report["passed"] is False
-
-
-def test_an_integration_deleted_while_it_is_verified_is_gone(integrations, verifier):
-    created = integrations.create(ANA, NEW)
-    verifier.meanwhile = lambda: integrations.delete(ANA, created.id)
-
-    with pytest.raises(NoSuchIntegration):
-        integrations.verify(ANA, created.id)
 
 
 def test_an_integration_in_use_is_not_deleted_and_says_by_whom(integrations, catalogs, lake):

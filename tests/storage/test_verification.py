@@ -48,7 +48,7 @@ def verify(integration, identity, **options):
     surroundings = options.pop("surroundings", Surroundings())
     patience_s = options.pop("patience_s", 0)
     request = Request(integration, surroundings, patience_s)
-    return verify_request(request, identity, outbound=ANYWHERE, **options)
+    return verify_request(request, identity=identity, outbound=ANYWHERE, **options)
 
 
 def statuses(verification):
@@ -299,7 +299,8 @@ def test_a_path_that_overlaps_others_fails_and_names_them(seaweedfs, s3_identity
         for each in (beside, inside, outside)
     ]
 
-    assert [check.status for check in found] == [PASS, FAIL, FAIL]
+    assert [check.status for check in found] == [FAIL, FAIL, FAIL]
+    assert "`s3://lake/maps` is in the bucket of storage integration `Beside`" in found[0].detail
     assert "`s3://lake/maps` lies inside the path of storage integration `Lake`" in found[1].detail
     assert "`roads` at `s3://lake/roads/0198`" in found[2].detail
     assert "`maps`" not in found[2].detail

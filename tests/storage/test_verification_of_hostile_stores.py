@@ -59,7 +59,9 @@ def integration_at(endpoint):
 def first_failure(endpoint, *, checks_s_max=CHECKS_S_MAX):
     """The check that stopped the others; and it took no longer than it may."""
     started = time.monotonic()
-    report = verify(Request(integration_at(endpoint)), ServerIdentity(), checks_s_max=checks_s_max)
+    report = verify(
+        Request(integration_at(endpoint)), identity=ServerIdentity(), checks_s_max=checks_s_max
+    )
     assert time.monotonic() - started < checks_s_max + SLACK_S
     assert not report.passed
     failure = next(check for check in report.checks if check.status is FAIL)
@@ -136,7 +138,7 @@ def test_a_wrong_clock_is_told_with_its_direction(date, says):
 
 def test_a_store_without_a_clock_or_with_nonsense_for_one_is_not_blamed():
     with hostile(answers(403, ACCESS_DENIED, Date="yesterday")) as store:
-        report = verify(Request(integration_at(store.endpoint)), ServerIdentity())
+        report = verify(Request(integration_at(store.endpoint)), identity=ServerIdentity())
 
     assert {check.id: check.status for check in report.checks}["clock"] is SKIP
 
@@ -144,7 +146,7 @@ def test_a_store_without_a_clock_or_with_nonsense_for_one_is_not_blamed():
 def test_a_store_that_lies_about_regions_gets_no_say_in_the_remedy():
     lie = "<script>alert(1)</script>"
     with hostile(answers(200, b"<a/>", **{"x-amz-bucket-region": lie})) as store:
-        report = verify(Request(integration_at(store.endpoint)), ServerIdentity())
+        report = verify(Request(integration_at(store.endpoint)), identity=ServerIdentity())
 
     region = next(check for check in report.checks if check.id == "region")
     assert (region.status, "names no usable region" in region.detail) == (SKIP, True)

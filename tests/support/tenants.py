@@ -1,6 +1,7 @@
 """Organisations to act in, and integrations whose store is a fake: nothing here talks to S3."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -17,7 +18,11 @@ from graticule.outbound.gate import Outbound
 from graticule.outbound.policy import OutboundPolicy
 from graticule.services.catalogs import Catalogs
 from graticule.services.integration_policies import IntegrationPolicies
+from graticule.services.integration_updates import IntegrationUpdates
 from graticule.services.integrations import Integrations, NewIntegration
+from graticule.services.verification_runs import WAIT_S_MAX, VerificationRuns
+from graticule.services.verifications import Verifications
+from graticule.storage.verification.engine import Progress, Request
 from support.clock import Clock
 from support.principals import ANA
 
@@ -42,9 +47,18 @@ class Verifier:
     status: CheckStatus = CheckStatus.PASS
     meanwhile: Callable[[], None] = lambda: None
     seen: list[StorageIntegration] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
 
-    def __call__(self, integration: StorageIntegration) -> Report:
-        self.seen.append(integration)
+    def __call__(
+        self,
+        request: Request,
+        /,
+        *,
+        progress: Progress = lambda _checks, _waiting: None,
+        stopping: threading.Event | None = None,
+    ) -> Report:
+        self.requests.append(request)
+        self.seen.append(request.integration)
         self.meanwhile()
         check = Check("list", "The path can be listed", self.status, 3, "listed", "")
         return Report((check,), self.bucket_type)
@@ -90,14 +104,11 @@ def invalidated() -> list[str]:
 
 
 @pytest.fixture
-def integrations(
-    tenants: Engine, clock: Clock, verifier: Verifier, invalidated: list[str]
-) -> Integrations:
+def integrations(tenants: Engine, clock: Clock, invalidated: list[str]) -> Integrations:
     return Integrations(
         tenants,
         RING,
         now_ms=clock,
-        verify=verifier,
         invalidate=invalidated.append,
         outbound=PUBLIC,
     )
@@ -121,7 +132,49 @@ def catalogs(tenants: Engine, clock: Clock) -> Catalogs:
 
 
 @pytest.fixture
-def lake(integrations: Integrations) -> StorageIntegration:
+def updates(
+    tenants: Engine, integrations: Integrations, verifier: Verifier, invalidated: list[str]
+) -> IntegrationUpdates:
+    return IntegrationUpdates(
+        tenants,
+        RING,
+        integrations,
+        verify=lambda integration: verifier(Request(integration)),
+        invalidate=invalidated.append,
+    )
+
+
+@pytest.fixture
+def runs(
+    tenants: Engine, clock: Clock, verifier: Verifier, invalidated: list[str]
+) -> Iterator[VerificationRuns]:
+    runs = VerificationRuns(
+        tenants, RING, now_ms=clock, verify=verifier, invalidate=invalidated.append
+    )
+    yield runs
+    runs.close()
+
+
+@pytest.fixture
+def verifications(
+    tenants: Engine,
+    integrations: Integrations,
+    updates: IntegrationUpdates,
+    runs: VerificationRuns,
+    clock: Clock,
+) -> Verifications:
+    return Verifications(tenants, integrations, updates, runs, now_ms=clock)
+
+
+@pytest.fixture
+def lake(integrations: Integrations, verifications: Verifications) -> StorageIntegration:
     """A verified, private integration of Ana's."""
     new = NewIntegration(name="lake", path="s3://lake/raw", role_arn=ROLE, region="eu-central-1")
-    return integrations.verify(ANA, integrations.create(ANA, new).id)[0]
+    return verified(verifications, integrations.create(ANA, new).id)
+
+
+def verified(verifications: Verifications, id_or_name: str) -> StorageIntegration:
+    """Have Ana verify an integration, to the end."""
+    found, verification = verifications.verify(ANA, id_or_name, wait_s=WAIT_S_MAX)
+    assert not verification.is_running
+    return found

@@ -39,6 +39,7 @@ from graticule.api.management import (
     policies,
     roles,
     sessions,
+    verifications,
     webhooks,
 )
 from graticule.api.management import functions as managed_functions
@@ -174,11 +175,24 @@ MANAGEMENT: Final[Sequence[Line]] = (
     ("GET", "/integrations/{integration}/objects", objects.list_objects, BROWSE),
     ("GET", "/integrations/{integration}/objects/content", objects.download_object, BROWSE),
     ("POST", "/integrations/{integration}/objects/link", objects.create_link, BROWSE),
+    ("POST", "/integrations/verify", verifications.verify_draft, CREATE_INTEGRATIONS),
     (
         "POST",
         "/integrations/{integration}/verify",
-        integrations.verify_integration,
+        verifications.verify_integration,
         MANAGE_INTEGRATIONS,
+    ),
+    (
+        "GET",
+        "/integrations/{integration}/verifications",
+        verifications.list_verifications,
+        USE,
+    ),
+    (
+        "GET",
+        "/integrations/{integration}/verifications/{verification}",
+        verifications.show_verification,
+        USE,
     ),
     (
         "GET",
@@ -227,7 +241,6 @@ _HEAVY: Final = frozenset(
     {
         scans.plan_table_scan,
         scans.fetch_scan_tasks,
-        integrations.verify_integration,
         integrations.rotate_keys,
         discovery.register_proposals,
         files.list_files,

@@ -2,9 +2,7 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -23,19 +21,23 @@ from graticule.cli.output import (
     wants_json,
 )
 
-if TYPE_CHECKING:
-    from graticule.cli.client import ManagementApi
-
 app = typer.Typer(
     help="Storage integrations: buckets and who may reach them.", no_args_is_help=True
 )
 
 SECRET_VARIABLE: Final = "GRATICULE_SECRET_ACCESS_KEY"
-RETRY_PAUSES_S: Final = (5, 10, 20, 20, 20, 20, 20)
-"""New trust takes a minute or two to spread through IAM."""
 
 Name = Annotated[str, typer.Argument(help="Name or id", metavar="INTEGRATION")]
-_COLUMNS: Final = ("name", "path", "bucket_type", "region", "endpoint", "verified_at", "id")
+_COLUMNS: Final = (
+    "name",
+    "path",
+    "bucket_type",
+    "region",
+    "endpoint",
+    "verification_status",
+    "id",
+)
+_VERIFICATION_COLUMNS: Final = ("started_at", "state", "trigger", "requested_by", "id")
 
 
 @app.command("list")
@@ -251,20 +253,27 @@ def policy(
 def verify(
     name: Name,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Try again for two minutes while IAM catches up")
+        bool, typer.Option("--wait", help="Try again for three minutes while IAM catches up")
     ] = False,
     output: Output = None,
 ) -> None:
     """Check that the integration works and is closed to others.  Exits with 3 if not."""
+    from graticule.cli import verification  # noqa: PLC0415
+
     with connect() as api:
-        found = verify_until_passed(
-            lambda: _verified(api, name), pauses_s=RETRY_PAUSES_S if wait else (), sleep=time.sleep
-        )
+        found = verification.verify(api, name, patiently=wait)
     _print_verified(found, output)
     if not found["verification"]["passed"]:
         raise CommandFailure(
             f"`{found['name']}` is not usable yet", exit_code=ExitCode.CHECK_FAILED
         )
+
+
+@app.command("verifications")
+def verifications(name: Name, output: Output = None) -> None:
+    """List the verifications of an integration, newest first."""
+    with connect() as api:
+        print_list(api.list(f"{_path(name)}/verifications"), _VERIFICATION_COLUMNS, output)
 
 
 @app.command("delete")
@@ -274,28 +283,6 @@ def delete(name: Name, yes: Yes = False) -> None:
     with connect() as api:
         api.delete(_path(name))
     note(f"Deleted {name}.")
-
-
-def verify_until_passed(
-    attempt: Callable[[], dict[str, Any]],
-    *,
-    pauses_s: tuple[int, ...],
-    sleep: Callable[[float], None],
-) -> dict[str, Any]:
-    """The first report that passes, else the last one."""
-    for pause_s in pauses_s:
-        found = attempt()
-        if found["verification"]["passed"]:
-            return found
-        note(f"Not yet; trying again in {pause_s} s.")
-        sleep(pause_s)
-    return attempt()
-
-
-def _verified(api: "ManagementApi", name: str) -> dict[str, Any]:
-    from graticule.cli.client import VERIFY_TIMEOUT_S  # noqa: PLC0415
-
-    return api.post(f"{_path(name)}/verify", {}, timeout_s=VERIFY_TIMEOUT_S)
 
 
 def _print_verified(found: dict[str, Any], output: Format | None) -> None:

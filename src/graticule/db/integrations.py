@@ -3,7 +3,6 @@
 Secret access keys are sealed on their way in and opened on their way out, bound to their row.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -14,9 +13,15 @@ from sqlalchemy.exc import IntegrityError
 from graticule.access.keyring import Keyring
 from graticule.db.engine import serialise_on, violates
 from graticule.db.schema import catalogs, storage_integrations
-from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
+from graticule.domain.catalog import (
+    AccessKeys,
+    BucketType,
+    StorageIntegration,
+    VerificationStatus,
+)
 from graticule.domain.errors import AlreadyExists, InUse
 from graticule.domain.location import Location
+from graticule.domain.verification import Neighbour, Surroundings, Trigger
 
 Json = dict[str, Any]
 _t = storage_integrations
@@ -34,8 +39,7 @@ def create(conn: Connection, keyring: Keyring, integration: StorageIntegration) 
     Raises:
         AlreadyExists: the organisation has the name, the bucket, or somebody has the role.
     """
-    if integration.role_arn is not None:
-        _refuse_role_of_others(conn, integration.role_arn, integration.organisation_id)
+    _claim_role(conn, integration)
     with _taken(integration):
         conn.execute(
             insert(_t).values(
@@ -52,7 +56,7 @@ def update_described(
 ) -> bool:
     """Replace what is said of an integration, if it still has this version.  False if not.
 
-    The report of the last verification is forgotten unless `verified_at_ms` is still set.
+    One that was verified before, and is not any more, is due to be verified at once.
 
     Raises:
         AlreadyExists: as for `create`.
@@ -65,14 +69,19 @@ def update_described(
         return False
     if Location(row.bucket, row.key) != integration.location:
         _refuse_used(conn, integration.id, "its path cannot change")
-    if integration.role_arn is not None:
-        _refuse_role_of_others(conn, integration.role_arn, integration.organisation_id)
+    _claim_role(conn, integration)
     values = _described(keyring, integration)
-    if integration.verified_at_ms is None:
-        values["verification"] = None
+    if integration.verification_status is VerificationStatus.STALE:
+        values |= {"verify_at_ms": 0, "verify_because": Trigger.CHANGED}
     with _taken(integration):
         conn.execute(update(_t).where(_t.c.id == integration.id).values(values))
     return True
+
+
+def _claim_role(conn: Connection, integration: StorageIntegration) -> None:
+    if integration.role_arn is not None:
+        serialise_on(conn, f"role {integration.role_arn}")
+        refuse_role_of_others(conn, integration)
 
 
 def _described(keyring: Keyring, integration: StorageIntegration) -> Json:
@@ -96,6 +105,7 @@ def _described(keyring: Keyring, integration: StorageIntegration) -> Json:
         "bucket_type": integration.bucket_type,
         "version": integration.version,
         "verified_at_ms": integration.verified_at_ms,
+        "verification_status": integration.verification_status,
     }
 
 
@@ -112,17 +122,6 @@ def _taken(integration: StorageIntegration) -> Iterator[None]:
                 "there is one per bucket, and catalogs can use folders of it"
             ) from error
         raise
-
-
-def _refuse_role_of_others(conn: Connection, role_arn: str, organisation_id: str) -> None:
-    serialise_on(conn, f"role {role_arn}")
-    others = _t.c.organisation_id != organisation_id
-    if conn.execute(
-        select(exists(select(_t.c.id).where(_t.c.role_arn == role_arn, others)))
-    ).scalar():
-        raise AlreadyExists(
-            f"the role `{role_arn}` cannot be used here; create a role for this organisation"
-        )
 
 
 def load(conn: Connection, keyring: Keyring, integration_id: str) -> StorageIntegration | None:
@@ -151,41 +150,103 @@ def page(
     return [_integration(keyring, row) for row in rows]
 
 
-def verification(conn: Connection, integration_id: str) -> Json | None:
-    """The last verification report, None before the first."""
-    query = select(_t.c.verification).where(_t.c.id == integration_id)
-    report = conn.execute(query).scalar_one_or_none()
-    return json.loads(report) if report is not None else None
+def surroundings(conn: Connection, integration: StorageIntegration) -> Surroundings:
+    """What the organisation has on the same bucket, and what lies in the integration."""
+    same_bucket = select(_t.c.name, _t.c.bucket, _t.c.key).where(
+        _t.c.organisation_id == integration.organisation_id,
+        _t.c.endpoint == (integration.endpoint or ""),
+        _t.c.bucket == integration.location.bucket,
+        _t.c.id != integration.id,
+    )
+    inside = select(catalogs.c.name, catalogs.c.location).where(
+        catalogs.c.integration_id == integration.id
+    )
+    return Surroundings(
+        tuple(
+            Neighbour(row.name, Location(row.bucket, row.key).uri)
+            for row in conn.execute(same_bucket)
+        ),
+        tuple(Neighbour(row.name, row.location) for row in conn.execute(inside)),
+    )
 
 
-def keep_verification(
+def refuse_role_of_others(conn: Connection, integration: StorageIntegration) -> None:
+    """Raises AlreadyExists if another organisation has the role.  Says neither whose nor where."""
+    role_arn = integration.role_arn
+    if role_arn is None:
+        return
+    others = _t.c.organisation_id != integration.organisation_id
+    if conn.execute(
+        select(exists(select(_t.c.id).where(_t.c.role_arn == role_arn, others)))
+    ).scalar():
+        raise AlreadyExists(
+            f"the role `{role_arn}` cannot be used here; create a role for this organisation"
+        )
+
+
+def keep_findings(
     conn: Connection,
     integration: StorageIntegration,
-    report: Json,
     *,
+    passed: bool,
     bucket_type: BucketType,
+    requester_pays: bool,
     now_ms: int,
+    verify_at_ms: int | None,
 ) -> bool:
-    """Store what a verification found, unless the integration has changed since.  Atomic.
+    """Keep what a verification found, unless the integration has changed since.  Atomic.
 
-    A bucket found to be requester-pays makes the integration so.  The version grows only with
-    these two: nothing that credentials depend on has changed otherwise.
+    The version grows only with the bucket's type and who pays: nothing that credentials depend on
+    has changed otherwise.  `verify_at_ms` is when to look again, None for never.
     """
-    requester_pays = integration.requester_pays or bucket_type is BucketType.REQUESTER_PAYS
-    found, known = (
-        (bucket_type, requester_pays),
-        (integration.bucket_type, integration.requester_pays),
-    )
+    found = (bucket_type, requester_pays)
+    known = (integration.bucket_type, integration.requester_pays)
     grows = 1 if found != known else 0
+    status = VerificationStatus.PASSED if passed else VerificationStatus.FAILED
     keep = update(_t).where(_t.c.id == integration.id, _t.c.version == integration.version)
     values = {
-        "verification": json.dumps(report),
+        "verification_status": status,
         "verified_at_ms": now_ms,
+        "verify_at_ms": verify_at_ms,
+        "verify_because": Trigger.SCHEDULED,
         "bucket_type": bucket_type,
         "requester_pays": requester_pays,
         "version": integration.version + grows,
     }
     return conn.execute(keep.values(values)).rowcount == 1
+
+
+def lease_due(conn: Connection, *, now_ms: int, until_ms: int) -> tuple[str, Trigger] | None:
+    """Take the integration that is due longest to be verified: its id, and why.
+
+    Nobody else takes it before `until_ms`.
+    """
+    due = (
+        select(_t.c.id, _t.c.verify_because)
+        .where(_t.c.verify_at_ms <= now_ms)
+        .order_by(_t.c.verify_at_ms, _t.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    row = conn.execute(due).one_or_none()
+    if row is None:
+        return None
+    conn.execute(update(_t).where(_t.c.id == row.id).values(verify_at_ms=until_ms))
+    return row.id, Trigger(row.verify_because or Trigger.SCHEDULED)
+
+
+def doubt(conn: Connection, integration_id: str, *, now_ms: int) -> bool:
+    """Have an integration that passed verified soon: the store has refused something.
+
+    False if it is not known to work, or due anyway.
+    """
+    doubted = update(_t).where(
+        _t.c.id == integration_id,
+        _t.c.verification_status == VerificationStatus.PASSED,
+        or_(_t.c.verify_at_ms.is_(None), _t.c.verify_at_ms > now_ms),
+    )
+    values = {"verify_at_ms": now_ms, "verify_because": Trigger.REFUSED}
+    return conn.execute(doubted.values(values)).rowcount == 1
 
 
 def remove(conn: Connection, integration_id: str) -> bool:
@@ -246,6 +307,7 @@ def _integration(keyring: Keyring, row: Row[Any]) -> StorageIntegration:
         read_only=row.read_only,
         requester_pays=row.requester_pays,
         allow_static_credentials=row.allow_static_credentials,
+        verification_status=VerificationStatus(row.verification_status),
     )
 
 

@@ -193,11 +193,36 @@ storage_integrations = Table(
     Column("version", Integer, nullable=False),
     _ms("created_at_ms"),
     _ms("verified_at_ms", nullable=True),
-    Column("verification", Text, nullable=True, comment="the last verification report, JSON"),
+    Column("verification_status", String(16), nullable=False, server_default="unverified"),
+    _ms("verify_at_ms", nullable=True),  # when to look again; a lease while somebody does
+    Column("verify_because", String(16), nullable=True),
     UniqueConstraint("organisation_id", "name"),
     UniqueConstraint("organisation_id", "endpoint", "bucket"),
     CheckConstraint("(role_arn IS NULL) <> (access_key_id IS NULL)", name="one_identity"),
     Index(None, "role_arn"),
+    Index(None, "verify_at_ms"),
+)
+
+verifications = Table(
+    "verifications",
+    metadata,
+    _id(),
+    Column(
+        "integration_id",
+        String(36),
+        ForeignKey("storage_integrations.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("trigger", String(16), nullable=False),
+    Column("requested_by", Text, nullable=True, comment="name of the member who asked"),
+    Column("state", String(16), nullable=False),
+    Column("checks", Text, nullable=False, comment="findings so far, JSON"),
+    Column("waiting", Text, nullable=False),
+    Column("bucket_type", String(16), nullable=False),
+    _ms("started_at_ms"),
+    _ms("ends_by_ms"),
+    _ms("finished_at_ms", nullable=True),
+    Index(None, "integration_id", "id"),
 )
 
 catalogs = Table(

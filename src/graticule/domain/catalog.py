@@ -1,7 +1,7 @@
 """What: storage integrations, catalogs, namespaces, tables as the server keeps them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from graticule.domain.errors import ReadOnlyStorage
@@ -24,6 +24,16 @@ class BucketType(StrEnum):
     PRIVATE = "private"
     PUBLIC = "public"
     REQUESTER_PAYS = "requester_pays"
+
+
+class VerificationStatus(StrEnum):
+    """What is known of an integration from the last time it was verified."""
+
+    UNVERIFIED = "unverified"
+    PASSED = "passed"
+    FAILED = "failed"
+    STALE = "stale"
+    """It was changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,13 @@ class StorageIntegration:
     requester_pays: bool = False
     """Declared by an admin or learnt by a verification: every request must say that we pay."""
     allow_static_credentials: bool = False
+    verification_status: VerificationStatus = VerificationStatus.UNVERIFIED
+
+    def unproved(self) -> "StorageIntegration":
+        """The same, after a change that a verification has to look at."""
+        known = self.verification_status is not VerificationStatus.UNVERIFIED
+        status = VerificationStatus.STALE if known else VerificationStatus.UNVERIFIED
+        return replace(self, verified_at_ms=None, verification_status=status)
 
     @property
     def is_anonymous(self) -> bool:

@@ -179,6 +179,10 @@ class NoSuchIntegration(NotFound):
     pass
 
 
+class NoSuchVerification(NotFound):
+    pass
+
+
 class NoSuchCatalog(NotFound):
     pass
 

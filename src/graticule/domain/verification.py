@@ -3,6 +3,7 @@
 A finding is a named check.  Its id is lasting: documentation, consoles and scripts refer to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -54,6 +55,52 @@ class Report:
     def passed(self) -> bool:
         """True if nothing failed.  What had to be skipped says why in its detail."""
         return all(check.status is not CheckStatus.FAIL for check in self.checks)
+
+
+class Trigger(StrEnum):
+    """Why an integration was verified."""
+
+    MANUAL = "manual"
+    SCHEDULED = "scheduled"
+    CHANGED = "changed"
+    REFUSED = "refused"
+    """The store refused something in the course of business."""
+
+
+class VerificationState(StrEnum):
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    OUTDATED = "outdated"
+    """The integration was changed meanwhile: the findings are about something else."""
+    INTERRUPTED = "interrupted"
+    """The server that ran it stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The record of one verification, also while it runs.
+
+    `checks` are those that are done.  `waiting` tells what a running one waits for.
+    `requested_by` is the name of a member, None when nobody asked.
+    """
+
+    id: str
+    integration_id: str
+    trigger: Trigger
+    requested_by: str | None
+    state: VerificationState
+    checks: Sequence[Check]
+    waiting: str
+    bucket_type: BucketType
+    started_at_ms: int
+    ends_by_ms: int
+    """A verification that still runs after this does not run any more."""
+    finished_at_ms: int | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self.state is VerificationState.RUNNING
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from graticule.domain.tenancy import Principal
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services.credential_cache import ENTRIES_MAX
 from graticule.services.expiring_cache import ExpiringCache
-from graticule.services.sessions import DURATION_S, Sessions
+from graticule.services.sessions import DURATION_S, Refused, Sessions
 from graticule.storage.iam_policy import Json, LocationGrant, partition_of, session_policy
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.keys import Keys
@@ -66,7 +66,13 @@ class Credentials:
             lifetime_ms=OPEN_MS, entries_max=entries_max, now_ms=now_ms
         )
         self._guard = threading.Lock()
+        self._refused: Refused = lambda _integration: None
         self._stores: dict[str, tuple[int, ObjectStore]] = {}
+
+    def when_refused(self, tell: Refused) -> None:
+        """Have `tell` called whenever a store or its token service denies us access."""
+        self._refused = tell
+        self._sessions.when_refused(tell)
 
     def vend(
         self,
@@ -147,6 +153,7 @@ class Credentials:
                     requester_pays=integration.requester_pays,
                     kms_key_arn=integration.kms_key_arn,
                     outbound=self._outbound,
+                    when_refused=lambda: self._refused(integration),
                 )
                 self._stores[integration.id] = (integration.version, store)
             return store

@@ -21,12 +21,16 @@ from graticule.domain.errors import InvalidRequest, Outdated, WrongState
 from graticule.domain.tenancy import Principal
 from graticule.domain.verification import CheckStatus, Report
 from graticule.services import integration_rules as rules
-from graticule.services.integrations import Integrations, NewIntegration, Verify
+from graticule.services.integrations import Integrations, NewIntegration
 
 log = structlog.get_logger(__name__)
 
 UPDATE_ATTEMPTS_MAX: Final = 4
 """Changes by others that may come in between when the caller names no version."""
+
+
+Verify = Callable[[StorageIntegration], Report]
+"""Asks the store and its token service, as the server."""
 
 
 class IntegrationChanges(TypedDict, total=False):
@@ -98,6 +102,18 @@ class IntegrationUpdates:
             fields=sorted(changes),
         )
 
+    def proposed(
+        self, principal: Principal, id_or_name: str, changes: IntegrationChanges
+    ) -> StorageIntegration:
+        """What `update` would make of an integration, so that it can be tried before.
+
+        Raises:
+            InvalidRequest: a rule is broken; the message names the field.
+            NoSuchIntegration: the organisation has none.
+        """
+        require(principal, Action.MANAGE_INTEGRATIONS)
+        return self._updated(principal, self._integrations.get(principal, id_or_name), changes)
+
     def rotate_keys(
         self,
         principal: Principal,
@@ -128,7 +144,7 @@ class IntegrationUpdates:
                 )
             after = replace(found, access_keys=keys)
             if force:
-                return replace(after, verified_at_ms=None)
+                return after.unproved()
             _refuse_failed(found, self._verify(after))
             return after
 
@@ -196,9 +212,10 @@ class IntegrationUpdates:
             created_at_ms=found.created_at_ms,
             bucket_type=found.bucket_type if same_bucket else BucketType.UNKNOWN,
             verified_at_ms=found.verified_at_ms,
+            verification_status=found.verification_status,
         )
         if replace(updated, name=found.name) != found:
-            updated = replace(updated, verified_at_ms=None)
+            updated = updated.unproved()
         return updated
 
 

@@ -1,4 +1,4 @@
-"""Storage integrations: made, verified, deleted.
+"""Storage integrations: made, listed, deleted.
 
 Transactions and authorisation live here.  Secrets go in and are never answered back.
 """
@@ -16,11 +16,10 @@ from graticule.access.policy import Action, require
 from graticule.db import integrations as integrations_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
-from graticule.domain.errors import NoSuchIntegration, WrongState
+from graticule.domain.errors import NoSuchIntegration
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.location import parse_integration_path
 from graticule.domain.tenancy import Principal
-from graticule.domain.verification import Report
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services import integration_rules as rules
 from graticule.services.namespaces import Page, page
@@ -48,10 +47,6 @@ class NewIntegration:
     """Instead of a role or keys: a bucket that anybody may read, and we only read."""
 
 
-Verify = Callable[[StorageIntegration], Report]
-"""Asks the store and its token service: `storage.verification.engine.verify`, as the server."""
-
-
 class Integrations:
     def __init__(
         self,
@@ -59,7 +54,6 @@ class Integrations:
         keyring: Keyring,
         *,
         now_ms: Callable[[], int],
-        verify: Verify,
         invalidate: Callable[[str], None],
         outbound: Outbound = PUBLIC_ONLY,
     ) -> None:
@@ -67,12 +61,11 @@ class Integrations:
         self._engine = engine
         self._keyring = keyring
         self._now_ms = now_ms
-        self._verify = verify
         self._invalidate = invalidate
         self._outbound = outbound
 
     def create(self, principal: Principal, new: NewIntegration) -> StorageIntegration:
-        """Check what an admin says about a bucket, and keep it.  Asks no store: see `verify`.
+        """Check what an admin says about a bucket, and keep it.  Asks no store.
 
         Raises:
             AlreadyExists: the organisation has the name or the bucket, or the role is not free.
@@ -163,47 +156,6 @@ class Integrations:
             raise NoSuchIntegration(f"no storage integration is called `{id_or_name}`")
         return found
 
-    def last_verification(self, principal: Principal, id_or_name: str) -> Json | None:
-        """The report that `verify` stored, None before the first."""
-        found = self.get(principal, id_or_name)
-        with read(self._engine) as conn:
-            return integrations_db.verification(conn, found.id)
-
-    def verify(self, principal: Principal, id_or_name: str) -> tuple[StorageIntegration, Json]:
-        """Try what the integration promises, and keep the report.  Takes as long as the store does.
-
-        Raises:
-            NoSuchIntegration: the organisation has none, or it was deleted meanwhile.
-            WrongState: it was changed meanwhile; the report would be about something else.
-        """
-        require(principal, Action.MANAGE_INTEGRATIONS)
-        found = self.get(principal, id_or_name)
-        self._invalidate(
-            found.id
-        )  # a credential from before the last edit of a policy proves nothing
-        verification = self._verify(found)
-        now_ms = self._now_ms()
-        bucket_type = _bucket_type(found, verification)
-        report = _report(verification, bucket_type, now_ms)
-
-        def keep() -> bool:
-            with write(self._engine) as conn:
-                return integrations_db.keep_verification(
-                    conn, found, report, bucket_type=bucket_type, now_ms=now_ms
-                )
-
-        kept = retry_serialisation(keep)
-        verified = self.get(principal, found.id)
-        if not kept:
-            raise WrongState(f"`{found.name}` was changed while it was verified; verify it again")
-        log.info(
-            "integration verified",
-            integration_id=found.id,
-            passed=verification.passed,
-            bucket_type=bucket_type,
-        )
-        return verified, report
-
     def delete(self, principal: Principal, id_or_name: str) -> None:
         """Delete an integration.  Nothing in storage is touched.
 
@@ -225,32 +177,3 @@ class Integrations:
         deleted = retry_serialisation(delete_once)
         self._invalidate(deleted.id)
         log.info("integration deleted", integration_id=deleted.id)
-
-
-def _bucket_type(found: StorageIntegration, verification: Report) -> BucketType:
-    """What is known now.  A check that could not look does not undo what an earlier one saw:
-    a bucket known to be public must not become a mere question mark because it is out of reach.
-    """
-    if verification.bucket_type is BucketType.UNKNOWN:
-        return found.bucket_type
-    return verification.bucket_type
-
-
-def _report(verification: Report, bucket_type: BucketType, now_ms: int) -> Json:
-    return {
-        "verified_at_ms": now_ms,
-        "passed": verification.passed,
-        "bucket_type": bucket_type.value,
-        "checks": [
-            {
-                "id": check.id,
-                "title": check.title,
-                "status": check.status.value,
-                "ms": check.ms,
-                "detail": check.detail,
-                "remedy": check.remedy or None,
-                "docs": check.docs,
-            }
-            for check in verification.checks
-        ],
-    }

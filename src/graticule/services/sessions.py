@@ -11,10 +11,16 @@ from typing import Final
 import structlog
 
 from graticule.domain.catalog import AccessLevel, StorageIntegration
-from graticule.domain.errors import NoTokenService, SessionsNotNarrowed, SessionTooLong
+from graticule.domain.errors import (
+    NoTokenService,
+    SessionsNotNarrowed,
+    SessionTooLong,
+    StorageRefused,
+)
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services.credential_cache import ENTRIES_MAX, CredentialCache
 from graticule.services.expiring_cache import ExpiringCache
+from graticule.storage.aws_errors import is_denial
 from graticule.storage.iam_policy import Json, LocationGrant, partition_of, session_policy
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.keys import Keys, TemporaryCredentials
@@ -41,6 +47,8 @@ PROOF: Final = ("graticule-verify", "verify")
 PROOF_DURATION_S: Final = 900
 
 Version = tuple[str, int]
+Refused = Callable[[StorageIntegration], None]
+"""Told of an integration whose store denied us access."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +64,7 @@ class Sessions:
         entries_max: int = ENTRIES_MAX,
     ) -> None:
         self._outbound = outbound
+        self._refused: Refused = lambda _integration: None
         self._identity = identity
         self._duration_s = duration_s
         self._cache = CredentialCache(now_ms=now_ms, entries_max=entries_max)
@@ -71,6 +80,10 @@ class Sessions:
         self._shorter_s: ExpiringCache[Version, int] = ExpiringCache(
             lifetime_ms=SHORTER_MS, entries_max=TOKEN_SERVICES_MAX, now_ms=now_ms
         )
+
+    def when_refused(self, tell: Refused) -> None:
+        """Have `tell` called whenever a token service denies us access."""
+        self._refused = tell
 
     def narrowed(
         self,
@@ -169,13 +182,18 @@ class Sessions:
     ) -> TemporaryCredentials:
         keys = self._identity.keys_for(integration)
         service = self._token_service(keys, integration.region, integration.endpoint)
-        return service.narrow(
-            role_arn=integration.role_arn,
-            external_id=integration.external_id,
-            policy=policy,
-            actor=actor,
-            duration_s=duration_s,
-        )
+        try:
+            return service.narrow(
+                role_arn=integration.role_arn,
+                external_id=integration.external_id,
+                policy=policy,
+                actor=actor,
+                duration_s=duration_s,
+            )
+        except StorageRefused as error:
+            if is_denial(error):
+                self._refused(integration)
+            raise
 
 
 def _token_service(

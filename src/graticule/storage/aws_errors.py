@@ -23,6 +23,7 @@ from graticule.domain.errors import CatalogError, NoSuchFile, StorageRefused, St
 STORE_MESSAGE_CHARACTERS_MAX: Final = 300
 
 MISSING_CODES: Final = frozenset({"NoSuchKey", "404", "NotFound"})
+ACCESS_DENIED_CODES: Final = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 PRECONDITION_CODES: Final = frozenset(
     {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 )
@@ -100,6 +101,11 @@ def no_answer(error: Exception, operation: str, at: str) -> StorageUnavailable:
 def not_s3(operation: str, at: str) -> StorageRefused:
     """The error for a success that is not in S3's form."""
     return StorageRefused(f"{operation} `{at}`: the answer is not what S3 says")
+
+
+def is_denial(error: CatalogError) -> bool:
+    """True if the store said that we may not."""
+    return error.context.get("code") in ACCESS_DENIED_CODES
 
 
 def code_of(error: ClientError) -> str:

@@ -69,6 +69,7 @@ class ObjectStore:
         read_only: bool = False,
         requester_pays: bool = False,
         kms_key_arn: str | None = None,
+        when_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self.root = root
         self._read_only = read_only
@@ -87,6 +88,7 @@ class ObjectStore:
             read_timeout_s=read_timeout_s,
             outbound=outbound,
             always={"x-amz-request-payer": "requester"} if requester_pays else {},
+            when_refused=when_refused,
         )
 
     def get(

@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError
 from graticule.access.s3_urls import StoreAddress
 from graticule.domain.errors import CatalogError, StorageRefused, StorageUnavailable
 from graticule.outbound.gate import PUBLIC_ONLY, AddressRefused, Outbound
-from graticule.storage.aws_errors import StoreError, no_answer, not_s3, refusal
+from graticule.storage.aws_errors import StoreError, is_denial, no_answer, not_s3, refusal
 from graticule.storage.connections import connections_to
 from graticule.storage.keys import Keys
 from graticule.storage.signing import (
@@ -132,13 +132,16 @@ class S3Requests:
         read_timeout_s: float,
         outbound: Outbound = PUBLIC_ONLY,
         always: Mapping[str, str] | None = None,
+        when_refused: Callable[[], None] = lambda: None,
     ) -> None:
+        """`when_refused` is called whenever the store says that we may not."""
         origin, self._prefix = _origin(address, path_style=path_style)
         self._origin = origin
         self._host = urlsplit(origin).netloc
         self._region = address.region
         self._credentials = credentials
         self._always = dict(always or {})
+        self._when_refused = when_refused
         self._connections = connections_to(
             origin,
             read_timeout_s=read_timeout_s,
@@ -207,7 +210,10 @@ class S3Requests:
             if answer.status < REFUSED_FROM:
                 return answer
             with closing(answer):
-                raise _refused(answer, operation, at)
+                refused = _refused(answer, operation, at)
+            if is_denial(refused):
+                self._when_refused()
+            raise refused
         except AddressRefused as error:
             raise StorageRefused(f"{operation} `{at}`: the store's endpoint: {error}") from error
         except (HTTPError, OSError) as error:

@@ -5,6 +5,10 @@ from uuid import uuid4
 
 import pytest
 
+from graticule.outbound.gate import ANYWHERE
+from graticule.storage.clients import s3_client
+from support.hostile import hostile, says_nothing
+
 ROLE = "arn:aws:iam::123456789012:role/lake"
 
 
@@ -66,6 +70,7 @@ def test_a_created_integration_shows_everything_but_its_secret(server, http, con
         "version": 1,
         "created_at": body["created_at"],
         "verified_at": None,
+        "verification_status": "unverified",
     }
     assert http.get(f"/api/v1/integrations/{body['id']}").json() == {**body, "verification": None}
     assert http.get(f"/api/v1/integrations/{body['name']}").json()["id"] == body["id"]
@@ -114,9 +119,98 @@ def test_verifying_answers_with_a_report_and_keeps_it(server, http):
     assert verified.status_code == 200, verified.text
     report = verified.json()["verification"]
     assert {check["id"]: check["status"] for check in report["checks"]}["list"] == "pass"
-    assert set(report) == {"verified_at", "passed", "bucket_type", "checks"}
+    assert set(report) == {
+        "id",
+        "state",
+        "trigger",
+        "requested_by",
+        "started_at",
+        "verified_at",
+        "passed",
+        "waiting",
+        "bucket_type",
+        "checks",
+    }
+    assert (report["state"], report["passed"], report["trigger"]) == ("passed", True, "manual")
+    assert report["checks"][0]["docs"].endswith("/docs/verify-access.md#path")
     shown = http.get(f"/api/v1/integrations/{server.integration}").json()
     assert shown == verified.json()
+    assert shown["verification_status"] == "passed"
+    assert http.get(verified.headers["location"]).json() == report
+    history = http.get(f"/api/v1/integrations/{server.integration}/verifications?limit=1").json()
+    assert history["items"] == [report]
+    missing = http.get(f"/api/v1/integrations/{server.integration}/verifications/0198")
+    assert missing.status_code == 404
+
+
+def test_whoever_does_not_wait_is_told_where_to_look(http, connect):
+    with hostile(says_nothing) as store:
+        created = connect(endpoint=store.endpoint).json()
+        begun = http.post(f"/api/v1/integrations/{created['id']}/verify?wait_s=0")
+        assert begun.status_code == 202
+        verification = http.get(begun.headers["location"]).json()
+        assert (verification["state"], verification["passed"]) == ("running", None)
+        again = http.post(f"/api/v1/integrations/{created['id']}/verify?wait_s=0")
+        assert again.headers["location"] == begun.headers["location"]
+
+    ended = http.post(f"/api/v1/integrations/{created['id']}/verify?wait_s=60").json()
+    assert ended["verification_status"] == "failed"
+    listed = http.get("/api/v1/integrations?limit=1000").json()["items"]
+    status = {item["id"]: item["verification_status"] for item in listed}
+    assert status[created["id"]] == "failed"
+
+
+@pytest.mark.parametrize("query", ["wait_s=61", "wait_s=x", "retry_s=181", "retry_s=-1"])
+def test_nobody_waits_for_ever(server, http, query):
+    refused = http.post(f"/api/v1/integrations/{server.integration}/verify?{query}")
+
+    assert refused.status_code == 400
+    assert "seconds from 0 to" in problem(refused)
+
+
+def test_a_draft_is_verified_and_neither_kept_nor_left_in_the_bucket(server, http):
+    keys = server.store.admin_keys
+    draft = {
+        "name": "draft",
+        "path": "s3://elsewhere/draft",
+        "access_key_id": keys.access_key_id,
+        "secret_access_key": keys.secret_access_key.reveal(),
+        "endpoint": server.store.endpoint,
+    }
+
+    tried = http.post("/api/v1/integrations/verify", json=draft)
+    wrong = http.post(
+        "/api/v1/integrations/verify", json={**draft, "secret_access_key": "not the 5ecret"}
+    )
+
+    assert tried.status_code == wrong.status_code == 200
+    report = tried.json()["verification"]
+    assert {check["id"]: check["status"] for check in report["checks"]}["write"] == "pass"
+    assert wrong.json()["verification"]["passed"] is False
+    assert "5ecret" not in wrong.text
+    names = [item["name"] for item in http.get("/api/v1/integrations?limit=1000").json()["items"]]
+    assert "draft" not in names
+    s3 = s3_client(
+        keys,
+        region=server.store.region,
+        endpoint=server.store.endpoint,
+        path_style=True,
+        outbound=ANYWHERE,
+    )
+    assert s3.list_objects_v2(Bucket="elsewhere", Prefix="draft/")["KeyCount"] == 0
+
+
+def test_changes_are_verified_before_they_are_made(server, http):
+    path = f"/api/v1/integrations/{server.integration}"
+    before = http.get(path).json()
+
+    tried = http.post(f"{path}/verify", json={"read_only": True}).json()["verification"]
+    unknown = http.post(f"{path}/verify", json={"readonly": True})
+
+    statuses = {check["id"]: check["status"] for check in tried["checks"]}
+    assert (statuses["write"], statuses["read_only_enforced"]) == ("skip", "pass")
+    assert http.get(path).json() == before
+    assert unknown.status_code == 400
 
 
 def test_a_failed_verification_is_an_answer_with_remedies(http, connect):

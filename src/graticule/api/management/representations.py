@@ -13,6 +13,7 @@ from graticule.domain.tenancy import (
     Principal,
     Session,
 )
+from graticule.domain.verification import Check, Report, Verification, VerificationState
 from graticule.services.integration_policies import Policies
 from graticule.services.namespaces import Page
 
@@ -109,15 +110,47 @@ def integration_to_json(integration: StorageIntegration) -> Json:
         "version": integration.version,
         "created_at": moment(integration.created_at_ms),
         "verified_at": moment(integration.verified_at_ms),
+        "verification_status": integration.verification_status.value,
     }
 
 
-def verification_to_json(report: Json | None) -> Json | None:
-    """A stored report, its time written out."""
-    if report is None:
-        return None
-    shown = {key: value for key, value in report.items() if key != "verified_at_ms"}
-    return {"verified_at": moment(report["verified_at_ms"]), **shown}
+def report_to_json(report: Report) -> Json:
+    """What was found of something that is not kept."""
+    return {
+        "passed": report.passed,
+        "bucket_type": report.bucket_type.value,
+        "requester_pays": report.requester_pays,
+        "checks": [_check_to_json(check) for check in report.checks],
+    }
+
+
+def verification_to_json(verification: Verification) -> Json:
+    """`passed` is null while it runs, and when it did not come to an end."""
+    ended = verification.state in {VerificationState.PASSED, VerificationState.FAILED}
+    return {
+        "id": verification.id,
+        "state": verification.state.value,
+        "trigger": verification.trigger.value,
+        "requested_by": verification.requested_by,
+        "started_at": moment(verification.started_at_ms),
+        "verified_at": moment(verification.finished_at_ms),
+        "passed": verification.state is VerificationState.PASSED if ended else None,
+        "waiting": verification.waiting or None,
+        "bucket_type": verification.bucket_type.value,
+        "checks": [_check_to_json(check) for check in verification.checks],
+    }
+
+
+def _check_to_json(check: Check) -> Json:
+    return {
+        "id": check.id,
+        "title": check.title,
+        "status": check.status.value,
+        "ms": check.ms,
+        "detail": check.detail,
+        "remedy": check.remedy or None,
+        "docs": check.docs,
+    }
 
 
 def policies_to_json(policies: Policies) -> Json:

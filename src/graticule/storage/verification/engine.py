@@ -71,8 +71,8 @@ class Request:
 
 def verify(
     request: Request,
-    identity: ServerIdentity,
     *,
+    identity: ServerIdentity,
     outbound: Outbound = PUBLIC_ONLY,
     progress: Progress = lambda _checks, _waiting: None,
     stopping: threading.Event | None = None,

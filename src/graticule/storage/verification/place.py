@@ -44,11 +44,13 @@ def _overlap(probe: AccessProbe) -> Passed:
     for other in probe.surroundings.integrations:
         theirs = Location.stored(other.location)
         if not location.overlaps(theirs):
-            continue
-        how = "lies inside" if location.is_within(theirs) else "contains"
+            how = "is in the bucket"
+        else:
+            how = "lies inside the path" if location.is_within(theirs) else "contains the path"
         raise Failed(
-            f"`{location}` {how} the path of storage integration `{other.name}`, `{theirs}`",
-            f"Use `{other.name}`, or choose a folder that has nothing to do with its path.",
+            f"`{location}` {how} of storage integration `{other.name}`, `{theirs}`",
+            f"Use `{other.name}`: there is one integration per bucket, and catalogs can use "
+            "folders of it.",
         )
     outside = [
         catalog

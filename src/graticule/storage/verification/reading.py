@@ -4,10 +4,9 @@ import re
 from typing import Final
 
 from graticule.domain.errors import StorageRefused
-from graticule.storage.aws_errors import translated
+from graticule.storage.aws_errors import is_denial, translated
 from graticule.storage.listings import ObjectSummary
 from graticule.storage.verification.probe import AccessProbe
-from graticule.storage.verification.remedies import ACCESS_DENIED_CODES
 from graticule.storage.verification.step import Failed, Passed, Skipped, Step
 
 PAYING_ADVICE: Final = (
@@ -37,7 +36,7 @@ def _list(probe: AccessProbe) -> Passed:
     try:
         first = _first_page(probe)
     except StorageRefused as error:
-        if probe.requester_pays or error.context.get("code") not in ACCESS_DENIED_CODES:
+        if probe.requester_pays or not is_denial(error):
             raise
         probe.requester_pays = True
         try:

@@ -4,8 +4,7 @@ import re
 from typing import Final
 
 from graticule.domain.errors import CatalogError, NoTokenService, StorageUnavailable
-
-ACCESS_DENIED_CODES: Final = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+from graticule.storage.aws_errors import is_denial
 
 REDIRECT_CODES: Final = frozenset(
     {"301", "302", "303", "307", "308", "PermanentRedirect", "TemporaryRedirect"}
@@ -94,7 +93,7 @@ def remedy_for(error: CatalogError, otherwise: str) -> str:
             "Check the endpoint and the region: the store sends us elsewhere, and redirects are "
             "never followed. Name the address where it ends."
         )
-    if "kms" in words and code in ACCESS_DENIED_CODES:
+    if "kms" in words and is_denial(error):
         key = _KMS_KEY.search(error.message)
         named = f" (`{key[0]}`)" if key else ""
         return (
@@ -109,6 +108,4 @@ def remedy_for(error: CatalogError, otherwise: str) -> str:
 
 def may_spread_yet(error: CatalogError) -> bool:
     """True for the refusals that IAM also gives while a change has not reached everywhere."""
-    if error.context.get("code") not in ACCESS_DENIED_CODES:
-        return False
-    return "explicit deny" not in error.message.lower()
+    return is_denial(error) and "explicit deny" not in error.message.lower()
