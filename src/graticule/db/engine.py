@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, Table, event, text
@@ -32,8 +32,10 @@ SERIALISATION_ATTEMPTS_MAX: Final = 4
 
 _WAL_ATTEMPTS_MAX: Final = 100
 _WAL_PAUSE_S: Final = 0.02
+_WRITE_POLL_S_MIN: Final = 0.0002
+_WRITE_POLL_S_MAX: Final = 0.001
 
-_BEGIN: Final = "graticule_begin"
+_IS_WRITE: Final = "graticule_is_write"
 _WRITE_TURN: Final = "graticule_write_turn"
 _READER: Final = "graticule_reader"
 _POSTGRES_SERIALISATION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
@@ -84,7 +86,7 @@ def _sqlite(url: URL, pool_connections: int) -> Engine:
         pool_timeout=POOL_TIMEOUT_S,
         connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000},
         # SQLite's own wait for the write lock polls and is unfair; threads of one process queue
-        # here instead, and meet other processes at `busy_timeout`.
+        # here instead, and one of them looks for when other processes are done.
         execution_options={_WRITE_TURN: threading.Lock(), _READER: reader},
     )
 
@@ -104,7 +106,10 @@ def _sqlite(url: URL, pool_connections: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+        if connection.get_execution_options().get(_IS_WRITE, False):
+            _begin_write(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     @event.listens_for(engine, "engine_disposed")
     def close_reader(_engine: Engine) -> None:
@@ -123,12 +128,45 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if not _is_busy(error):
                 raise
             time.sleep(_WAL_PAUSE_S)
         else:
             return
     connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin_write(connection: Connection) -> None:
+    """Take the write lock, and look often while another process has it.
+
+    It is held for a millisecond; SQLite's own wait soon looks every ten or hundred only.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    ends_at = time.monotonic() + SQLITE_BUSY_TIMEOUT_MS / 1000
+    pause_s = _WRITE_POLL_S_MIN
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                if not _is_busy(error) or time.monotonic() > ends_at:
+                    raise driver_failure("BEGIN IMMEDIATE", error, connection) from error
+            else:
+                return
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
+            pause_s = min(_WRITE_POLL_S_MAX, pause_s * 1.2)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def driver_failure(sql: str, error: sqlite3.Error, connection: Connection) -> Exception:
+    """What SQLAlchemy would raise, for statements that were handed to SQLite's driver."""
+    return DBAPIError.instance(sql, None, error, sqlite3.Error, dialect=connection.dialect)
 
 
 def sqlite_reader(engine: Engine) -> SqliteReader | None:
@@ -175,7 +213,7 @@ def write(engine: Engine) -> Iterator[Connection]:
         _WRITE_TURN, nullcontext()
     )
     with turn, _translating(), engine.connect() as conn:
-        conn.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})  # changes this connection in place
+        conn.execution_options(**{_IS_WRITE: True})  # changes this connection in place
         transaction = conn.begin()
         try:
             yield conn

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from graticule.db import grants as grants_db
+from graticule.db.change import Change
 from graticule.db.engine import serialise_on, violates
 from graticule.db.schema import catalogs, namespaces, purges, table_documents, tables
 from graticule.domain.catalog import TableRecord
@@ -39,7 +40,7 @@ DOCUMENT_COPY_BYTES_MAX: Final = 256 * 1024
 Or every commit to a table with a long history would write all of it a second time.
 """
 
-PACKED_FROM_BYTES: Final = 8 * 1024
+PACKED_FROM_BYTES: Final = 32 * 1024
 """Smaller copies are kept as they are, longer ones compressed."""
 
 TABLE: Final = "table"
@@ -237,7 +238,7 @@ def refuse_overlap(conn: Connection, location: Location, *, but_not: str) -> Non
         )
 
 
-_SWAP: Final = (
+_SWAP: Final = Change(
     update(tables)
     .where(
         tables.c.id == bindparam("table"),
@@ -254,32 +255,32 @@ _SWAP: Final = (
 
 def swap_metadata_location(conn: Connection, swap: Swap, *, now_ms: int) -> bool:
     """Point the table at its new metadata file if it still points at the expected one.  Atomic."""
-    swapped = conn.execute(
-        _SWAP,
-        {
-            "table": swap.table_id,
-            "expected": swap.expected,
-            "new_metadata_location": swap.metadata_location,
-            "new_location": swap.location.prefix,
-            "now_ms": now_ms,
-        },
+    swapped = _SWAP(
+        conn,
+        table=swap.table_id,
+        expected=swap.expected,
+        new_metadata_location=swap.metadata_location,
+        new_location=swap.location.prefix,
+        now_ms=now_ms,
     )
-    if swapped.rowcount != 1:
+    if swapped != 1:
         return False
     _keep_document(conn, swap.table_id, swap.metadata_location, swap.document)
     return True
 
 
-_REPLACE_DOCUMENT: Final = (
+_REPLACE_DOCUMENT: Final = Change(
     update(table_documents)
     .where(table_documents.c.table_id == bindparam("table"))
     .values(metadata_location=bindparam("at"), document=bindparam("copy"))
 )
-_INSERT_DOCUMENT: Final = insert(table_documents).values(
-    table_id=bindparam("table"), metadata_location=bindparam("at"), document=bindparam("copy")
+_INSERT_DOCUMENT: Final = Change(
+    insert(table_documents).values(
+        table_id=bindparam("table"), metadata_location=bindparam("at"), document=bindparam("copy")
+    )
 )
-_DELETE_DOCUMENT: Final = delete(table_documents).where(
-    table_documents.c.table_id == bindparam("table")
+_DELETE_DOCUMENT: Final = Change(
+    delete(table_documents).where(table_documents.c.table_id == bindparam("table"))
 )
 
 
@@ -288,11 +289,11 @@ def _keep_document(
 ) -> None:
     """Put the document in place of the table's older one.  The table's row is locked by now."""
     if len(document) > DOCUMENT_COPY_BYTES_MAX:
-        conn.execute(_DELETE_DOCUMENT, {"table": table_id})
+        _DELETE_DOCUMENT(conn, table=table_id)
         return
-    row = {"table": table_id, "at": metadata_location, "copy": _packed(document)}
-    if conn.execute(_REPLACE_DOCUMENT, row).rowcount == 0:
-        conn.execute(_INSERT_DOCUMENT, row)
+    copy = _packed(document)
+    if not _REPLACE_DOCUMENT(conn, table=table_id, at=metadata_location, copy=copy):
+        _INSERT_DOCUMENT(conn, table=table_id, at=metadata_location, copy=copy)
 
 
 def _packed(document: bytes) -> bytes:
