@@ -7,6 +7,7 @@ from graticule.services.integration_rules import (
     check_access_keys,
     check_region,
     check_role_arn,
+    refuse_aws_endpoint,
 )
 
 ROLE = "arn:aws:iam::123456789012:role/lake"
@@ -99,3 +100,32 @@ def test_unusable_access_keys_are_refused_without_quoting_the_secret(key_id, sec
     with pytest.raises(InvalidRequest) as refused:
         check_access_keys(AccessKeys(key_id, Secret(secret)))
     assert len(secret) < 2 or secret not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://s3.amazonaws.com",
+        "https://s3.eu-central-1.amazonaws.com",
+        "https://s3-eu-west-1.amazonaws.com",
+        "https://s3.dualstack.us-west-2.amazonaws.com",
+        "https://s3-fips.us-gov-west-1.amazonaws.com",
+        "http://s3.cn-north-1.amazonaws.com.cn",
+    ],
+)
+def test_aws_itself_is_no_endpoint(endpoint):
+    with pytest.raises(InvalidRequest, match="leave it out"):
+        refuse_aws_endpoint(endpoint)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://bucket.vpce-0a1b2c3d-4e5f.s3.eu-central-1.vpce.amazonaws.com",
+        "https://s3.example.org",
+        "https://s3.eu-central-1.amazonaws.com.example.org",
+        "https://s3.eu-central-1.wasabisys.com",
+    ],
+)
+def test_other_endpoints_are_fine(endpoint):
+    refuse_aws_endpoint(endpoint)

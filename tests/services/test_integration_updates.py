@@ -20,6 +20,7 @@ from graticule.domain.errors import (
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.domain.verification import CheckStatus
+from graticule.services.catalogs import CATALOG_CACHE_MS, Catalogs
 from graticule.services.integrations import NewIntegration
 from support.principals import ANA, BEN
 from support.tenants import RING, ROLE, ZOE, verified
@@ -198,6 +199,17 @@ def test_the_sealed_secret_of_the_old_keys_is_gone(tenants, updates, garage):
     updates.rotate_keys(ANA, "garage", NEW_KEYS)
 
     assert set(sealed()).isdisjoint(before)
+
+
+def test_another_replica_follows_a_change_within_the_bound(tenants, updates, catalogs, lake, clock):
+    elsewhere = Catalogs(tenants, RING, now_ms=clock)
+    made = catalogs.create(ANA, name="maps", integration="lake").catalog
+    assert not elsewhere.open(ANA, made.id).integration.read_only
+
+    updates.update(ANA, "lake", {"read_only": True})
+
+    clock.advance(ms=CATALOG_CACHE_MS)
+    assert elsewhere.open(ANA, made.id).integration.read_only
 
 
 def test_there_is_nothing_to_rotate_where_a_role_is_assumed(updates, lake):

@@ -1,3 +1,4 @@
+import base64
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,10 @@ from graticule.domain.secret import Secret
 from graticule.domain.webhook import Webhook
 from graticule.services.integrations import NewIntegration
 from graticule.services.sealed_secrets import Rotation, SealedSecrets
+from graticule.settings import Settings
+from graticule.wiring import open_services
 from support.principals import ANA
+from support.rows import create_catalogs
 from support.tenants import RING, ROLE
 
 OLD = RING.keys[0]
@@ -151,3 +155,25 @@ def test_key_names_that_are_patterns_match_only_themselves(tenants, integrations
         assert sealed_db.sample(conn, "kx1") is None
     swapped = replace(ring, keys=ring.keys[::-1])
     assert SealedSecrets(tenants, swapped).rotate() == Rotation("kx1", resealed=1, unopened=0)
+
+
+def test_a_server_does_not_start_on_secrets_that_it_cannot_open(tmp_path):
+    def opened(key):
+        text = f"k1:{base64.b64encode(key).decode()}"
+        return open_services(Settings(data_dir=tmp_path, secret_keys=text))
+
+    services = opened(b"1" * 32)
+    with write(services.engine) as conn:
+        create_catalogs(conn)
+        conn.exec_driver_sql("UPDATE storage_integrations SET role_arn = NULL, access_key_id = 'A'")
+        sealed = Keyring.from_keys([("k1", b"1" * 32)]).seal(
+            Secret("s"), bound_to="storage_integrations:i:secret_access_key"
+        )
+        conn.exec_driver_sql(
+            "UPDATE storage_integrations SET sealed_secret_access_key = ?", (sealed,)
+        )
+    services.close()
+
+    opened(b"1" * 32).close()
+    with pytest.raises(Unavailable, match="another one of the same name"):
+        opened(b"2" * 32)

@@ -1,6 +1,7 @@
 """Buckets that anybody may read, and buckets whose readers pay: seen with and without a name."""
 
 import json
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -93,3 +94,33 @@ def test_whoever_pays_says_so_in_listings_downloads_and_links(open_bucket):
 
     assert [headers["x-amz-request-payer"] for headers in proxy.headers] == ["requester"] * 2
     assert parse_qs(urlsplit(url).query)["x-amz-request-payer"] == ["requester"]
+
+
+def test_a_link_reads_one_object_until_its_time_is_over_and_cannot_be_bent(open_bucket):
+    s3 = open_bucket.client("s3")
+    s3.put_object(Bucket="lake", Key="linked/a", Body=b"a")
+    s3.put_object(Bucket="lake", Key="linked/b", Body=b"b")
+    store = ObjectStore(
+        Location("lake", "linked"),
+        region="us-east-1",
+        endpoint=open_bucket.endpoint,
+        path_style=True,
+        credentials=lambda: open_bucket.key_user_keys,
+        outbound=ANYWHERE,
+    )
+
+    def link(now_ms):
+        return store.link(
+            "s3://lake/linked/a",
+            open_bucket.key_user_keys,
+            query={"response-content-disposition": "attachment"},
+            lifetime_s=60,
+            now_ms=now_ms,
+        )
+
+    now_ms = time.time_ns() // 1_000_000
+    url = link(now_ms)
+    assert httpx2.get(url).content == b"a"
+    assert httpx2.get(url.replace("/a?", "/b?")).status_code == 403
+    assert httpx2.put(url, content=b"x").status_code == 403
+    assert httpx2.get(link(now_ms - 120_000)).status_code == 403

@@ -38,7 +38,7 @@ from graticule.storage.s3_requests import S3Stream
 KEY_BYTES_MAX: Final = 1024
 LINK_LIFETIME_S_MAX: Final = 300
 DOWNLOADS_AT_ONCE: Final = 16
-"""In each process.  Each holds a connection to the store and a thread while it lasts."""
+"""In each process.  Each holds a connection to the store while it lasts."""
 DOWNLOAD_BYTES_MAX: Final = 16 * 1024**3
 CHUNK_BYTES: Final = 256 * 1024
 RETRY_AFTER_S: Final = 5

@@ -17,6 +17,9 @@ _KMS_KEY_ON_AWS: Final = re.compile(
     rf"arn:({_PARTITION}):kms:(?P<region>[a-z0-9-]+):\d{{12}}:key/[A-Za-z0-9-]{{1,64}}", re.ASCII
 )
 _KMS_KEY_ELSEWHERE: Final = re.compile(r"[\w.:/-]{1,512}", re.ASCII)
+_PUBLIC_S3: Final = re.compile(
+    r"https?://s3(?:-fips)?(?:[.-]dualstack)?(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?(?::\d+)?"
+)
 _ACCESS_KEY_ID: Final = re.compile(r"[\x21-\x7e]{3,128}")
 _SECRET_CHARACTERS_MAX: Final = 1024
 
@@ -147,6 +150,19 @@ def check_flags(integration: StorageIntegration) -> None:
         )
     if integration.kms_key_arn is not None:
         raise InvalidRequest("`kms_key_arn` is for what is written, and `anonymous` never writes")
+
+
+def refuse_aws_endpoint(endpoint: str) -> None:
+    """Refuse AWS's own endpoint where none is to be named: rules for other stores would apply, and
+    one bucket would pass for two.  Private endpoints in a VPC have other names.
+
+    Raises:
+        InvalidRequest: it is the public S3 of AWS.
+    """
+    if _PUBLIC_S3.fullmatch(endpoint):
+        raise InvalidRequest(
+            f"`endpoint` `{endpoint}` is AWS itself: leave it out, and give the `region`"
+        )
 
 
 def check_access_keys(keys: AccessKeys) -> AccessKeys:

@@ -106,6 +106,7 @@ class Integrations:
             endpoint = known_endpoint
         elif new.endpoint is not None:
             endpoint = self._outbound.check_endpoint(new.endpoint)
+            rules.refuse_aws_endpoint(endpoint)
         if new.role_arn is not None:
             rules.check_role_arn(new.role_arn, on_aws=on_aws)
         if new.access_keys is not None:
