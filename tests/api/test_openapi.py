@@ -24,7 +24,7 @@ ERRORS = sorted(
 
 
 def error_of(cls: type[errors.CatalogError]) -> errors.CatalogError:
-    more = {"retry_after_s": 1} if cls is errors.Overloaded else {}
+    more = {"retry_after_s": 1} if issubclass(cls, errors.Overloaded) else {}
     return cls("what happened", **more)
 
 

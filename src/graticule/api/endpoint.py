@@ -166,6 +166,10 @@ class Handler(Protocol):
     def __call__(self, call: Call, /) -> Response: ...
 
 
+Line = tuple[str, str, Handler, Action | None]
+"""Method, path, handler and what the caller must be allowed; None: served to anybody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One line of the URL table.  `action` None: served to anybody (health, tokens)."""

@@ -1,5 +1,8 @@
 """The whole URL table: method, path, handler, and the permission each needs.
 
+Each management noun has its own lines beside its handlers, in `ROUTES`; all of them are described
+in openapi/management.yaml, which a test holds against this table.
+
 `action` None means served to anybody.  Everything else is authenticated, and refused before its
 handler runs when the principal's role or scopes do not include the action.
 """
@@ -9,7 +12,7 @@ from typing import Final
 
 from graticule.access.policy import Action
 from graticule.api import health
-from graticule.api.endpoint import Handler, Route, RouteTable
+from graticule.api.endpoint import Handler, Line, Route, RouteTable
 from graticule.api.errors import Surface
 from graticule.api.iceberg import (
     config,
@@ -47,19 +50,6 @@ from graticule.api.pages import device, link, sign_in
 
 READ: Final = Action.READ_CATALOG
 WRITE: Final = Action.WRITE_CATALOG
-USE: Final = Action.USE_INTEGRATIONS
-BROWSE: Final = Action.BROWSE_STORAGE
-CREATE_INTEGRATIONS: Final = Action.CREATE_INTEGRATIONS
-MANAGE_INTEGRATIONS: Final = Action.MANAGE_INTEGRATIONS
-MANAGE_CATALOGS: Final = Action.MANAGE_CATALOGS
-LIST_CATALOGS: Final = Action.LIST_CATALOGS
-SCAN: Final = Action.SCAN_CATALOG
-OWN_ACCOUNT: Final = Action.MANAGE_OWN_ACCOUNT
-MEMBERS: Final = Action.MANAGE_MEMBERS
-AUDIT: Final = Action.READ_AUDIT
-WEBHOOKS: Final = Action.MANAGE_WEBHOOKS
-ROLES: Final = Action.MANAGE_ROLES
-GRANTS: Final = Action.MANAGE_GRANTS
 
 ICEBERG_ROOT: Final = "/catalog"
 MANAGEMENT_ROOT: Final = "/api/v1"
@@ -71,9 +61,6 @@ _TABLE: Final = f"{_TABLES}/{{table}}"
 _VIEWS: Final = f"{_NAMESPACE}/views"
 _VIEW: Final = f"{_VIEWS}/{{view}}"
 _FUNCTIONS: Final = f"{_NAMESPACE}/functions"
-_MANAGED_FUNCTIONS: Final = "/catalogs/{catalog}/namespaces/{namespace}/functions"
-
-Line = tuple[str, str, Handler, Action | None]
 
 ICEBERG: Final[Sequence[Line]] = (
     ("GET", _NAMESPACES, namespaces.list_namespaces, READ),
@@ -112,119 +99,30 @@ ICEBERG: Final[Sequence[Line]] = (
 )
 """The operations a client can be told of: their templates are the specification's, verbatim."""
 
-MANAGEMENT: Final[Sequence[Line]] = (
-    ("GET", "/me", me.show_me, LIST_CATALOGS),
-    ("POST", "/me/password", me.change_password, OWN_ACCOUNT),
-    ("POST", "/session", sessions.sign_in, None),
-    ("DELETE", "/session", sessions.sign_out, OWN_ACCOUNT),
-    ("GET", "/sessions", sessions.list_sessions, OWN_ACCOUNT),
-    ("DELETE", "/sessions/{session}", sessions.end_session, OWN_ACCOUNT),
-    ("POST", "/device", devices.start_device, None),
-    ("GET", "/device/{code}", devices.show_device, OWN_ACCOUNT),
-    ("POST", "/device/{code}", devices.decide_device, OWN_ACCOUNT),
-    ("GET", "/organisation", me.show_organisation, LIST_CATALOGS),
-    ("GET", "/members", members.list_members, MEMBERS),
-    ("POST", "/members", members.create_member, MEMBERS),
-    ("GET", "/members/{member}", members.show_member, MEMBERS),
-    ("PATCH", "/members/{member}", members.update_member, MEMBERS),
-    ("DELETE", "/members/{member}", members.delete_member, MEMBERS),
-    ("POST", "/members/{member}/password-link", members.create_password_link, MEMBERS),
-    ("GET", "/keys", keys.list_keys, OWN_ACCOUNT),
-    ("POST", "/keys", keys.create_key, OWN_ACCOUNT),
-    ("DELETE", "/keys/{key}", keys.revoke_key, OWN_ACCOUNT),
-    ("GET", "/audit", audit.list_events, AUDIT),
-    ("GET", "/audit/export", audit.export_events, AUDIT),
-    ("GET", "/webhooks", webhooks.list_webhooks, WEBHOOKS),
-    ("POST", "/webhooks", webhooks.create_webhook, WEBHOOKS),
-    ("GET", "/webhooks/{webhook}", webhooks.show_webhook, WEBHOOKS),
-    ("PATCH", "/webhooks/{webhook}", webhooks.update_webhook, WEBHOOKS),
-    ("DELETE", "/webhooks/{webhook}", webhooks.delete_webhook, WEBHOOKS),
-    ("GET", "/webhooks/{webhook}/deliveries", webhooks.list_deliveries, WEBHOOKS),
-    (
-        "POST",
-        "/webhooks/{webhook}/deliveries/{delivery}/redeliver",
-        webhooks.redeliver,
-        WEBHOOKS,
-    ),
-    ("GET", "/roles", roles.list_roles, LIST_CATALOGS),
-    ("POST", "/roles", roles.create_role, ROLES),
-    ("GET", "/roles/{role}", roles.show_role, LIST_CATALOGS),
-    ("PUT", "/roles/{role}", roles.rename_role, ROLES),
-    ("DELETE", "/roles/{role}", roles.delete_role, ROLES),
-    ("GET", "/roles/{role}/members", roles.list_role_members, ROLES),
-    ("PUT", "/roles/{role}/members/{member}", roles.add_role_member, ROLES),
-    ("DELETE", "/roles/{role}/members/{member}", roles.remove_role_member, ROLES),
-    ("GET", "/grants", grants.list_grants, GRANTS),
-    ("POST", "/grants", grants.create_grant, GRANTS),
-    ("GET", "/grants/{grant}", grants.show_grant, GRANTS),
-    ("DELETE", "/grants/{grant}", grants.revoke_grant, GRANTS),
-    ("GET", "/access", grants.list_access, GRANTS),
-    ("GET", "/explain", explain.explain, LIST_CATALOGS),
-    ("GET", "/policies", policies.preview_policies, CREATE_INTEGRATIONS),
-    ("GET", "/integrations", integrations.list_integrations, USE),
-    ("POST", "/integrations", integrations.create_integration, CREATE_INTEGRATIONS),
-    ("GET", "/integrations/{integration}", integrations.show_integration, USE),
-    ("DELETE", "/integrations/{integration}", integrations.delete_integration, MANAGE_INTEGRATIONS),
-    ("PATCH", "/integrations/{integration}", integrations.update_integration, MANAGE_INTEGRATIONS),
-    (
-        "POST",
-        "/integrations/{integration}/rotate",
-        integrations.rotate_keys,
-        MANAGE_INTEGRATIONS,
-    ),
-    ("GET", "/integrations/{integration}/objects", objects.list_objects, BROWSE),
-    ("GET", "/integrations/{integration}/objects/content", objects.download_object, BROWSE),
-    ("POST", "/integrations/{integration}/objects/link", objects.create_link, BROWSE),
-    ("POST", "/integrations/verify", verifications.verify_draft, CREATE_INTEGRATIONS),
-    (
-        "POST",
-        "/integrations/{integration}/verify",
-        verifications.verify_integration,
-        MANAGE_INTEGRATIONS,
-    ),
-    (
-        "GET",
-        "/integrations/{integration}/verifications",
-        verifications.list_verifications,
-        USE,
-    ),
-    (
-        "GET",
-        "/integrations/{integration}/verifications/{verification}",
-        verifications.show_verification,
-        USE,
-    ),
-    (
-        "GET",
-        "/integrations/{integration}/policies",
-        policies.show_policies,
-        MANAGE_INTEGRATIONS,
-    ),
-    ("GET", "/catalogs", catalogs.list_catalogs, LIST_CATALOGS),
-    ("POST", "/catalogs", catalogs.create_catalog, MANAGE_CATALOGS),
-    ("GET", "/catalogs/{catalog}", catalogs.show_catalog, LIST_CATALOGS),
-    ("DELETE", "/catalogs/{catalog}", catalogs.delete_catalog, MANAGE_CATALOGS),
-    ("GET", "/catalogs/{catalog}/scans", discovery.list_scans, SCAN),
-    ("POST", "/catalogs/{catalog}/scans", discovery.start_scan, SCAN),
-    ("GET", "/catalogs/{catalog}/scans/{scan}", discovery.show_scan, SCAN),
-    ("POST", "/catalogs/{catalog}/scans/{scan}/register", discovery.register_proposals, SCAN),
-    ("GET", _MANAGED_FUNCTIONS, managed_functions.list_functions, READ),
-    ("POST", _MANAGED_FUNCTIONS, managed_functions.create_function, WRITE),
-    ("GET", f"{_MANAGED_FUNCTIONS}/{{function}}", managed_functions.show_function, READ),
-    ("PUT", f"{_MANAGED_FUNCTIONS}/{{function}}", managed_functions.replace_function, WRITE),
-    ("DELETE", f"{_MANAGED_FUNCTIONS}/{{function}}", managed_functions.drop_function, WRITE),
-    (
-        "GET",
-        "/catalogs/{catalog}/namespaces/{namespace}/tables/{table}/files",
-        files.list_files,
-        READ,
-    ),
-    (
-        "GET",
-        "/catalogs/{catalog}/namespaces/{namespace}/tables/{table}/metrics",
-        metrics.list_reports,
-        READ,
-    ),
+MANAGEMENT: Final[Sequence[Line]] = tuple(
+    line
+    for noun in (
+        me,
+        sessions,
+        devices,
+        members,
+        keys,
+        audit,
+        webhooks,
+        roles,
+        grants,
+        explain,
+        policies,
+        integrations,
+        objects,
+        verifications,
+        catalogs,
+        discovery,
+        managed_functions,
+        files,
+        metrics,
+    )
+    for line in noun.ROUTES
 )
 
 PAGES: Final[Sequence[Line]] = (

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from starlette.responses import Response, StreamingResponse
 
-from graticule.api.endpoint import Call, json_response
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.bodies import page_of
 from graticule.api.management.representations import moment, page_to_json
 from graticule.domain.audit import AuditEvent, AuditFilter, Outcome
@@ -167,3 +168,9 @@ def _chunks(lines: Iterable[str]) -> Iterator[bytes]:
             yield "".join(gathered).encode()
             gathered, size = [], 0
     yield "".join(gathered).encode()
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/audit", list_events, Action.READ_AUDIT),
+    ("GET", "/audit/export", export_events, Action.READ_AUDIT),
+)

@@ -1,10 +1,12 @@
 """Catalogs: create, list, show, delete."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Final, Literal
 
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import catalog_to_json, page_to_json
 from graticule.domain.grants import Privilege
@@ -55,3 +57,11 @@ def show_catalog(call: Call) -> Response:
 def delete_catalog(call: Call) -> Response:
     call.services.catalogs.delete(call.principal, call.name("catalog"))
     return no_content()
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/catalogs", list_catalogs, Action.LIST_CATALOGS),
+    ("POST", "/catalogs", create_catalog, Action.MANAGE_CATALOGS),
+    ("GET", "/catalogs/{catalog}", show_catalog, Action.LIST_CATALOGS),
+    ("DELETE", "/catalogs/{catalog}", delete_catalog, Action.MANAGE_CATALOGS),
+)

@@ -1,8 +1,12 @@
 """Signing in the command line by a browser elsewhere: RFC 8628, but for the client id."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, Json, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Json, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of
 from graticule.domain.errors import InvalidRequest, UnsupportedGrantType
 from graticule.domain.tenancy import Device
@@ -67,3 +71,10 @@ def decide_device(call: Call) -> Response:
 
 def _shown(device: Device) -> Json:
     return {"user_code": device.user_code, "name": device.name}
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("POST", "/device", start_device, None),
+    ("GET", "/device/{code}", show_device, Action.MANAGE_OWN_ACCOUNT),
+    ("POST", "/device/{code}", decide_device, Action.MANAGE_OWN_ACCOUNT),
+)

@@ -1,10 +1,12 @@
 """Scans of a catalog's storage: start, watch, register what was proposed."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment, page_to_json
 from graticule.domain.catalog import OpenCatalog
@@ -100,3 +102,11 @@ def _names(tables: list[str] | str) -> list[str]:
 def _catalog(call: Call) -> OpenCatalog:
     opened: OpenCatalog = call.services.catalogs.open(call.principal, call.name("catalog"))
     return opened
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/catalogs/{catalog}/scans", list_scans, Action.SCAN_CATALOG),
+    ("POST", "/catalogs/{catalog}/scans", start_scan, Action.SCAN_CATALOG),
+    ("GET", "/catalogs/{catalog}/scans/{scan}", show_scan, Action.SCAN_CATALOG),
+    ("POST", "/catalogs/{catalog}/scans/{scan}/register", register_proposals, Action.SCAN_CATALOG),
+)

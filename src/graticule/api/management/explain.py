@@ -1,12 +1,13 @@
 """`GET /explain`: why a member may, or may not, do something."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from starlette.responses import Response
 
 from graticule.access.explanations import Fact
 from graticule.access.policy import Action
-from graticule.api.endpoint import Call, json_response
+from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.grants import grant_to_json, privilege_named, securable_to_json
 from graticule.api.management.object_names import parse_object
 from graticule.domain.errors import InvalidRequest
@@ -66,3 +67,6 @@ def _fact(fact: Fact) -> Json:
         "detail": fact.detail,
         "grant": None if fact.grant is None else grant_to_json(fact.grant),
     }
+
+
+ROUTES: Final[Sequence[Line]] = (("GET", "/explain", explain, Action.LIST_CATALOGS),)

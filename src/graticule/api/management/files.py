@@ -1,11 +1,13 @@
 """`GET …/tables/{table}/files`: which files of a table a map window may touch."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response
-from graticule.api.management.table_paths import table_of
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response
+from graticule.api.management.table_paths import TABLE, table_of
 from graticule.domain.errors import InvalidRequest
 from graticule.services.scans import FilesInWindow
 from graticule.spatial.bounding_box import parse_bbox
@@ -73,3 +75,6 @@ def _json(found: FilesInWindow) -> Json:
         ],
         "is_complete": len(found.files) == found.files_kept,
     }
+
+
+ROUTES: Final[Sequence[Line]] = (("GET", f"{TABLE}/files", list_files, Action.READ_CATALOG),)

@@ -4,15 +4,17 @@ What the specification has of a function is spelt as there (`return-type`); vers
 log are the server's to keep.
 """
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment, page_to_json
-from graticule.api.management.table_paths import namespace_of
+from graticule.api.management.table_paths import NAMESPACE, namespace_of
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.function import FunctionRecord
@@ -148,3 +150,14 @@ def _summary(function: FunctionRecord) -> Json:
 
 def _json(function: FunctionRecord) -> Json:
     return {**_summary(function), "metadata": dict(function.document)}
+
+
+_FUNCTIONS: Final = f"{NAMESPACE}/functions"
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", _FUNCTIONS, list_functions, Action.READ_CATALOG),
+    ("POST", _FUNCTIONS, create_function, Action.WRITE_CATALOG),
+    ("GET", f"{_FUNCTIONS}/{{function}}", show_function, Action.READ_CATALOG),
+    ("PUT", f"{_FUNCTIONS}/{{function}}", replace_function, Action.WRITE_CATALOG),
+    ("DELETE", f"{_FUNCTIONS}/{{function}}", drop_function, Action.WRITE_CATALOG),
+)

@@ -1,11 +1,13 @@
 """Grants on catalogs, namespaces, tables and views; and who may do what with one of them."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.object_names import parse_object
 from graticule.api.management.representations import moment, page_to_json
@@ -124,3 +126,12 @@ def _grantee(member: str | None, role: str | None) -> GranteeName:
             return GranteeName(GranteeKind.ROLE, role)
         case _:
             raise InvalidRequest("name either a `member` or a `role`")
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/grants", list_grants, Action.MANAGE_GRANTS),
+    ("POST", "/grants", create_grant, Action.MANAGE_GRANTS),
+    ("GET", "/grants/{grant}", show_grant, Action.MANAGE_GRANTS),
+    ("DELETE", "/grants/{grant}", revoke_grant, Action.MANAGE_GRANTS),
+    ("GET", "/access", list_access, Action.MANAGE_GRANTS),
+)

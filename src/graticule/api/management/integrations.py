@@ -1,12 +1,14 @@
 """Storage integrations: create, list, show, update, verify, delete."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Final, cast
 
 from pydantic import Field, SecretStr, model_validator
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import (
     integration_to_json,
@@ -161,3 +163,13 @@ def _expected_version(call: Call, in_body: int | None) -> int | None:
     if match is None:
         raise InvalidRequest(f"`If-Match` must be the ETag of an integration, not `{wanted}`")
     return int(match[1])
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/integrations", list_integrations, Action.USE_INTEGRATIONS),
+    ("POST", "/integrations", create_integration, Action.CREATE_INTEGRATIONS),
+    ("GET", "/integrations/{integration}", show_integration, Action.USE_INTEGRATIONS),
+    ("DELETE", "/integrations/{integration}", delete_integration, Action.MANAGE_INTEGRATIONS),
+    ("PATCH", "/integrations/{integration}", update_integration, Action.MANAGE_INTEGRATIONS),
+    ("POST", "/integrations/{integration}/rotate", rotate_keys, Action.MANAGE_INTEGRATIONS),
+)

@@ -1,11 +1,13 @@
 """API keys.  A secret is in one answer only: the one to its creation."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 from pydantic import Field
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import key_to_json, page_to_json
 from graticule.domain.tenancy import Scope
@@ -53,3 +55,10 @@ def create_key(call: Call) -> Response:
 def revoke_key(call: Call) -> Response:
     call.services.api_keys.revoke(call.principal, call.name("key"))
     return no_content()
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/keys", list_keys, Action.MANAGE_OWN_ACCOUNT),
+    ("POST", "/keys", create_key, Action.MANAGE_OWN_ACCOUNT),
+    ("DELETE", "/keys/{key}", revoke_key, Action.MANAGE_OWN_ACCOUNT),
+)

@@ -1,9 +1,13 @@
 """Who am I, and whose: the caller, its password and its organisation."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from pydantic import SecretStr
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of
 from graticule.api.management.representations import organisation_to_json, principal_to_json
 from graticule.domain.secret import Secret
@@ -32,3 +36,10 @@ def change_password(call: Call) -> Response:
         address=call.principal.origin.address,
     )
     return no_content()
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/me", show_me, Action.LIST_CATALOGS),
+    ("POST", "/me/password", change_password, Action.MANAGE_OWN_ACCOUNT),
+    ("GET", "/organisation", show_organisation, Action.LIST_CATALOGS),
+)

@@ -1,11 +1,13 @@
 """Members of the caller's organisation."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 from pydantic import Field
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import member_to_json, moment, page_to_json
 from graticule.api.pages.link import link_url
@@ -86,3 +88,13 @@ def _kind(call: Call) -> MemberKind | None:
     except ValueError:
         allowed = " or ".join(f"`{kind}`" for kind in MemberKind)
         raise InvalidRequest(f"`kind` must be {allowed}, not `{kind}`") from None
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/members", list_members, Action.MANAGE_MEMBERS),
+    ("POST", "/members", create_member, Action.MANAGE_MEMBERS),
+    ("GET", "/members/{member}", show_member, Action.MANAGE_MEMBERS),
+    ("PATCH", "/members/{member}", update_member, Action.MANAGE_MEMBERS),
+    ("DELETE", "/members/{member}", delete_member, Action.MANAGE_MEMBERS),
+    ("POST", "/members/{member}/password-link", create_password_link, Action.MANAGE_MEMBERS),
+)

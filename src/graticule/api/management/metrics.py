@@ -1,14 +1,16 @@
 """`GET …/tables/{table}/metrics`: what clients reported about their scans and commits."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.bodies import page_of
 from graticule.api.management.representations import moment, page_to_json
-from graticule.api.management.table_paths import table_of
+from graticule.api.management.table_paths import TABLE, table_of
 from graticule.domain.metrics import MetricsReport
 
 Json = dict[str, Any]
@@ -36,3 +38,6 @@ def _json(report: MetricsReport) -> Json:
         "received_at": moment(report.received_at_ms),
         "report": json.loads(report.report),
     }
+
+
+ROUTES: Final[Sequence[Line]] = (("GET", f"{TABLE}/metrics", list_reports, Action.READ_CATALOG),)

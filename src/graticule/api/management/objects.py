@@ -3,13 +3,15 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Any, Final
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from graticule.api.endpoint import Call, json_response
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment
 from graticule.api.response_headers import add_header
@@ -161,3 +163,10 @@ def _headers(download: Download) -> dict[str, str]:
     if download.content_range is not None:
         headers["Content-Range"] = download.content_range
     return headers
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/integrations/{integration}/objects", list_objects, Action.BROWSE_STORAGE),
+    ("GET", "/integrations/{integration}/objects/content", download_object, Action.BROWSE_STORAGE),
+    ("POST", "/integrations/{integration}/objects/link", create_link, Action.BROWSE_STORAGE),
+)

@@ -1,11 +1,12 @@
 """The policies that a bucket's owner pastes: as JSON, as Terraform, as commands."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from starlette.responses import PlainTextResponse, Response
 
-from graticule.api.endpoint import Call, json_response
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.representations import policies_to_json
 from graticule.domain.catalog import AccessLevel
 from graticule.domain.errors import InvalidRequest
@@ -67,3 +68,9 @@ def _flag(call: Call, name: str) -> bool:
     if value not in {"true", "false"}:
         raise InvalidRequest(f"`{name}` must be `true` or `false`, not `{value}`")
     return value == "true"
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/policies", preview_policies, Action.CREATE_INTEGRATIONS),
+    ("GET", "/integrations/{integration}/policies", show_policies, Action.MANAGE_INTEGRATIONS),
+)

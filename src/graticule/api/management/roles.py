@@ -1,10 +1,12 @@
 """Roles of the organisation's own making, and who has them."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import member_to_json, moment, page_to_json
 from graticule.domain.grants import MemberRole
@@ -70,3 +72,15 @@ def role_to_json(role: MemberRole) -> Json:
         "built_in": role.is_built_in,
         "created_at": moment(role.created_at_ms),
     }
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/roles", list_roles, Action.LIST_CATALOGS),
+    ("POST", "/roles", create_role, Action.MANAGE_ROLES),
+    ("GET", "/roles/{role}", show_role, Action.LIST_CATALOGS),
+    ("PUT", "/roles/{role}", rename_role, Action.MANAGE_ROLES),
+    ("DELETE", "/roles/{role}", delete_role, Action.MANAGE_ROLES),
+    ("GET", "/roles/{role}/members", list_role_members, Action.MANAGE_ROLES),
+    ("PUT", "/roles/{role}/members/{member}", add_role_member, Action.MANAGE_ROLES),
+    ("DELETE", "/roles/{role}/members/{member}", remove_role_member, Action.MANAGE_ROLES),
+)

@@ -1,10 +1,14 @@
 """Signing in and out of a browser: a session, whose token only ever is in its cookie."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from pydantic import SecretStr
 from starlette.responses import Response
 
+from graticule.access.policy import Action
 from graticule.api.cookies import SESSION
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of
 from graticule.api.management.representations import member_to_json, session_to_json
 from graticule.domain.errors import NoSuchSession
@@ -65,3 +69,11 @@ def list_sessions(call: Call) -> Response:
 def end_session(call: Call) -> Response:
     call.services.sessions.end(call.principal, call.name("session"))
     return no_content()
+
+
+ROUTES: Final[Sequence[Line]] = (
+    ("POST", "/session", sign_in, None),
+    ("DELETE", "/session", sign_out, Action.MANAGE_OWN_ACCOUNT),
+    ("GET", "/sessions", list_sessions, Action.MANAGE_OWN_ACCOUNT),
+    ("DELETE", "/sessions/{session}", end_session, Action.MANAGE_OWN_ACCOUNT),
+)

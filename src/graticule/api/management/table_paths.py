@@ -7,6 +7,8 @@ from graticule.domain.errors import InvalidName, NoSuchNamespace, NoSuchTable
 from graticule.domain.identifiers import NAMESPACE_SEPARATOR, Namespace, TableIdentifier
 
 NAMESPACE_DOT: Final = "."
+NAMESPACE: Final = "/catalogs/{catalog}/namespaces/{namespace}"
+TABLE: Final = f"{NAMESPACE}/tables/{{table}}"
 
 
 def namespace_of(call: Call) -> Namespace:

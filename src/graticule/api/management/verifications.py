@@ -1,10 +1,12 @@
 """Verifications of storage integrations: begun, followed, listed; drafts and changes tried."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.bodies import body_of, page_of, parse_body
 from graticule.api.management.integrations import IntegrationChangesBody, NewIntegrationBody
 from graticule.api.management.representations import (
@@ -77,3 +79,13 @@ def _seconds(call: Call, parameter: str, *, default: int, longest: float) -> int
             f"`{parameter}` must be a number of seconds from 0 to {longest:.0f}, not `{text}`"
         )
     return int(text)
+
+
+_ALL: Final = "/integrations/{integration}/verifications"
+
+ROUTES: Final[Sequence[Line]] = (
+    ("POST", "/integrations/verify", verify_draft, Action.CREATE_INTEGRATIONS),
+    ("POST", "/integrations/{integration}/verify", verify_integration, Action.MANAGE_INTEGRATIONS),
+    ("GET", _ALL, list_verifications, Action.USE_INTEGRATIONS),
+    ("GET", f"{_ALL}/{{verification}}", show_verification, Action.USE_INTEGRATIONS),
+)

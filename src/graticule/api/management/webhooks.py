@@ -1,10 +1,12 @@
 """Webhooks.  The signing secret is in one answer only: the one to the creation."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from starlette.responses import Response
 
-from graticule.api.endpoint import Call, json_response, no_content
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment, page_to_json
 from graticule.domain.webhook import EVERYTHING, Delivery, Webhook
@@ -106,3 +108,16 @@ def delivery_to_json(delivery: Delivery) -> Json:
         "next_attempt_at": moment(delivery.not_before_ms) if waits else None,
         "finished_at": moment(delivery.finished_at_ms),
     }
+
+
+_DELIVERIES: Final = "/webhooks/{webhook}/deliveries"
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/webhooks", list_webhooks, Action.MANAGE_WEBHOOKS),
+    ("POST", "/webhooks", create_webhook, Action.MANAGE_WEBHOOKS),
+    ("GET", "/webhooks/{webhook}", show_webhook, Action.MANAGE_WEBHOOKS),
+    ("PATCH", "/webhooks/{webhook}", update_webhook, Action.MANAGE_WEBHOOKS),
+    ("DELETE", "/webhooks/{webhook}", delete_webhook, Action.MANAGE_WEBHOOKS),
+    ("GET", _DELIVERIES, list_deliveries, Action.MANAGE_WEBHOOKS),
+    ("POST", f"{_DELIVERIES}/{{delivery}}/redeliver", redeliver, Action.MANAGE_WEBHOOKS),
+)
