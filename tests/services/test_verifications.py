@@ -378,3 +378,22 @@ def test_progress_is_seen_while_it_waits_for_iam(verifications, runs, verifier, 
     verified(verifications, created.id)
 
     assert seen == [(VerificationState.RUNNING, (LISTED,), "trying again in 5 s")]
+
+
+def test_what_was_cut_off_because_the_server_stops_says_nothing_about_the_store(
+    integrations, verifications, runs, verifier, lake
+):
+    def verify(request, *, progress, stopping):
+        stopping.wait(TIMEOUT_S)
+        return replace(
+            type(verifier)()(request), checks=(replace(LISTED, status=CheckStatus.FAIL),)
+        )
+
+    runs._verify = verify
+    begun = begin(verifications, lake)
+
+    runs.close()
+
+    ended = verifications.get(ANA, lake.id, begun.id)
+    assert ended.state is VerificationState.INTERRUPTED
+    assert integrations.get(ANA, lake.id) == lake

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from graticule.domain.catalog import AccessLevel, StorageCredential
+from graticule.domain.catalog import AccessLevel, StorageCredential, StorageIntegration
 from graticule.domain.errors import (
     InvalidLocation,
+    NoSuchFile,
     PolicyTooLarge,
     SessionsNotNarrowed,
     SessionTooLong,
@@ -137,6 +138,28 @@ def test_a_refused_role_is_asked_again_after_a_few_seconds(seaweedfs, integratio
         with pytest.raises(StorageRefused, match="AccessDenied"):
             credentials.vend(ANA, strange, [TABLE])
         assert proxy.seen["POST"] == asked
+
+
+@pytest.mark.s3
+def test_an_integration_whose_store_denies_us_is_told_of_and_a_missing_file_is_not(
+    credentials, integration, proxy
+):
+    denied: list[StorageIntegration] = []
+    credentials.when_refused(denied.append)
+    strange = replace(integration, id="strange", role_arn=STRANGERS_ROLE.arn)
+    store = credentials.store_for(integration)
+
+    with pytest.raises(StorageRefused, match="AccessDenied"):
+        credentials.vend(ANA, strange, [TABLE])
+    with pytest.raises(NoSuchFile):
+        store.get("s3://lake/vend/nothing")
+    assert denied == [strange]
+
+    body = b"<Error><Code>AccessDenied</Code></Error>"
+    proxy.faults = [Answers(403, "GET", body=body)]
+    with pytest.raises(StorageRefused, match="AccessDenied"):
+        store.get("s3://lake/vend/nothing")
+    assert denied == [strange, integration]
 
 
 @pytest.mark.s3

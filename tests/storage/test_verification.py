@@ -23,6 +23,7 @@ from graticule.storage.verification.engine import verify as verify_request
 from graticule.storage.verification.probe import AccessProbe
 from support.faults import Answers, PassesOn, faulty
 from support.seaweedfs import READ_ONLY_ROLE, STRANGERS_ROLE, integration_on
+from support.strict_stores import RequesterPays
 
 PASS, FAIL, SKIP = CheckStatus.PASS, CheckStatus.FAIL, CheckStatus.SKIP
 
@@ -337,6 +338,24 @@ def test_reading_sessions_that_write_are_found(seaweedfs, s3_identity, prefix, m
 
     assert check_of(verification, "read_only_enforced").status is FAIL
     assert check_of(verification, "cleanup").status is PASS
+
+
+@pytest.mark.s3
+def test_a_bucket_whose_readers_pay_is_learnt_and_works_from_then_on(
+    seaweedfs, s3_identity, prefix
+):
+    with faulty(seaweedfs.endpoint, RequesterPays()) as proxy:
+        integration = replace(
+            integration_on(seaweedfs, f"s3://lake/{prefix}"), endpoint=proxy.endpoint
+        )
+        verification = verify(integration, s3_identity)
+
+    assert verification.passed
+    assert (verification.bucket_type, verification.requester_pays) == (
+        BucketType.REQUESTER_PAYS,
+        True,
+    )
+    assert "every request is charged" in check_of(verification, "list").remedy
 
 
 @pytest.mark.iam

@@ -1,6 +1,7 @@
 """Whatever answers at the endpoint, verifying ends soon and says what to do about it."""
 
 import resource
+import threading
 import time
 from functools import partial
 
@@ -163,3 +164,18 @@ def test_nobody_at_the_endpoint_and_no_such_name_are_told_apart():
     assert "could not connect" in refused.detail
     assert "could not find an address" in unknown.detail
     assert "could not agree on TLS" in untrusted.detail
+
+
+def test_a_server_that_stops_waits_for_no_store():
+    stopping = threading.Event()
+    with hostile(says_nothing) as store:
+        started = time.monotonic()
+        stopper = threading.Timer(0.2, stopping.set)
+        stopper.start()
+        request = Request(integration_at(store.endpoint))
+        report = verify(request, identity=ServerIdentity(), stopping=stopping)
+
+    assert time.monotonic() - started < SLACK_S
+    assert [check.id for check in report.checks if check.status is FAIL] == ["network"]
+    assert report.checks[4].detail == "needs `network`"
+    assert report.checks[-1].status is PASS

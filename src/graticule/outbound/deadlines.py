@@ -11,25 +11,27 @@ import time
 from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+STOP_LATENCY_S: Final = 0.25
 
 _current: ContextVar["Deadline | None"] = ContextVar("deadline", default=None)
 
 
 class Deadline:
-    """`with Deadline(seconds):` bounds what watched connections do inside, in this thread."""
+    """`with Deadline(seconds):` bounds what watched connections do inside, in this thread.
 
-    def __init__(self, seconds: float) -> None:
+    It passes early once `stopping` is set.
+    """
+
+    def __init__(self, seconds: float, stopping: threading.Event | None = None) -> None:
         self._ends_at_s = time.monotonic() + seconds
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
+        self._stopping = stopping or threading.Event()
+        self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="deadline", daemon=True)
         self._guard = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._is_over = False
-
-    @property
-    def remaining_s(self) -> float:
-        return max(0.0, self._ends_at_s - time.monotonic())
 
     @property
     def has_passed(self) -> bool:
@@ -37,7 +39,7 @@ class Deadline:
 
     def __enter__(self) -> Self:
         self._token = _current.set(self)
-        self._timer.start()
+        self._watcher.start()
         return self
 
     def __exit__(
@@ -47,7 +49,8 @@ class Deadline:
         _trace: TracebackType | None,
     ) -> None:
         _current.reset(self._token)
-        self._timer.cancel()
+        self._done.set()
+        self._watcher.join()
         with self._guard:
             for opened in self._sockets:
                 opened.close()
@@ -63,7 +66,13 @@ class Deadline:
         if is_over:
             _shut(own)
 
-    def _cut(self) -> None:
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            left_s = self._ends_at_s - time.monotonic()
+            if left_s <= 0:
+                break
+            if self._done.wait(min(left_s, STOP_LATENCY_S)):
+                return
         with self._guard:
             self._is_over = True
             for opened in self._sockets:

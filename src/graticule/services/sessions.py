@@ -20,7 +20,7 @@ from graticule.domain.errors import (
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services.credential_cache import ENTRIES_MAX, CredentialCache
 from graticule.services.expiring_cache import ExpiringCache
-from graticule.storage.aws_errors import is_denial
+from graticule.storage.aws_errors import shows_lost_access
 from graticule.storage.iam_policy import Json, LocationGrant, partition_of, session_policy
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.keys import Keys, TemporaryCredentials
@@ -191,7 +191,7 @@ class Sessions:
                 duration_s=duration_s,
             )
         except StorageRefused as error:
-            if is_denial(error):
+            if shows_lost_access(error):
                 self._refused(integration)
             raise
 

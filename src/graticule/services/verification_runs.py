@@ -215,9 +215,9 @@ class VerificationRuns:
             log.warning("integration doubted", integration_id=integration.id)
 
     def close(self) -> None:
-        """Stop waiting for IAM, and let what runs come to its end."""
+        """Cut off what runs, but for taking its probes away again."""
         self._stopping.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True)
 
     def _create_unless_running(
         self, wanted: Verification
@@ -255,6 +255,9 @@ class VerificationRuns:
                 progress=_Progress(self._engine, begun.id),
                 stopping=self._stopping,
             )
+            if self._stopping.is_set():
+                retry_serialisation(lambda: self._interrupt(begun, report))
+                return
             retry_serialisation(lambda: self._finish(integration, begun, by, report))
             _tell(integration, begun, report)
         except Exception:
@@ -302,6 +305,18 @@ class VerificationRuns:
                     now_ms=now_ms,
                     details={"verification_id": begun.id, "passed": report.passed},
                 )
+
+    def _interrupt(self, begun: Verification, report: Report) -> None:
+        """The server stops: what was cut off says nothing about the store."""
+        with write(self._engine) as conn:
+            verifications_db.finish(
+                conn,
+                begun.id,
+                state=VerificationState.INTERRUPTED,
+                checks=report.checks,
+                bucket_type=begun.bucket_type,
+                now_ms=self._now_ms(),
+            )
 
     def _next_ms(self, now_ms: int) -> int | None:
         if self._period_s == 0:

@@ -24,6 +24,13 @@ STORE_MESSAGE_CHARACTERS_MAX: Final = 300
 
 MISSING_CODES: Final = frozenset({"NoSuchKey", "404", "NotFound"})
 ACCESS_DENIED_CODES: Final = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+LOST_ACCESS_CODES: Final = ACCESS_DENIED_CODES | {
+    "AllAccessDisabled",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "NoSuchBucket",
+    "SignatureDoesNotMatch",
+}
 PRECONDITION_CODES: Final = frozenset(
     {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 )
@@ -106,6 +113,11 @@ def not_s3(operation: str, at: str) -> StorageRefused:
 def is_denial(error: CatalogError) -> bool:
     """True if the store said that we may not."""
     return error.context.get("code") in ACCESS_DENIED_CODES
+
+
+def shows_lost_access(error: CatalogError) -> bool:
+    """True for an answer that a working integration does not get."""
+    return error.context.get("code") in LOST_ACCESS_CODES
 
 
 def code_of(error: ClientError) -> str:

@@ -25,7 +25,13 @@ from urllib3.exceptions import HTTPError
 from graticule.access.s3_urls import StoreAddress
 from graticule.domain.errors import CatalogError, StorageRefused, StorageUnavailable
 from graticule.outbound.gate import PUBLIC_ONLY, AddressRefused, Outbound
-from graticule.storage.aws_errors import StoreError, is_denial, no_answer, not_s3, refusal
+from graticule.storage.aws_errors import (
+    StoreError,
+    no_answer,
+    not_s3,
+    refusal,
+    shows_lost_access,
+)
 from graticule.storage.connections import connections_to
 from graticule.storage.keys import Keys
 from graticule.storage.signing import (
@@ -134,7 +140,7 @@ class S3Requests:
         always: Mapping[str, str] | None = None,
         when_refused: Callable[[], None] = lambda: None,
     ) -> None:
-        """`when_refused` is called whenever the store says that we may not."""
+        """`when_refused` is called for answers that a working integration does not get."""
         origin, self._prefix = _origin(address, path_style=path_style)
         self._origin = origin
         self._host = urlsplit(origin).netloc
@@ -211,7 +217,7 @@ class S3Requests:
                 return answer
             with closing(answer):
                 refused = _refused(answer, operation, at)
-            if is_denial(refused):
+            if shows_lost_access(refused):
                 self._when_refused()
             raise refused
         except AddressRefused as error:

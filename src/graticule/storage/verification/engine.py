@@ -82,12 +82,11 @@ def verify(
     """Run every check against the store, in bounded time.
 
     Never raises for what the store does; writes only below `<path>/.graticule-access-check/`, and
-    removes it again.  `stopping` cuts the waiting for IAM short.
+    removes it again.  Once `stopping` is set, what is under way is cut off and the rest is skipped.
     """
     probe = AccessProbe(request.integration, identity, request.surroundings, outbound)
-    patience = _Patience(
-        min(request.patience_s, PATIENCE_S_MAX), pauses_s, stopping or threading.Event()
-    )
+    stopping = stopping or threading.Event()
+    patience = _Patience(min(request.patience_s, PATIENCE_S_MAX), pauses_s, stopping)
     clock = _Allowance(checks_s_max)
     checks: list[Check] = []
     unmet: set[str] = set()
@@ -100,6 +99,8 @@ def verify(
             check = _skipped(step, f"needs `{missing}`")
         elif lost_at is not None:
             check = _skipped(step, f"the store gave no answer to `{lost_at}`")
+        elif stopping.is_set():
+            check = _skipped(step, "the server stops")
         elif clock.remaining_s <= 0:
             check = _skipped(step, f"the {checks_s_max:.0f} s that checks may take are over")
         else:
@@ -130,18 +131,18 @@ class _Patience:
     ) -> None:
         self._remaining_s = seconds
         self._pauses_s = pauses_s
-        self._stopping = stopping
+        self.stopping = stopping
 
     def pause_s(self, attempt: int) -> float | None:
         """How long to wait after this attempt; None when patience has run out."""
         wanted = self._pauses_s[min(attempt, len(self._pauses_s)) - 1]
-        if self._remaining_s < wanted or self._stopping.is_set():
+        if self._remaining_s < wanted or self.stopping.is_set():
             return None
         return wanted
 
     def wait(self, seconds: float) -> None:
         self._remaining_s -= seconds
-        self._stopping.wait(seconds)
+        self.stopping.wait(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def _patiently(
     while True:
         attempt += 1
         started = time.monotonic()
-        ended = _attempt(step, probe, clock.remaining_s)
+        ended = _attempt(step, probe, clock.remaining_s, patience.stopping)
         clock.spend(time.monotonic() - started)
         ms += ended.check.ms
         pause_s = patience.pause_s(attempt) if ended.may_spread else None
@@ -176,14 +177,16 @@ def _patiently(
         patience.wait(pause_s)
 
 
-def _attempt(step: Step, probe: AccessProbe, seconds: float) -> _Ended:
+def _attempt(
+    step: Step, probe: AccessProbe, seconds: float, stopping: threading.Event | None = None
+) -> _Ended:
     started = time.perf_counter()
 
     def found(status: CheckStatus, detail: str, remedy: str = "") -> Check:
         ms = round((time.perf_counter() - started) * 1000)
         return Check(step.id, step.title, status, ms, detail, remedy)
 
-    with Deadline(seconds) as deadline:
+    with Deadline(seconds, stopping) as deadline:
         try:
             passed = step.run(probe)
             ended = _Ended(found(CheckStatus.PASS, passed.detail, passed.advice))

@@ -91,7 +91,9 @@ class AccessProbe:
         return self.tokens.narrow(
             role_arn=integration.role_arn,
             external_id=integration.external_id,
-            policy=session_policy([grant], partition=partition),
+            policy=session_policy(
+                [grant], partition=partition, kms_key_arn=integration.kms_key_arn
+            ),
             actor=_ACTOR,
             duration_s=PROBE_SESSION_S,
         )
