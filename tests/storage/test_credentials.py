@@ -393,6 +393,7 @@ def test_the_properties_for_a_store_of_its_own_name_its_endpoint():
         "s3.endpoint": "https://s3.example.com",
         "s3.path-style-access": "true",
         "client.refresh-credentials-endpoint": "v1/c/credentials",
+        "credentials.uri": "v1/c/credentials",
     }
 
 

@@ -28,8 +28,14 @@ def attached(catalog: LiveCatalog, credential: str | None = None) -> duckdb.Duck
         f"create secret (type iceberg, client_id '{client_id}', client_secret '{secret}',"
         f" oauth2_server_uri '{url}/v1/oauth/tokens')"
     )
-    connection.execute(f"attach '{catalog.name}' as lake (type iceberg, endpoint '{url}')")
+    attach(connection, catalog)
     return connection
+
+
+def attach(connection: duckdb.DuckDBPyConnection, catalog: LiveCatalog) -> None:
+    """Attach the catalog as `lake`, once more after it was detached."""
+    url = f"{catalog.server.url}/catalog"
+    connection.execute(f"attach '{catalog.name}' as lake (type iceberg, endpoint '{url}')")
 
 
 def _binary(extension: str) -> Path:

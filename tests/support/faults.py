@@ -107,7 +107,7 @@ def faulty(upstream: str, rules: Rules | None = None) -> Iterator[FaultyStore]:
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = self.body()
             proxy.headers.append(self.headers)
             request = StoreRequest(self.command, self.path, self.headers, body)
             fault: Fault | None = rules.refusal(request) if rules is not None else None
@@ -130,6 +130,20 @@ def faulty(upstream: str, rules: Rules | None = None) -> Iterator[FaultyStore]:
                         self.close_connection = True
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any
+
+        def body(self) -> bytes:
+            """What was sent; in one piece, if it came in chunks."""
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            pieces = []
+            while size := int(self.rfile.readline().partition(b";")[0], 16):
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            body = b"".join(pieces)
+            del self.headers["Transfer-Encoding"]
+            self.headers["Content-Length"] = str(len(body))
+            return body
 
         def forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
             upstream_connection = http.client.HTTPConnection(target, timeout=30)

@@ -44,6 +44,8 @@ def session_config(
     }
     if refresh_endpoint is not None:
         config["client.refresh-credentials-endpoint"] = refresh_endpoint
+        # Java's file IO also refreshes what it hands to executors, and looks only for this name.
+        config["credentials.uri"] = refresh_endpoint
     return config
 
 
