@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, bindparam, select
+from sqlalchemy import Connection, Engine, Select
 
 from graticule.access.grants import EVERYTHING, Standing, highest, sees_everything
 from graticule.db import visibility
@@ -89,16 +89,7 @@ def _found(row: Any, *, is_granted: bool) -> FoundTable | None:
     return FoundTable(record_of(row), row.kind, Standing(held))
 
 
-_GRANTED_NAMES: Final[Select[Any]] = (
-    select(tables.c.name)
-    .where(
-        tables.c.id.in_(visibility.granted_tables("catalog", "namespace")),
-        tables.c.namespace_id == bindparam("namespace_id"),
-        tables.c.kind == bindparam("kind"),
-        tables.c.name > bindparam("after"),
-    )
-    .order_by(tables.c.name)
-)
+_GRANTED_NAMES: Final = visibility.granted_names()
 
 
 def list_names(
@@ -110,17 +101,13 @@ def list_names(
     after: str,
     limit: int | None,
 ) -> Sequence[str]:
-    """As `db.tables.list_names`, of those that are granted one by one.
-
-    Walks the grants, not the tables: what it costs depends on what the member may see.
-    """
-    granted = {
+    """As `db.tables.list_names`, of those that are granted one by one."""
+    asked = {
         "catalog": namespace.catalog_id,
-        "namespace": namespace.namespace.path,
-        "namespace_id": namespace.id,
+        "path": namespace.namespace.path,
         "kind": kind,
         "after": after,
+        "limit": visibility.NO_LIMIT if limit is None else limit,
         **visibility.who(principal),
     }
-    query = _GRANTED_NAMES if limit is None else _GRANTED_NAMES.limit(limit)
-    return conn.execute(query, granted).scalars().all()
+    return conn.execute(_GRANTED_NAMES, asked).scalars().all()

@@ -33,7 +33,6 @@ from graticule.db.schema import (
     namespaces,
     role_members,
     roles,
-    tables,
 )
 from graticule.db.visibility import grantees, who_is
 from graticule.domain.catalog import Catalog, NamespaceRecord, TableRecord
@@ -48,7 +47,7 @@ from graticule.domain.grants import (
     Privilege,
     Securable,
 )
-from graticule.domain.identifiers import Namespace
+from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.tenancy import Principal, Role
 
 # Given and taken back
@@ -61,6 +60,7 @@ def own_catalog(conn: Connection, principal: Principal, catalog: Catalog) -> Non
         organisation_id=catalog.organisation_id,
         catalog_id=catalog.id,
         object_id=catalog.id,
+        kind=ObjectKind.CATALOG,
         path=CATALOG_PATH,
         **_to_creator(principal, catalog.created_at_ms),
     )
@@ -73,12 +73,19 @@ def own_namespace(conn: Connection, principal: Principal, record: NamespaceRecor
         catalog_id=record.catalog_id,
         namespace_id=record.id,
         object_id=record.id,
+        kind=ObjectKind.NAMESPACE,
         path=record.namespace.path,
         **_to_creator(principal, record.created_at_ms),
     )
 
 
-def own_table(conn: Connection, principal: Principal, record: TableRecord) -> None:
+def own_table(
+    conn: Connection,
+    principal: Principal,
+    record: TableRecord,
+    *,
+    kind: ObjectKind = ObjectKind.TABLE,
+) -> None:
     """Of a table or view, in the transaction that makes it."""
     _insert(
         conn,
@@ -87,7 +94,9 @@ def own_table(conn: Connection, principal: Principal, record: TableRecord) -> No
         namespace_id=record.namespace_id,
         table_id=record.id,
         object_id=record.id,
+        kind=kind,
         path=record.identifier.namespace.path,
+        name=record.identifier.name,
         **_to_creator(principal, record.created_at_ms),
     )
 
@@ -99,6 +108,7 @@ def open_to_everyone(conn: Connection, catalog: Catalog, privilege: Privilege, *
         organisation_id=catalog.organisation_id,
         catalog_id=catalog.id,
         object_id=catalog.id,
+        kind=ObjectKind.CATALOG,
         path=CATALOG_PATH,
         grantee_id=catalog.organisation_id,
         grantee_kind=GranteeKind.ROLE,
@@ -118,16 +128,16 @@ def _to_creator(principal: Principal, now_ms: int) -> dict[str, Any]:
     }
 
 
-def _insert(conn: Connection, **values: Any) -> None:
-    conn.execute(insert(grants).values(id=str(uuid7()), **values))
+def _insert(conn: Connection, *, name: str = "", **values: Any) -> None:
+    conn.execute(insert(grants).values(id=str(uuid7()), name=name, **values))
 
 
-def move_table(conn: Connection, table_id: str, *, namespace_id: str, namespace: Namespace) -> None:
-    """Let the grants on a table or view follow it into another namespace."""
+def move_table(conn: Connection, table_id: str, *, namespace_id: str, to: TableIdentifier) -> None:
+    """Let the grants on a table or view follow it to another name."""
     conn.execute(
         update(grants)
         .where(grants.c.table_id == table_id)
-        .values(namespace_id=namespace_id, path=namespace.path)
+        .values(namespace_id=namespace_id, path=to.namespace.path, name=to.name)
     )
 
 
@@ -163,7 +173,9 @@ def put(conn: Connection, grant: Grant) -> Grant:
                 namespace_id=grant.on.namespace_id,
                 table_id=grant.on.table_id,
                 object_id=grant.on.id,
+                kind=grant.on.kind,
                 path=grant.on.path,
+                name=grant.on.name or "",
                 grantee_id=grant.grantee.id,
                 grantee_kind=grant.grantee.kind,
                 privilege=grant.privilege,
@@ -203,12 +215,9 @@ _ROWS: Final[Select[Any]] = (
     select(
         grants,
         catalogs.c.name.label("catalog_name"),
-        tables.c.name.label("table_name"),
-        tables.c.kind.label("table_kind"),
         func.coalesce(members.c.name, roles.c.name).label("grantee_name"),
     )
     .join(catalogs, catalogs.c.id == grants.c.catalog_id)
-    .outerjoin(tables, tables.c.id == grants.c.table_id)
     .outerjoin(members, members.c.id == grants.c.grantee_id)
     .outerjoin(roles, roles.c.id == grants.c.grantee_id)
 )
@@ -219,13 +228,13 @@ def _grant(row: Row[Any]) -> Grant:
         id=row.id,
         organisation_id=row.organisation_id,
         on=Securable(
-            kind=_kind(row),
+            kind=ObjectKind(row.kind),
             id=row.object_id,
             catalog_id=row.catalog_id,
             catalog_name=row.catalog_name,
             namespace_id=row.namespace_id,
             namespace=Namespace.from_path(row.path) if row.path else None,
-            name=row.table_name,
+            name=row.name or None,
         ),
         grantee=Grantee(GranteeKind(row.grantee_kind), row.grantee_id, _grantee_name(row)),
         privilege=Privilege(row.privilege),
@@ -236,12 +245,6 @@ def _grant(row: Row[Any]) -> Grant:
 
 def _grantee_name(row: Row[Any]) -> str:
     return EVERYONE if row.grantee_id == row.organisation_id else row.grantee_name or ""
-
-
-def _kind(row: Row[Any]) -> ObjectKind:
-    if row.table_kind is not None:
-        return ObjectKind(row.table_kind)
-    return ObjectKind.NAMESPACE if row.namespace_id is not None else ObjectKind.CATALOG
 
 
 def load(conn: Connection, organisation_id: str, grant_id: str) -> Grant | None:
@@ -273,10 +276,13 @@ def _page(conn: Connection, query: Select[Any], after: str | None, limit: int) -
 
 def reaching(conn: Connection, on: Securable, member_id: str, organisation_id: str) -> list[Grant]:
     """Every grant that gives a member something on an object, outermost first."""
-    query = _ROWS.where(grants.c.object_id.in_(_chain(on)), grants.c.grantee_id.in_(grantees()))
+    own = grantees()
+    query = _ROWS.where(
+        grants.c.object_id.in_(_chain(on)), grants.c.grantee_id.in_(select(own.c.id))
+    )
     asks = who_is(member_id, organisation_id)
     found = [_grant(row) for row in conn.execute(query, asks)]
-    return sorted(found, key=lambda grant: (grant.on.path, grant.on.table_id or "", grant.id))
+    return sorted(found, key=lambda grant: (grant.on.path, grant.on.name or "", grant.id))
 
 
 def _chain(on: Securable) -> Select[Any]:

@@ -145,16 +145,8 @@ def list_children(
     return [Namespace.from_path(path) for path in conn.execute(query).scalars()]
 
 
-_ON_THE_WAY: Final[Select[Any]] = (
-    select(namespaces.c.path)
-    .where(
-        namespaces.c.catalog_id == bindparam("catalog"),
-        namespaces.c.parent == bindparam("parent"),
-        namespaces.c.path > bindparam("after"),
-        visibility.any_below(namespaces.c.catalog_id, namespaces.c.path),
-    )
-    .order_by(namespaces.c.path)
-)
+_TOP_ON_THE_WAY: Final = visibility.children_on_the_way(at_top=True)
+_ON_THE_WAY: Final = visibility.children_on_the_way(at_top=False)
 
 
 def list_children_on_the_way(
@@ -169,11 +161,11 @@ def list_children_on_the_way(
     """As `list_children`, of those that are granted, or in which something is."""
     asked = {
         "catalog": catalog_id,
-        "parent": parent.path if parent else "",
-        "after": after,
+        "limit": visibility.NO_LIMIT if limit is None else limit,
+        **visibility.child_range(parent, after),
         **visibility.who(principal),
     }
-    query = _ON_THE_WAY if limit is None else _ON_THE_WAY.limit(limit)
+    query = _TOP_ON_THE_WAY if parent is None else _ON_THE_WAY
     return [Namespace.from_path(path) for path in conn.execute(query, asked).scalars()]
 
 

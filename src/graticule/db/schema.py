@@ -359,7 +359,9 @@ grants = Table(
     Column("namespace_id", String(36), ForeignKey("namespaces.id", ondelete="CASCADE")),
     Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE")),
     Column("object_id", String(36), nullable=False, comment="the innermost of the three"),
+    Column("kind", String(16), nullable=False, comment="catalog, namespace, table or view"),
     Column("path", _Text, nullable=False, comment="of the namespace, empty for a catalog"),
+    Column("name", _Text, nullable=False, comment="of the table or view, else empty"),
     Column("grantee_id", String(36), nullable=False, comment="everyone: the organisation's id"),
     Column("grantee_kind", String(8), nullable=False),
     Column(
@@ -368,12 +370,13 @@ grants = Table(
     Column("granted_by", Text, nullable=False),
     _ms("created_at_ms"),
     UniqueConstraint("object_id", "grantee_id"),
-    # One range of it says what a grantee sees in, or anywhere below, a namespace.
-    Index(None, "grantee_id", "catalog_id", "path", "table_id"),
+    # What a grantee sees in, or anywhere below, a namespace: one range, in the order of lists.
+    Index(None, "grantee_id", "catalog_id", "path", "name", "kind"),
     Index(None, "namespace_id"),
     Index(None, "table_id"),
     CheckConstraint("privilege BETWEEN 1 AND 4", name="privilege"),
     CheckConstraint("grantee_kind IN ('member', 'role')", name="grantee_kind"),
+    CheckConstraint("kind IN ('catalog', 'namespace', 'table', 'view')", name="kind"),
 )
 
 # What clients do

@@ -372,7 +372,7 @@ def rename(
         )
     except IntegrityError as error:
         raise AlreadyExists(f"Table already exists: {to}") from error
-    grants_db.move_table(conn, table_id, namespace_id=namespace_id, namespace=to.namespace)
+    grants_db.move_table(conn, table_id, namespace_id=namespace_id, to=to)
     return renamed.rowcount == 1
 
 

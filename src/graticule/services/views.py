@@ -19,7 +19,7 @@ from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import AlreadyExists
-from graticule.domain.grants import Privilege
+from graticule.domain.grants import ObjectKind, Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
@@ -310,7 +310,7 @@ def _insert(
     namespaces_db.require(conn, record.catalog_id, record.identifier.namespace)
     _refuse_taken(conn, record.catalog_id, record.identifier)
     tables_db.create(conn, record, encoded, kind=tables_db.VIEW)
-    grants_db.own_table(conn, principal, record)
+    grants_db.own_table(conn, principal, record, kind=ObjectKind.VIEW)
     idempotency_db.claim(conn, request, result_of(record))
 
 

@@ -58,10 +58,22 @@ def upgrade() -> None:
         sa.Column("table_id", sa.String(36)),
         sa.Column("object_id", sa.String(36), nullable=False, comment="the innermost of the three"),
         sa.Column(
+            "kind",
+            sa.String(16),
+            nullable=False,
+            comment="catalog, namespace, table or view",
+        ),
+        sa.Column(
             "path",
             _sorted_text(),
             nullable=False,
             comment="of the namespace, empty for a catalog",
+        ),
+        sa.Column(
+            "name",
+            _sorted_text(),
+            nullable=False,
+            comment="of the table or view, else empty",
         ),
         sa.Column(
             "grantee_id",
@@ -104,11 +116,14 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "grantee_kind IN ('member', 'role')", name=op.f("ck_grants_grantee_kind")
         ),
+        sa.CheckConstraint(
+            "kind IN ('catalog', 'namespace', 'table', 'view')", name=op.f("ck_grants_kind")
+        ),
     )
     op.create_index(
-        "ix_grants_grantee_id_catalog_id_path_table_id",
+        "ix_grants_grantee_id_catalog_id_path_name_kind",
         "grants",
-        ["grantee_id", "catalog_id", "path", "table_id"],
+        ["grantee_id", "catalog_id", "path", "name", "kind"],
     )
     op.create_index("ix_grants_namespace_id", "grants", ["namespace_id"])
     op.create_index("ix_grants_table_id", "grants", ["table_id"])
@@ -125,7 +140,9 @@ def _open_catalogs(grants: sa.Table) -> None:
             "organisation_id": catalog.organisation_id,
             "catalog_id": catalog.id,
             "object_id": catalog.id,
+            "kind": "catalog",
             "path": "",
+            "name": "",
             "grantee_id": catalog.organisation_id,
             "grantee_kind": "role",
             "privilege": WRITE,
