@@ -39,6 +39,9 @@ from graticule.services.indexing import Indexing
 from graticule.services.integration_policies import IntegrationPolicies
 from graticule.services.integration_updates import IntegrationUpdates
 from graticule.services.integrations import Integrations
+from graticule.services.issuer_documents import IssuerDocuments
+from graticule.services.issuer_sign_in import IssuerSignIn
+from graticule.services.issuers import Issuers
 from graticule.services.members import Members
 from graticule.services.metrics import Metrics
 from graticule.services.namespaces import Namespaces
@@ -93,6 +96,8 @@ class Services:
     passwords: Passwords
     sessions: BrowserSessions
     devices: Devices
+    issuers: Issuers
+    issuer_sign_in: IssuerSignIn
     integrations: Integrations
     integration_policies: IntegrationPolicies
     integration_updates: IntegrationUpdates
@@ -164,8 +169,12 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     else:
         check_current(engine)
     activity = Activity(engine, now_ms=now_ms)
+    outbound = Outbound(settings.outbound_policy)
+    fetcher = Fetcher(outbound)
+    issuer_documents = IssuerDocuments(fetcher, now_ms=now_ms)
+    issuers = Issuers(engine, keyring, issuer_documents, now_ms=now_ms)
     authentication = Authentication(
-        engine, keyring, activity, now_ms=now_ms, session_idle_s=settings.session_idle_s
+        engine, keyring, activity, issuers, now_ms=now_ms, session_idle_s=settings.session_idle_s
     )
     throttle = Throttle(engine, now_ms=now_ms)
     passwords = Passwords(engine, authentication, throttle, now_ms=now_ms)
@@ -177,7 +186,6 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         lifetime_s=settings.session_lifetime_s,
     )
     devices = Devices(engine, now_ms=now_ms)
-    outbound = Outbound(settings.outbound_policy)
     SealedSecrets(engine, keyring).check()
     identity = ServerIdentity(settings.sts_keys, outbound=outbound)
     credentials = Credentials(
@@ -201,7 +209,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     idempotency = Idempotency(engine, now_ms=now_ms, lifetime_s=settings.idempotency_key_lifetime_s)
     purging = Purging(engine, keyring, files, credentials, now_ms=now_ms)
     audit = Audit(engine, now_ms=now_ms, retention_days=settings.audit_retention_days)
-    delivery = WebhookDelivery(engine, keyring, now_ms=now_ms, fetcher=Fetcher(outbound))
+    delivery = WebhookDelivery(engine, keyring, now_ms=now_ms, fetcher=fetcher)
     workers = InspectionWorkers(settings.inspection_processes)
     indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
     catalogs = Catalogs(engine, keyring, now_ms=now_ms)
@@ -245,6 +253,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         passwords=passwords,
         sessions=sessions,
         devices=devices,
+        issuers=issuers,
+        issuer_sign_in=IssuerSignIn(keyring, issuers, issuer_documents, fetcher, now_ms=now_ms),
         integrations=integrations,
         integration_policies=IntegrationPolicies(
             integrations,

@@ -12,6 +12,7 @@ from graticule.cli.scan import counters_of, progress_of, until_ended
 from graticule.cli.table import split_identifier
 from graticule.cli.verification import told
 from graticule.domain.errors import AlreadyExists
+from support.oidc import providing
 
 
 @pytest.fixture(autouse=True)
@@ -148,6 +149,41 @@ def test_organisations_are_the_operators(tmp_path, monkeypatch, run):
     assert "http://127.0.0.1:8181/auth/link/glink_" in link
     key = run("database", "new-admin-key", "--organisation", "maps", "--admin", "Zoe")
     assert key.strip().splitlines()[-1].startswith("gk_")
+
+
+def test_issuers_are_the_operators(tmp_path, monkeypatch, run):
+    monkeypatch.setenv("GRATICULE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("GRATICULE_ALLOW_PRIVATE_ENDPOINTS", "true")
+    run("database", "upgrade")
+    run("organisation", "create", "default")
+    with providing() as provider:
+        made = run(
+            *("issuer", "create", "idp", "--url", provider.url, "--client-id", "g"),
+            *("--client-secret-stdin", "--role-claim", "roles", "--admin-value", "gis"),
+            stdin="hunter2 hunter2\n",
+        )
+        assert (made["audiences"], made["admin_values"]) == (["g"], ["gis"])
+        assert "hunter2" not in json.dumps(made)
+        assert run("issuer", "list") == [made]
+        assert run("issuer", "check", "idp")["keys"] == 1
+        provider.answers["/keys"] = 500
+        assert "answered 500" in run("issuer", "check", "idp", expected=3).message
+    run("issuer", "delete", "idp", "--yes")
+    assert run("issuer", "list") == []
+
+
+def test_a_user_is_linked_with_somebody_at_an_issuer(server, run):
+    name = f"u {uuid4().hex[:8]}"
+    server.services.issuers.create(
+        name=name, url=f"https://{uuid4().hex}.example", audiences=["x"], organisation="default"
+    )
+    run("user", "create", name)
+    assert run("user", "link", name, "--issuer", name, "--subject", "s") == {
+        "issuer": name,
+        "subject": "s",
+    }
+    run("user", "unlink", name, "--issuer", name)
+    run("user", "unlink", name, "--issuer", name, expected=ExitCode.NOT_FOUND)
 
 
 def test_a_scan_is_followed_to_its_proposals_and_nothing_is_registered(server, catalog, run):

@@ -1,6 +1,7 @@
 """The fixtures of `support.tenants` and `support.accounts`, for this room only."""
 
 from support.accounts import accounts, admin, first_key
+from support.oidc import provider
 from support.tenants import (
     catalogs,
     clock,
@@ -25,6 +26,7 @@ __all__ = [
     "invalidated",
     "lake",
     "policies",
+    "provider",
     "runs",
     "tenants",
     "updates",

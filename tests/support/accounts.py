@@ -11,12 +11,17 @@ from graticule.access.passwords import PasswordHashing
 from graticule.access.tokens import NewKey
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import Principal
+from graticule.outbound.fetch import Fetcher
+from graticule.outbound.gate import Outbound
+from graticule.outbound.policy import OutboundPolicy
 from graticule.services.access_tokens import AccessTokens
 from graticule.services.activity import Activity
 from graticule.services.api_keys import ApiKeys
 from graticule.services.authentication import Authentication
 from graticule.services.browser_sessions import BrowserSessions
 from graticule.services.devices import Devices
+from graticule.services.issuer_documents import IssuerDocuments
+from graticule.services.issuers import Issuers
 from graticule.services.members import Members
 from graticule.services.organisations import Organisations
 from graticule.services.passwords import Passwords
@@ -43,6 +48,7 @@ class Accounts:
     passwords: Passwords
     sessions: BrowserSessions
     devices: Devices
+    issuers: Issuers
 
     def key_for(self, principal: Principal, **options: object) -> NewKey:
         return self.api_keys.create(principal, name="a key", **options)[1]
@@ -58,8 +64,10 @@ class Accounts:
 def process(database: Engine, clock: Clock, keyring: Keyring = RING) -> Accounts:
     """A server process of its own, with caches of its own."""
     activity = Activity(database, now_ms=clock)
+    fetcher = Fetcher(Outbound(OutboundPolicy(allow_private=True)))
+    issuers = Issuers(database, keyring, IssuerDocuments(fetcher, now_ms=clock), now_ms=clock)
     authentication = Authentication(
-        database, keyring, activity, now_ms=clock, session_idle_s=SESSION_IDLE_S
+        database, keyring, activity, issuers, now_ms=clock, session_idle_s=SESSION_IDLE_S
     )
     throttle = Throttle(database, now_ms=clock)
     return Accounts(
@@ -83,6 +91,7 @@ def process(database: Engine, clock: Clock, keyring: Keyring = RING) -> Accounts
             lifetime_s=SESSION_LIFETIME_S,
         ),
         devices=Devices(database, now_ms=clock),
+        issuers=issuers,
     )
 
 

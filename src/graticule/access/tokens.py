@@ -17,11 +17,13 @@ import jwt
 
 from graticule.domain.errors import Unauthenticated
 from graticule.domain.secret import Secret
-from graticule.domain.tenancy import Scope
+from graticule.domain.tenancy import Role, Scope
 
 SECRET_BYTES: Final = 32
 CLIENT_ID_BYTES: Final = 10
 ISSUER: Final = "graticule"
+MEMBER: Final = "member:"
+"""Begins the subject of an access token that stands for a member, not for an API key."""
 CLOCK_SKEW_MS: Final = 60_000
 """Replicas sign and verify for each other; their clocks may differ by this much."""
 
@@ -46,9 +48,12 @@ class NewKey:
 class Claims:
     """What a valid access token says."""
 
-    key_id: str
+    subject: str
+    """The client id of an API key, or `member:`, the id of a member, `:` and an issuer's name."""
     scopes: frozenset[Scope]
     expires_at_ms: int
+    role_max: Role = Role.ADMIN
+    """The member may have a greater role by now; this token does not."""
 
 
 def new_key(random: Callable[[int], bytes] = secrets.token_bytes) -> NewKey:
@@ -81,13 +86,20 @@ def split_bearer_key(token: str) -> tuple[str, str] | None:
 
 
 def issue(
-    key_id: str, scopes: frozenset[Scope], *, now_ms: int, lifetime_s: int, key: bytes
+    subject: str,
+    scopes: frozenset[Scope],
+    *,
+    now_ms: int,
+    lifetime_s: int,
+    key: bytes,
+    role_max: Role = Role.ADMIN,
 ) -> str:
-    """Sign an access token for an API key.  It names the key, so revoking the key ends it."""
+    """Sign an access token for an API key or a member, whose end is the token's end too."""
     now_s = now_ms // 1000
     claims = {
         "iss": ISSUER,
-        "sub": key_id,
+        "sub": subject,
+        "role": role_max.value,
         "scope": " ".join(sorted(scopes)),
         "iat": now_s,
         "exp": now_s + lifetime_s,
@@ -104,7 +116,8 @@ def verify(token: str, *, now_ms: int, keys: Sequence[bytes]) -> Claims:
     claims = _signed_claims(token, keys)
     try:
         scopes = frozenset(Scope(scope) for scope in claims["scope"].split())
-        read = Claims(str(claims["sub"]), scopes, int(claims["exp"]) * 1000)
+        role_max = Role(claims.get("role", Role.ADMIN))
+        read = Claims(str(claims["sub"]), scopes, int(claims["exp"]) * 1000, role_max)
         issued_at_ms = int(claims["iat"]) * 1000
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise Unauthenticated("the access token lacks what this server writes into one") from error

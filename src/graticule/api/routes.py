@@ -46,7 +46,7 @@ from graticule.api.management import (
     webhooks,
 )
 from graticule.api.management import functions as managed_functions
-from graticule.api.pages import device, link, sign_in
+from graticule.api.pages import device, issuer_sign_in, link, sign_in
 
 READ: Final = Action.READ_CATALOG
 WRITE: Final = Action.WRITE_CATALOG
@@ -128,6 +128,8 @@ MANAGEMENT: Final[Sequence[Line]] = tuple(
 PAGES: Final[Sequence[Line]] = (
     ("GET", "/auth/login", sign_in.show_sign_in, None),
     ("POST", "/auth/login", sign_in.sign_in, None),
+    ("GET", "/auth/login/{issuer}", issuer_sign_in.start, None),
+    ("GET", "/auth/callback", issuer_sign_in.finish, None),
     ("GET", "/auth/link/{token}", link.show_link, None),
     ("POST", "/auth/link/{token}", link.use_link, None),
     ("GET", "/auth/device", device.show_device, None),

@@ -1,5 +1,5 @@
 """`graticule`: nouns, then verbs.  Talks to a server over its management API, but for `serve`,
-`database`, `organisation` and `demo`, which run where the server does.
+`database`, `organisation`, `issuer` and `demo`, which run where the server does.
 
 Imports stay inside commands: `--help` must not wait for half the dependencies.
 """
@@ -16,6 +16,7 @@ from graticule.cli import (
     function,
     grant,
     integration,
+    issuer,
     login,
     member,
     organisation,
@@ -54,6 +55,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(member.user_app, name="user")
 app.add_typer(member.service_account_app, name="service-account")
 app.add_typer(organisation.app, name="organisation")
+app.add_typer(issuer.app, name="issuer")
 app.add_typer(audit.app, name="audit")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(role.app, name="role")

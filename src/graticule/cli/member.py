@@ -94,3 +94,27 @@ def reset_password(member: Member, output: Output = None) -> None:
         link = api.post(f"/members/{segment(member)}/password-link")
     note("Send the link on by a way you trust. The old password works until it is used.")
     print_one(link, output)
+
+
+@user_app.command("link")
+def link(
+    member: Member,
+    issuer: Annotated[str, typer.Option(help="Name of the identity provider")],
+    subject: Annotated[str, typer.Option(help="The `sub` of its tokens")],
+    output: Output = None,
+) -> None:
+    """Let somebody who signs in at an identity provider act as this user."""
+    with connect() as api:
+        body = {"issuer": issuer, "subject": subject}
+        print_one(api.post(f"/members/{segment(member)}/identities", body), output)
+
+
+@user_app.command("unlink")
+def unlink(
+    member: Member,
+    issuer: Annotated[str, typer.Option(help="Name of the identity provider")],
+) -> None:
+    """Let nobody of an identity provider act as this user any more."""
+    with connect() as api:
+        api.delete(f"/members/{segment(member)}/identities/{segment(issuer)}")
+    note(f"Unlinked {member} from {issuer}.")

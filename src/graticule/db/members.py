@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from graticule.db.engine import violates
 from graticule.db.schema import api_keys, members, organisations
-from graticule.domain.errors import AlreadyExists
+from graticule.domain.errors import AlreadyExists, NoSuchMember
 from graticule.domain.tenancy import Edition, Member, MemberKind, Role
 
 
@@ -70,10 +70,26 @@ def load(conn: Connection, organisation_id: str, id_or_name: str) -> Member | No
     return found[0] if found else None
 
 
-def load_by_id(conn: Connection, member_id: str) -> Member | None:
+def require(conn: Connection, organisation_id: str, id_or_name: str) -> Member:
+    """A member by id or name.
+
+    Raises:
+        NoSuchMember: no such member.
+    """
+    found = load(conn, organisation_id, id_or_name)
+    if found is None:
+        raise NoSuchMember(f"no member is called `{id_or_name}`")
+    return found
+
+
+def load_by_id(conn: Connection, member_id: str) -> tuple[Member, Edition] | None:
     """A member of whatever organisation: for who was authenticated as it."""
-    row = conn.execute(select(members).where(members.c.id == member_id)).one_or_none()
-    return None if row is None else member_of(row)
+    row = conn.execute(
+        select(members, organisations.c.edition)
+        .join(organisations, organisations.c.id == members.c.organisation_id)
+        .where(members.c.id == member_id)
+    ).one_or_none()
+    return None if row is None else (member_of(row), Edition(row.edition))
 
 
 def page(

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from graticule.db.engine import violates
 from graticule.db.schema import organisations
-from graticule.domain.errors import AlreadyExists
+from graticule.domain.errors import AlreadyExists, NoSuchOrganisation
 from graticule.domain.tenancy import Edition, Organisation
 
 
@@ -42,6 +42,18 @@ def load(conn: Connection, organisation_id: str) -> Organisation | None:
 
 def load_by_name(conn: Connection, name: str) -> Organisation | None:
     return _organisation(conn, select(organisations).where(organisations.c.name == name))
+
+
+def require_by_name(conn: Connection, name: str) -> Organisation:
+    """An organisation by name.
+
+    Raises:
+        NoSuchOrganisation: no such organisation.
+    """
+    found = load_by_name(conn, name)
+    if found is None:
+        raise NoSuchOrganisation(f"no organisation is called `{name}`")
+    return found
 
 
 def load_only(conn: Connection) -> Organisation | None:

@@ -126,6 +126,40 @@ password_links = Table(
     comment="One-time links with which a user chooses a password",
 )
 
+issuers = Table(
+    "issuers",
+    metadata,
+    _id(),
+    Column("name", _Text, nullable=False, unique=True),
+    Column("url", Text, nullable=False),
+    Column("audiences", Text, nullable=False, comment="JSON list"),
+    Column("client_id", Text, nullable=True),
+    Column("sealed_client_secret", Text, nullable=True),
+    _belongs_to("organisations"),
+    Column("organisation_claim", Text, nullable=True),
+    Column("role_claim", Text, nullable=True),
+    Column("admin_values", Text, nullable=False, comment="JSON list"),
+    Column("user_values", Text, nullable=False, comment="JSON list"),
+    Column("name_claim", Text, nullable=False),
+    Column("auto_provision", Boolean, nullable=False),
+    _ms("created_at_ms"),
+    Index(None, "url", unique=True),
+    comment="Identity providers that the operator trusts",
+)
+
+member_identities = Table(
+    "member_identities",
+    metadata,
+    Column("issuer_id", String(36), ForeignKey("issuers.id", ondelete="CASCADE"), primary_key=True),
+    Column("subject", _Text, primary_key=True),
+    Column("organisation_id", String(36), ForeignKey("organisations.id"), primary_key=True),
+    _of_member(),
+    _ms("synchronised_at_ms"),  # the newest claims that counted for the role
+    _ms("created_at_ms"),
+    Index(None, "member_id"),
+    comment="Who is which member, by issuer and subject",
+)
+
 sessions = Table(
     "sessions",
     metadata,

@@ -211,6 +211,10 @@ class NoSuchSession(NotFound):
     pass
 
 
+class NoSuchIssuer(NotFound):
+    pass
+
+
 class NoSuchLink(NotFound):
     """A one-time link that is unknown, used, or too old."""
 

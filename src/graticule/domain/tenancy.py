@@ -91,6 +91,7 @@ class CredentialKind(StrEnum):
 
     API_KEY = "api_key"
     SESSION = "session"
+    ISSUER_TOKEN = "issuer_token"
     NOTHING = "nothing"
     """The server was started to let in everybody from this machine."""
 
@@ -118,7 +119,7 @@ class Principal:
     role: Role
     scopes: frozenset[Scope]
     key_id: str
-    """Id of that credential: the client id of an API key, the id of a session."""
+    """Id of that credential: the client id of an API key, the id of a session, an issuer's name."""
     credential: CredentialKind = CredentialKind.API_KEY
     origin: Origin = field(default=NOWHERE, compare=False)
 

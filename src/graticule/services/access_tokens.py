@@ -1,11 +1,11 @@
-"""Access tokens for API keys: the grants of the OAuth2 token endpoint, without its HTTP."""
+"""Access tokens: the grants of the OAuth2 token endpoint, without its HTTP."""
 
 from collections.abc import Callable
 
 from graticule.access import tokens
 from graticule.access.keyring import Keyring
 from graticule.domain.errors import InvalidClient, InvalidGrant, InvalidScope, Unauthenticated
-from graticule.domain.tenancy import Principal
+from graticule.domain.tenancy import CredentialKind, Principal, Role
 from graticule.services.authentication import SIGNING_PURPOSE, Authentication
 
 
@@ -41,15 +41,15 @@ class AccessTokens:
     def exchange(self, subject_token: str, scope: str | None = None) -> tuple[str, int]:
         """A fresh access token for one that is still valid (token exchange, as clients refresh).
 
-        Never has more scopes than the token it replaces, nor outlives its API key.
+        Never has more scopes than the token it replaces, nor outlives its API key.  A token of an
+        identity provider is exchanged too: for one of ours that ends when it does.
 
         Raises:
             InvalidGrant: the subject token is not valid any more.
             InvalidScope: it has none of the scopes asked for.
         """
         try:
-            principal = self._authentication.of_bearer(subject_token)
-            _, ends_at_ms = self._authentication.of_key(principal.key_id)
+            principal, ends_at_ms = self._authentication.resolve(subject_token)
         except Unauthenticated as error:
             raise InvalidGrant(error.message) from error
         return self._issue(principal, scope, ends_at_ms)
@@ -64,7 +64,18 @@ class AccessTokens:
         lifetime_s = self._lifetime_s
         if ends_at_ms is not None:
             lifetime_s = max(1, min(lifetime_s, (ends_at_ms - now_ms) // 1000))
+        is_key = principal.credential is CredentialKind.API_KEY
         token = tokens.issue(
-            principal.key_id, scopes, now_ms=now_ms, lifetime_s=lifetime_s, key=self._signing_key
+            principal.key_id if is_key else _subject_of(principal),
+            scopes,
+            now_ms=now_ms,
+            lifetime_s=lifetime_s,
+            key=self._signing_key,
+            role_max=principal.role if not is_key else Role.ADMIN,
         )
         return token, lifetime_s
+
+
+def _subject_of(principal: Principal) -> str:
+    """Member and issuer: the token ends when the one is no longer known to be at the other."""
+    return f"{tokens.MEMBER}{principal.member_id}:{principal.key_id}"

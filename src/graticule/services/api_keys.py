@@ -13,6 +13,7 @@ from graticule.access import tokens
 from graticule.access.policy import Action, Allowed, decide, require
 from graticule.access.tokens import NewKey
 from graticule.db import api_keys as api_keys_db
+from graticule.db import members as members_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.domain.errors import (
     Forbidden,
@@ -23,7 +24,7 @@ from graticule.domain.errors import (
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.tenancy import ApiKey, Member, Principal, Scope
 from graticule.services.authentication import Authentication
-from graticule.services.members import MYSELF, require_member
+from graticule.services.members import MYSELF
 from graticule.services.namespaces import Page, page
 
 log = structlog.get_logger(__name__)
@@ -146,7 +147,7 @@ class ApiKeys:
         if not is_own:
             require(principal, Action.MANAGE_KEYS)
         wanted = principal.member_id if is_own or member is None else member
-        return require_member(conn, principal.organisation_id, wanted)
+        return members_db.require(conn, principal.organisation_id, wanted)
 
 
 def store_key(

@@ -6,21 +6,25 @@ request usually costs one look into a dictionary.
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import Engine
 
 from graticule.access import tokens
 from graticule.access.keyring import Keyring
+from graticule.access.oidc import issuer_url_of
 from graticule.db import api_keys as api_keys_db
+from graticule.db import issuers as issuers_db
 from graticule.db import members as members_db
 from graticule.db import sessions as sessions_db
 from graticule.db.engine import read
 from graticule.domain import waiting
 from graticule.domain.errors import Unauthenticated
-from graticule.domain.tenancy import ALL_SCOPES, CredentialKind, Principal, Scope
+from graticule.domain.tenancy import ALL_SCOPES, CredentialKind, Principal
 from graticule.services.activity import Activity
 from graticule.services.expiring_cache import ExpiringCache
+from graticule.services.issuers import Issuers, lesser_role
 
 PRINCIPAL_CACHE_MS: Final = 5_000
 """The revocation bound: another process may honour what was revoked, disabled or taken from a
@@ -40,6 +44,7 @@ class Authentication:
         engine: Engine,
         keyring: Keyring,
         activity: Activity,
+        issuers: Issuers,
         *,
         now_ms: Callable[[], int],
         session_idle_s: int,
@@ -47,6 +52,7 @@ class Authentication:
         self._engine = engine
         self._verifying_keys = keyring.derive_all(SIGNING_PURPOSE)
         self._activity = activity
+        self._issuers = issuers
         self._now_ms = now_ms
         self._session_idle_ms = session_idle_s * 1000
         self._principals: ExpiringCache[bytes, Principal] = ExpiringCache(
@@ -54,7 +60,7 @@ class Authentication:
         )
 
     def of_bearer(self, token: str) -> Principal:
-        """The principal behind an API key in bearer form, or behind an access token.
+        """The principal behind an API key in bearer form, an access token, or an issuer's token.
 
         One SQL statement, or none within `PRINCIPAL_CACHE_MS` of the last time.
 
@@ -66,16 +72,57 @@ class Authentication:
         if known is not None:
             return known
         waiting.announce()
-        pair = tokens.split_bearer_key(token)
-        if pair is not None:
-            principal, ends_at_ms = self.of_key(*pair)
-        else:
-            claims = tokens.verify(token, now_ms=self._now_ms(), keys=self._verifying_keys)
-            principal, key_ends_at_ms = self.of_key(claims.key_id)
-            principal = _narrowed(principal, claims.scopes)
-            ends_at_ms = min(claims.expires_at_ms, key_ends_at_ms or claims.expires_at_ms)
+        principal, ends_at_ms = self.resolve(token)
         self._principals.put(digest, principal, ends_at_ms=ends_at_ms)
         return principal
+
+    def resolve(self, token: str) -> tuple[Principal, int | None]:
+        """As `of_bearer`, and when the credential ends; always asks the database.
+
+        Raises:
+            Unauthenticated: as there.
+            Unavailable: an identity provider's keys are needed and cannot be had.
+        """
+        pair = tokens.split_bearer_key(token)
+        if pair is not None:
+            return self.of_key(*pair)
+        url = issuer_url_of(token)
+        if url is not None and url != tokens.ISSUER:
+            return self._issuers.principal_of(token, url)
+        claims = tokens.verify(token, now_ms=self._now_ms(), keys=self._verifying_keys)
+        if claims.subject.startswith(tokens.MEMBER):
+            principal = self._of_member(claims.subject)
+            ends_at_ms = claims.expires_at_ms
+        else:
+            principal, key_ends_at_ms = self.of_key(claims.subject)
+            ends_at_ms = min(claims.expires_at_ms, key_ends_at_ms or claims.expires_at_ms)
+        narrowed = replace(
+            principal,
+            scopes=principal.scopes & claims.scopes,
+            role=lesser_role(principal.role, claims.role_max),
+        )
+        return narrowed, ends_at_ms
+
+    def _of_member(self, subject: str) -> Principal:
+        """Behind an access token that was exchanged for an issuer's."""
+        member_id, _, issuer = subject.removeprefix(tokens.MEMBER).partition(":")
+        with read(self._engine) as conn:
+            found = issuers_db.load_linked(conn, member_id, issuer)
+        if found is None:
+            raise Unauthenticated("nobody at that identity provider is a member here any more")
+        member, edition = found
+        if member.disabled_at_ms is not None:
+            raise Unauthenticated(_DISABLED)
+        return Principal(
+            organisation_id=member.organisation_id,
+            member_id=member.id,
+            name=member.name,
+            edition=edition,
+            role=member.role,
+            scopes=ALL_SCOPES,
+            key_id=issuer,
+            credential=CredentialKind.ISSUER_TOKEN,
+        )
 
     def of_key(self, key_id: str, secret: str | None = None) -> tuple[Principal, int | None]:
         """An API key's principal and when the key expires; always asks the database.
@@ -155,16 +202,3 @@ class Authentication:
     def forget(self) -> None:
         """Ask the database about every credential anew: something was taken from somebody."""
         self._principals.clear()
-
-
-def _narrowed(principal: Principal, scopes: frozenset[Scope]) -> Principal:
-    return Principal(
-        organisation_id=principal.organisation_id,
-        member_id=principal.member_id,
-        name=principal.name,
-        edition=principal.edition,
-        role=principal.role,
-        scopes=principal.scopes & scopes,
-        key_id=principal.key_id,
-        credential=principal.credential,
-    )

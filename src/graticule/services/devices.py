@@ -170,12 +170,11 @@ class Devices:
     def _make_key(
         conn: Connection, device: Device, new: NewKey, now_ms: int
     ) -> AccessDenied | None:
-        member = members_db.load_by_id(conn, device.member_id or "")
-        if (
-            device.state is DeviceState.DENIED
-            or member is None
-            or member.disabled_at_ms is not None
-        ):
+        found = members_db.load_by_id(conn, device.member_id or "")
+        if device.state is DeviceState.DENIED or found is None:
+            return AccessDenied("this device was refused")
+        member, _ = found
+        if member.disabled_at_ms is not None:
             return AccessDenied("this device was refused")
         store_key(
             conn,

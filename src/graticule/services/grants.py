@@ -18,6 +18,7 @@ from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
 from graticule.db import granted_tables
 from graticule.db import grants as grants_db
+from graticule.db import members as members_db
 from graticule.db import namespaces as namespaces_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.domain.audit import EventType, Subject, SubjectKind
@@ -41,7 +42,6 @@ from graticule.domain.grants import (
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.tenancy import ALL_SCOPES, Member, Principal
 from graticule.services.audit import record
-from graticule.services.members import require_member
 from graticule.services.namespaces import Page, page
 from graticule.services.roles import find_role
 
@@ -242,7 +242,7 @@ class Grants:
         """The member as a principal that no credential narrows; the asking one as it is."""
         if member is None or member in {principal.member_id, principal.name}:
             return principal
-        return _unnarrowed(principal, require_member(conn, principal.organisation_id, member))
+        return _unnarrowed(principal, members_db.require(conn, principal.organisation_id, member))
 
     @staticmethod
     def _managed(conn: Connection, principal: Principal, on: ObjectName) -> Securable:
@@ -302,7 +302,7 @@ def _no_such_grant(grant_id: str) -> NoSuchGrant:
 
 def _grantee(conn: Connection, organisation_id: str, wanted: GranteeName) -> Grantee:
     if wanted.kind is GranteeKind.MEMBER:
-        member = require_member(conn, organisation_id, wanted.name)
+        member = members_db.require(conn, organisation_id, wanted.name)
         return Grantee(wanted.kind, member.id, member.name)
     role = find_role(conn, organisation_id, wanted.name)
     return Grantee(wanted.kind, role.id, role.name)

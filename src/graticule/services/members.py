@@ -13,9 +13,10 @@ from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
 from graticule.db import grants as grants_db
+from graticule.db import issuers as issuers_db
 from graticule.db import members as members_db
 from graticule.db.engine import read, retry_serialisation, serialise_on, write
-from graticule.domain.errors import InvalidName, LastAdmin, NoSuchMember
+from graticule.domain.errors import InvalidName, LastAdmin
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.tenancy import Member, MemberKind, Principal, Role
 from graticule.services.authentication import Authentication
@@ -77,7 +78,7 @@ class Members:
         """
         require(principal, Action.MANAGE_MEMBERS)
         with read(self._engine) as conn:
-            return require_member(conn, principal.organisation_id, member)
+            return members_db.require(conn, principal.organisation_id, member)
 
     def update(
         self,
@@ -104,13 +105,16 @@ class Members:
         def update() -> Member:
             with write(self._engine) as conn:
                 _in_turn(conn, principal.organisation_id)
-                before = require_member(conn, principal.organisation_id, member)
+                before = members_db.require(conn, principal.organisation_id, member)
                 after = replace(before, name=name or before.name, role=role or before.role)
                 if is_disabled is not None and is_disabled != (before.disabled_at_ms is not None):
                     after = replace(after, disabled_at_ms=self._now_ms() if is_disabled else None)
                 if _is_active_admin(before) and not _is_active_admin(after):
                     _require_other_admin(conn, before)
                 members_db.replace(conn, after)
+                if after.role is not before.role:
+                    # What an issuer said before must not undo it.
+                    issuers_db.note_synchronised(conn, after.id, at_ms=self._now_ms())
                 return after
 
         changed = retry_serialisation(update)
@@ -135,7 +139,7 @@ class Members:
         def delete() -> Member:
             with write(self._engine) as conn:
                 _in_turn(conn, principal.organisation_id)
-                found = require_member(conn, principal.organisation_id, member)
+                found = members_db.require(conn, principal.organisation_id, member)
                 if _is_active_admin(found):
                     _require_other_admin(conn, found)
                 grants_db.remove_all_of(conn, found.id)
@@ -145,18 +149,6 @@ class Members:
         deleted = retry_serialisation(delete)
         self._authentication.forget()
         log.info("member deleted", member_id=deleted.id)
-
-
-def require_member(conn: Connection, organisation_id: str, id_or_name: str) -> Member:
-    """A member by id or name.
-
-    Raises:
-        NoSuchMember: no such member.
-    """
-    found = members_db.load(conn, organisation_id, id_or_name)
-    if found is None:
-        raise NoSuchMember(f"no member is called `{id_or_name}`")
-    return found
 
 
 def _check_name(name: str) -> None:

@@ -153,7 +153,7 @@ class Organisations:
 
         def change() -> Organisation:
             with write(self._engine) as conn:
-                found = require_organisation(conn, name)
+                found = organisations_db.require_by_name(conn, name)
                 organisations_db.set_edition(conn, found.id, edition)
                 return replace(found, edition=edition)
 
@@ -198,7 +198,7 @@ class Organisations:
         return retry_serialisation(restore)
 
     def _restored_admin(self, conn: Connection, organisation: str, admin: str) -> Member:
-        found = require_organisation(conn, organisation)
+        found = organisations_db.require_by_name(conn, organisation)
         member = members_db.load(conn, found.id, admin)
         if member is None:
             member = _new_admin(found, check_resource_name(admin, of="member"), self._now_ms())
@@ -207,18 +207,6 @@ class Organisations:
             member = replace(member, role=Role.ADMIN, disabled_at_ms=None)
             members_db.replace(conn, member)
         return member
-
-
-def require_organisation(conn: Connection, name: str) -> Organisation:
-    """An organisation by name.
-
-    Raises:
-        NoSuchOrganisation: no such organisation.
-    """
-    found = organisations_db.load_by_name(conn, name)
-    if found is None:
-        raise NoSuchOrganisation(f"no organisation is called `{name}`")
-    return found
 
 
 def _new_admin(organisation: Organisation, name: str, now_ms: int) -> Member:

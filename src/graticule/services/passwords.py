@@ -30,8 +30,7 @@ from graticule.domain.errors import (
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import CredentialKind, Member, MemberKind, Organisation, Principal
 from graticule.services.authentication import Authentication
-from graticule.services.members import require_member
-from graticule.services.organisations import DEFAULT_ORGANISATION, require_organisation
+from graticule.services.organisations import DEFAULT_ORGANISATION
 from graticule.services.throttle import Throttle, account_of
 
 log = structlog.get_logger(__name__)
@@ -136,7 +135,7 @@ class Passwords:
         """
         require(principal, Action.MANAGE_MEMBERS)
         return self._create_link(
-            lambda conn: require_member(conn, principal.organisation_id, member)
+            lambda conn: members_db.require(conn, principal.organisation_id, member)
         )
 
     def create_link_for(self, organisation: str, member: str) -> PasswordLink:
@@ -146,7 +145,9 @@ class Passwords:
             NoSuchOrganisation: no such organisation.
         """
         return self._create_link(
-            lambda conn: require_member(conn, require_organisation(conn, organisation).id, member)
+            lambda conn: members_db.require(
+                conn, organisations_db.require_by_name(conn, organisation).id, member
+            )
         )
 
     def _create_link(self, find: Callable[[Connection], Member]) -> PasswordLink:

@@ -18,7 +18,6 @@ from graticule.domain.grants import EVERYONE, MemberRole
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.tenancy import Member, Principal
 from graticule.services.audit import record
-from graticule.services.members import require_member
 from graticule.services.namespaces import Page, page
 
 log = structlog.get_logger(__name__)
@@ -149,7 +148,7 @@ class Roles:
         def add() -> tuple[MemberRole, Member]:
             with write(self._engine) as conn:
                 role = _own_role(conn, principal, id_or_name)
-                found = require_member(conn, principal.organisation_id, member)
+                found = members_db.require(conn, principal.organisation_id, member)
                 roles_db.add_member(conn, role, found)
                 self._record(conn, principal, EventType.ROLE_UPDATED, role, added=found.name)
                 return role, found
@@ -171,7 +170,7 @@ class Roles:
         def remove() -> tuple[MemberRole, Member]:
             with write(self._engine) as conn:
                 role = _own_role(conn, principal, id_or_name)
-                found = require_member(conn, principal.organisation_id, member)
+                found = members_db.require(conn, principal.organisation_id, member)
                 if not roles_db.remove_member(conn, role.id, found.id):
                     raise NotFound(f"`{found.name}` does not have the role `{role.name}`")
                 self._record(conn, principal, EventType.ROLE_UPDATED, role, removed=found.name)

@@ -27,6 +27,13 @@ class MemberChange(Body):
     disabled: bool | None = None
 
 
+class NewIdentity(Body):
+    issuer: str
+    """Its name."""
+    subject: str
+    """The `sub` of its tokens."""
+
+
 def list_members(call: Call) -> Response:
     asked = page_of(call)
     found = call.services.members.list(
@@ -79,6 +86,27 @@ def create_password_link(call: Call) -> Response:
     )
 
 
+def list_identities(call: Call) -> Response:
+    found = call.services.issuers.identities_of(call.principal, call.name("member"))
+    items = [{"issuer": issuer, "subject": subject} for issuer, subject in found]
+    return json_response({"items": items, "next": None})
+
+
+def link_identity(call: Call) -> Response:
+    body = body_of(call, NewIdentity)
+    call.services.issuers.link(
+        call.principal, call.name("member"), issuer=body.issuer, subject=body.subject
+    )
+    return json_response({"issuer": body.issuer, "subject": body.subject}, status=201)
+
+
+def unlink_identity(call: Call) -> Response:
+    call.services.issuers.unlink(call.principal, call.name("member"), issuer=call.name("issuer"))
+    # Its tokens may be among the principals that are known.
+    call.services.authentication.forget()
+    return no_content()
+
+
 def _kind(call: Call) -> MemberKind | None:
     kind = call.query.get("kind")
     if not kind:
@@ -97,4 +125,7 @@ ROUTES: Final[Sequence[Line]] = (
     ("PATCH", "/members/{member}", update_member, Action.MANAGE_MEMBERS),
     ("DELETE", "/members/{member}", delete_member, Action.MANAGE_MEMBERS),
     ("POST", "/members/{member}/password-link", create_password_link, Action.MANAGE_MEMBERS),
+    ("GET", "/members/{member}/identities", list_identities, Action.MANAGE_MEMBERS),
+    ("POST", "/members/{member}/identities", link_identity, Action.MANAGE_MEMBERS),
+    ("DELETE", "/members/{member}/identities/{issuer}", unlink_identity, Action.MANAGE_MEMBERS),
 )

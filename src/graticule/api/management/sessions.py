@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import quote
 
 from pydantic import SecretStr
 from starlette.responses import Response
@@ -45,6 +46,20 @@ def sign_in(call: Call) -> Response:
     return response
 
 
+def ways_to_sign_in(call: Call) -> Response:
+    """What a sign-in page may offer; served to anybody, for nobody is signed in yet."""
+    return json_response(
+        {
+            "password": True,
+            "issuers": [
+                {"name": issuer.name, "path": f"/auth/login/{quote(issuer.name, safe='')}"}
+                for issuer in call.services.issuers.list_all()
+                if issuer.client_id is not None
+            ],
+        }
+    )
+
+
 def keep(call: Call, response: Response, new: NewSession) -> None:
     """Hand the session to the browser, which forgets it when it is over."""
     age_s = (new.session.expires_at_ms - new.session.created_at_ms) // 1000
@@ -72,6 +87,7 @@ def end_session(call: Call) -> Response:
 
 
 ROUTES: Final[Sequence[Line]] = (
+    ("GET", "/sign-in", ways_to_sign_in, None),
     ("POST", "/session", sign_in, None),
     ("DELETE", "/session", sign_out, Action.MANAGE_OWN_ACCOUNT),
     ("GET", "/sessions", list_sessions, Action.MANAGE_OWN_ACCOUNT),

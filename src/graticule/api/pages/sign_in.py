@@ -65,5 +65,17 @@ def _form(
         '<label>Organisation <input name="organisation" autocomplete="organization" '
         'placeholder="if you have several"></label>\n'
         "<button>Sign in</button></form>\n"
+        f"{_issuers(call, return_to)}"
     )
     return page(TITLE, content, status=status_of(error)[0] if error else 200)
+
+
+def _issuers(call: Call, return_to: str) -> str:
+    """Ways to sign in elsewhere."""
+    query = f"return_to={quote(return_to, safe='')}"
+    return "".join(
+        f'<a class="button" href="{SIGN_IN_PAGE}/{quote(issuer.name, safe="")}?{query}">'
+        f"Sign in with {escape(issuer.name)}</a>\n"
+        for issuer in call.services.issuers.list_all()
+        if issuer.client_id is not None
+    )
