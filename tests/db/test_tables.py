@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
-from graticule.db import namespaces, tables
+from graticule.db import namespaces, table_files, tables
 from graticule.db.engine import read, write
 from graticule.db.schema import table_documents
 from graticule.domain.errors import AlreadyExists, InvalidLocation, NoSuchNamespace
@@ -160,3 +160,29 @@ def test_the_copy_of_the_document_is_that_of_the_current_file_whatever_its_size(
         at = swap.metadata_location
 
     assert found == [*documents[:4], None, documents[5]]
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "is_read"),
+    [
+        ("raw/a/", "raw/a/b/c.parquet", True),
+        ("raw/a/", "raw/ab/c.parquet", False),
+        ("raw/a/", "raw/A/c.parquet", False),
+        ("raw/a.parquet", "raw/a.parquet", True),
+        ("raw/a.parquet", "raw/a.parquet.bak", False),
+        ("raw/50% _x/", "raw/50% _x/f", True),
+        ("raw/50% _x/", "raw/50abyx/f", False),
+        ("raw/a/", f"{CATALOG}/t/data/f", True),
+        ("raw/a/", f"{CATALOG}/tt/data/f", False),
+    ],
+)
+def test_the_tables_that_may_read_an_object_are_found(db, source, key, is_read):
+    create(db, record_at("t", sources=(f"s3://lake/{source}", "s3://lake/other/")))
+    create(db, record_at("u"))
+
+    with read(db) as conn:
+        found = table_files.tables_of(conn, INTEGRATION, f"s3://lake/{key}")
+        elsewhere = table_files.tables_of(conn, "another", f"s3://lake/{key}")
+
+    assert found == ([(CATALOG, record_at("t").identifier)] if is_read else [])
+    assert elsewhere == []

@@ -13,8 +13,10 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine
 
+from graticule.access.grants import sees_everything
 from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
+from graticule.db import granted_tables, table_files
 from graticule.db.engine import read
 from graticule.domain.catalog import AccessLevel, StorageIntegration
 from graticule.domain.errors import (
@@ -25,8 +27,9 @@ from graticule.domain.errors import (
     RangeBeyondEnd,
     StorageRefused,
 )
+from graticule.domain.grants import Privilege
 from graticule.domain.location import Location
-from graticule.domain.tenancy import Principal, Role
+from graticule.domain.tenancy import Principal
 from graticule.services.credentials import Credentials
 from graticule.services.integrations import Integrations
 from graticule.storage.aws_errors import PRECONDITION_CODES
@@ -172,7 +175,8 @@ class Browsing:
         """A file, or the `bytes=…` range of it, as long as it still has the ETag `if_range`.
 
         Raises:
-            Forbidden, InvalidLocation, NoSuchIntegration: as for `page`.
+            InvalidLocation, NoSuchIntegration: as for `page`.
+            Forbidden: as for `page`, or it is data of tables that the principal may not read.
             NoSuchFile: there is none.
             Overloaded: too many downloads at once.
             RangeBeyondEnd: the file is shorter.
@@ -208,7 +212,7 @@ class Browsing:
         It is signed by a session for this one object where the store can issue one.
 
         Raises:
-            Forbidden, InvalidLocation, NoSuchIntegration: as for `page`.
+            Forbidden, InvalidLocation, NoSuchIntegration: as for `download`.
             InvalidRequest: a lifetime that is not from 1 to `LINK_LIFETIME_S_MAX`.
             StorageRefused, StorageUnavailable: from the token service.
         """
@@ -260,11 +264,29 @@ class Browsing:
     def _file_uri(self, principal: Principal, found: StorageIntegration, path: str) -> str:
         key = found.location.key_prefix + _checked_path(path, is_prefix=False)
         _refuse_closed(self._closed_to(principal, found), key)
-        return f"s3://{found.location.bucket}/{key}"
+        uri = f"s3://{found.location.bucket}/{key}"
+        if not sees_everything(principal) and not self._is_open_data(principal, found, uri):
+            raise Forbidden(
+                f"`{path}` is data of a table that you may not read; whoever manages the table can "
+                "grant that"
+            )
+        return uri
+
+    def _is_open_data(self, principal: Principal, found: StorageIntegration, uri: str) -> bool:
+        """True unless registered tables read the file, none of which the principal may."""
+        with read(self._engine) as conn:
+            readers = table_files.tables_of(conn, found.id, uri)
+            if not readers:
+                return True
+            for catalog_id, identifier in readers:
+                table = granted_tables.find(conn, principal, catalog_id, identifier)
+                if table is not None and table.standing.holds(Privilege.READ):
+                    return True
+        return False
 
     def _closed_to(self, principal: Principal, found: StorageIntegration) -> tuple[str, ...]:
         """Prefixes of keys that are a catalog's, for a principal who may not look into those."""
-        if principal.role is Role.ADMIN:
+        if sees_everything(principal):
             return ()
         with read(self._engine) as conn:
             roots = catalogs_db.locations_on(conn, found.id)

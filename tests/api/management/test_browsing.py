@@ -9,6 +9,7 @@ import pytest
 
 from support.buckets import owners_client
 from support.faults import Answers, faulty
+from support.lake import cities
 from support.seaweedfs import OTHER_BUCKET
 
 NO_TOKEN_SERVICE = Answers(
@@ -320,3 +321,34 @@ def test_what_the_owner_sees_is_what_is_listed(server, http, folder):
         )["Contents"]
     }
     assert set(paths(listed(http, folder, delimiter=""))) == keys
+
+
+def test_data_of_a_registered_table_is_for_those_who_may_read_the_table(http, raw, user):
+    raw.put("cities/a.parquet", cities((1, 2.0, 48.0)))
+    raw.put("cities/b.parquet", cities((2, 3.0, 49.0)))
+    raw.put("notes.txt", b"n")
+    outcome = raw.register(raw.scan(), namespace="found").json()["tables"][0]
+    assert outcome["error"] is None, outcome
+    api = f"/api/v1/integrations/{raw.server.integration}/objects"
+
+    def may_read(name):
+        path = {"path": f"{raw.prefix}{name}"}
+        statuses = {
+            user.get(f"{api}/content", params=path).status_code,
+            user.post(f"{api}/link", json=path).status_code,
+        }
+        assert len(statuses) == 1
+        return statuses == {200}
+
+    assert may_read("cities/a.parquet"), "the catalog gives everyone access unless told otherwise"
+    granted = http.get("/api/v1/grants", params={"object": raw.catalog.name}).json()["items"]
+    for grant in granted:
+        assert http.delete(f"/api/v1/grants/{grant['id']}").status_code == 204
+
+    assert not may_read("cities/a.parquet")
+    assert not may_read("cities/b.parquet")
+    assert may_read("notes.txt")
+    listing = user.get(api, params={"prefix": f"{raw.prefix}cities/"}).json()["items"]
+    assert len(listing) == 2
+    content = {"path": f"{raw.prefix}cities/a.parquet"}
+    assert http.get(f"{api}/content", params=content).status_code == 200, "admins"
