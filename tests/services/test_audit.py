@@ -11,7 +11,8 @@ from graticule.db.engine import read, write
 from graticule.domain.audit import AuditFilter, EventType, Outcome, Subject, SubjectKind
 from graticule.domain.errors import Forbidden
 from graticule.domain.tenancy import Origin, Role
-from graticule.services.audit import EXPORT_PAGE_EVENTS, Audit, record
+from graticule.services.audit import EXPORT_PAGE_EVENTS, Audit
+from graticule.services.audit_trail import record
 from support.principals import ANA
 from support.tenants import ZOE
 
@@ -41,7 +42,7 @@ def names(page):
 
 def test_an_event_says_who_did_what_on_what_when_from_where_and_by_what_right(audit, did, clock):
     ana = replace(ANA, origin=Origin(request_id="r-1", address="192.0.2.7"))
-    did(ana, EventType.TABLE_CREATED, LAKES, allowed_by="grant write", details={"version": 2})
+    did(ana, EventType.TABLE_CREATED, LAKES, details={"version": 2})
 
     (event,) = audit.list(ANA, ALL, limit=10).items
 
@@ -57,7 +58,7 @@ def test_an_event_says_who_did_what_on_what_when_from_where_and_by_what_right(au
     )
     assert (event.request_id, event.address, event.at_ms) == ("r-1", "192.0.2.7", clock())
     assert (event.allowed_by, event.details, event.occurrences) == (
-        "grant write",
+        "role admin",
         {"version": 2},
         1,
     )

@@ -22,7 +22,7 @@ from graticule.domain.tenancy import Role
 from graticule.domain.webhook import DeliveryState
 from graticule.outbound.fetch import Fetcher
 from graticule.outbound.gate import ANYWHERE, PUBLIC_ONLY
-from graticule.services.audit import record
+from graticule.services.audit_trail import record
 from graticule.services.webhook_delivery import (
     HISTORY_MS,
     LEASE_MS,

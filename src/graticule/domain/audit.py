@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from graticule.domain.tenancy import Principal
+from graticule.domain.catalog import (
+    Catalog,
+    NamespaceRecord,
+    StorageIntegration,
+    TableRecord,
+)
+from graticule.domain.function import FunctionRecord
+from graticule.domain.grants import Privilege
+from graticule.domain.tenancy import Principal, Role
 
 
 class Outcome(StrEnum):
@@ -107,6 +115,30 @@ class Subject:
     catalog_id: str | None = None
 
 
+def of_catalog(catalog: Catalog) -> Subject:
+    return Subject(SubjectKind.CATALOG, catalog.id, catalog.name, catalog.id)
+
+
+def of_namespace(record: NamespaceRecord) -> Subject:
+    return Subject(SubjectKind.NAMESPACE, record.id, str(record.namespace), record.catalog_id)
+
+
+def of_table(record: TableRecord) -> Subject:
+    return Subject(SubjectKind.TABLE, record.id, str(record.identifier), record.catalog_id)
+
+
+def of_view(record: TableRecord) -> Subject:
+    return Subject(SubjectKind.VIEW, record.id, str(record.identifier), record.catalog_id)
+
+
+def of_function(record: FunctionRecord) -> Subject:
+    return Subject(SubjectKind.FUNCTION, record.id, str(record), record.catalog_id)
+
+
+def of_integration(integration: StorageIntegration) -> Subject:
+    return Subject(SubjectKind.INTEGRATION, integration.id, integration.name)
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
     """Who did what, on what, when, from where, how it ended, and what allowed it.
@@ -139,10 +171,14 @@ def event_of(
     event_id: str,
     now_ms: int,
     outcome: Outcome = Outcome.SUCCEEDED,
-    allowed_by: str = "",
+    by: Privilege | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> AuditEvent:
-    """An event of something that this principal did."""
+    """An event of something that this principal did.
+
+    `by` is the privilege that it took, of which admins hold all by their role.
+    """
+    is_granted = by is not None and principal.role is not Role.ADMIN
     return AuditEvent(
         id=event_id,
         organisation_id=principal.organisation_id,
@@ -153,7 +189,7 @@ def event_of(
         member_id=principal.member_id,
         member_name=principal.name,
         credential_id=principal.key_id,
-        allowed_by=allowed_by or f"role {principal.role.value}",
+        allowed_by=f"privilege {by}" if is_granted else f"role {principal.role.value}",
         request_id=principal.origin.request_id,
         address=principal.origin.address,
         details=details or {},

@@ -1,8 +1,8 @@
-"""The audit log: written with each change, read by admins, forgotten when its time is over.
+"""The audit log: what changed nothing is noted, admins read, and time takes it away again.
 
-A change records its event in its own transaction (`record`), so that neither is there without the
-other.  What changes nothing, such as handing out a credential or refusing a request, is noted in
-memory and written a moment later (`Audit.note`): it must not make reads wait for the database.
+Changes write their events themselves, see `services.audit_trail`.  What changes nothing, such as
+handing out a credential or refusing a request, is noted in memory and written a moment later: it
+must not make reads wait for the database.
 """
 
 import threading
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
@@ -19,6 +19,7 @@ from graticule.db import audit as audit_db
 from graticule.db.engine import read, write
 from graticule.domain.audit import AuditEvent, AuditFilter, EventType, Outcome, Subject, event_of
 from graticule.domain.errors import CatalogError
+from graticule.domain.grants import Privilege
 from graticule.domain.tenancy import Principal
 from graticule.services.namespaces import Page, page
 
@@ -31,29 +32,6 @@ EXPIRED_BATCH_EVENTS: Final = 1_000
 DAY_MS: Final = 86_400_000
 
 _Same = tuple[str, str, str, str, Outcome, str]
-
-
-def record(
-    conn: Connection,
-    principal: Principal,
-    type_: EventType,
-    subject: Subject,
-    *,
-    now_ms: int,
-    allowed_by: str = "",
-    details: Mapping[str, Any] | None = None,
-) -> None:
-    """Write an event in the transaction of the change that it tells of."""
-    event = event_of(
-        principal,
-        type_,
-        subject,
-        event_id=str(uuid7()),
-        now_ms=now_ms,
-        allowed_by=allowed_by,
-        details=details,
-    )
-    audit_db.record(conn, event)
 
 
 class Audit:
@@ -72,7 +50,7 @@ class Audit:
         subject: Subject,
         *,
         outcome: Outcome = Outcome.SUCCEEDED,
-        allowed_by: str = "",
+        by: Privilege | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """Keep an event for the next `flush`.  Equal ones until then become one with a count."""
@@ -101,7 +79,7 @@ class Audit:
                 event_id=str(uuid7()),
                 now_ms=self._now_ms(),
                 outcome=outcome,
-                allowed_by=allowed_by,
+                by=by,
                 details=details,
             )
 

@@ -19,6 +19,7 @@ from graticule.db import catalogs as catalogs_db
 from graticule.db import grants as grants_db
 from graticule.db import integrations as integrations_db
 from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.audit import EventType, of_catalog
 from graticule.domain.catalog import BucketType, Catalog, OpenCatalog, StorageIntegration
 from graticule.domain.errors import (
     NoSuchCatalog,
@@ -31,6 +32,7 @@ from graticule.domain.identifiers import check_resource_name
 from graticule.domain.location import parse_sub_path
 from graticule.domain.tenancy import Principal
 from graticule.iceberg.properties import check_properties
+from graticule.services import audit_trail
 from graticule.services.expiring_cache import ExpiringCache
 from graticule.services.namespaces import Page, page
 
@@ -110,6 +112,14 @@ class Catalogs:
                 grants_db.own_catalog(conn, principal, catalog)
                 if default_access is not None:
                     grants_db.open_to_everyone(conn, catalog, default_access, by=principal.name)
+                audit_trail.record(
+                    conn,
+                    principal,
+                    EventType.CATALOG_CREATED,
+                    of_catalog(catalog),
+                    now_ms=catalog.created_at_ms,
+                    details={"integration_id": found.id, "location": catalog.location.uri},
+                )
                 return CreatedCatalog(catalog, found, warning)
 
         created = retry_serialisation(create_once)
@@ -178,6 +188,10 @@ class Catalogs:
                 found = catalogs_db.find(conn, principal, id_or_name)
                 if found is None or not catalogs_db.remove(conn, found.id):
                     raise NoSuchCatalog(f"no catalog is called `{id_or_name}`")
+                subject, now_ms = of_catalog(found), self._now_ms()
+                audit_trail.record(
+                    conn, principal, EventType.CATALOG_DELETED, subject, now_ms=now_ms
+                )
                 return found
 
         deleted = retry_serialisation(delete_once)

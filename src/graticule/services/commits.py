@@ -21,6 +21,7 @@ from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import SerialisationFailure, read, write
+from graticule.domain.audit import EventType, of_table
 from graticule.domain.catalog import NamespaceRecord, OpenCatalog, TableRecord
 from graticule.domain.errors import (
     AlreadyExists,
@@ -38,7 +39,7 @@ from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, replays, requirements, updates
 from graticule.iceberg.properties import check_properties
-from graticule.services import objects, table_locations
+from graticule.services import audit_trail, objects, table_locations
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
@@ -294,6 +295,7 @@ class Commits:
         if part.base is None:
             tables_db.create(conn, part.record, part.encoded)
             grants_db.own_table(conn, principal, part.record)
+            _tell(conn, principal, EventType.TABLE_CREATED, part.record)
             return
         if part.record.location != part.base.location:
             tables_db.claim_location(conn, part.record.location, but_not=part.record.id)
@@ -306,6 +308,7 @@ class Commits:
         )
         if not tables_db.swap_metadata_location(conn, swap, now_ms=part.record.updated_at_ms):
             raise _SwapLost
+        _tell(conn, principal, EventType.TABLE_COMMITTED, part.record)
 
     def _resolve_unknown(self, written: Sequence[_Prepared], error: CommitStateUnknown) -> None:
         """The database's answer to the commit was lost: look whether the pointers moved.
@@ -358,6 +361,18 @@ class Commits:
             store = self._credentials.store_for(catalog.integration)
             for file in own:
                 self._files.delete(store, file)
+
+
+def _tell(conn: Connection, principal: Principal, type_: EventType, record: TableRecord) -> None:
+    audit_trail.record(
+        conn,
+        principal,
+        type_,
+        of_table(record),
+        now_ms=record.updated_at_ms,
+        by=Privilege.WRITE,
+        details={"metadata-location": record.metadata_location, "version": record.version},
+    )
 
 
 def new_record(

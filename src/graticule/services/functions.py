@@ -15,6 +15,7 @@ from uuid6 import uuid7
 from graticule.access.policy import Action, require
 from graticule.db import functions as functions_db
 from graticule.db.engine import read, write
+from graticule.domain.audit import EventType, of_function
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import AlreadyExists, CommitConflict, InvalidRequest, NoSuchFunction
 from graticule.domain.function import FunctionRecord
@@ -23,7 +24,7 @@ from graticule.domain.identifiers import Namespace, check_object_name
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.functions import new_function, replaced_function
-from graticule.services import objects
+from graticule.services import audit_trail, objects
 from graticule.services.namespaces import Page, page
 
 Json = dict[str, Any]
@@ -132,6 +133,7 @@ class Functions:
             if functions_db.load(conn, found.id, name) is not None:
                 raise AlreadyExists(f"Function already exists: {record}")
             functions_db.create(conn, record)
+            self._tell(conn, principal, EventType.FUNCTION_CREATED, record)
         log.info("function created", function=str(record), function_id=record.id)
         return record
 
@@ -169,6 +171,7 @@ class Functions:
             )
             if not functions_db.replace(conn, changed, expected_version=version):
                 raise _conflict(record, version)
+            self._tell(conn, principal, EventType.FUNCTION_REPLACED, changed)
         log.info("function replaced", function=str(changed), version=changed.version)
         return changed
 
@@ -194,7 +197,14 @@ class Functions:
                 _check_version(record, version)
             if not functions_db.drop(conn, record.id, expected_version=record.version):
                 raise _conflict(record, record.version)
+            self._tell(conn, principal, EventType.FUNCTION_DROPPED, record)
         log.info("function dropped", function=str(record), function_id=record.id)
+
+    def _tell(
+        self, conn: Connection, principal: Principal, type_: EventType, record: FunctionRecord
+    ) -> None:
+        subject, by = of_function(record), Privilege.WRITE
+        audit_trail.record(conn, principal, type_, subject, now_ms=self._now_ms(), by=by)
 
 
 def _require(

@@ -41,7 +41,7 @@ from graticule.domain.grants import (
 )
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.tenancy import ALL_SCOPES, Member, Principal
-from graticule.services.audit import record
+from graticule.services.audit_trail import record
 from graticule.services.namespaces import Page, page
 from graticule.services.roles import find_role
 
@@ -279,14 +279,13 @@ def _managed_grant(conn: Connection, principal: Principal, grant_id: str) -> Gra
 def _record(
     conn: Connection, principal: Principal, type_: EventType, grant: Grant, *, now_ms: int
 ) -> None:
-    by_role = rule.sees_everything(principal)
     record(
         conn,
         principal,
         type_,
         Subject(SubjectKind.GRANT, grant.id, str(grant.on), grant.on.catalog_id),
         now_ms=now_ms,
-        allowed_by="" if by_role else f"{Privilege.MANAGE} on {grant.on}",
+        by=Privilege.MANAGE,
         details={
             "privilege": str(grant.privilege),
             "grantee_kind": grant.grantee.kind.value,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
@@ -14,13 +14,14 @@ from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
 from graticule.db import namespaces as namespaces_db
 from graticule.db.engine import read, write
+from graticule.domain.audit import EventType, of_namespace
 from graticule.domain.catalog import NamespaceRecord, OpenCatalog
 from graticule.domain.errors import InvalidRequest, UnprocessableProperties
 from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import Namespace
 from graticule.domain.tenancy import Principal
-from graticule.services import objects
+from graticule.services import audit_trail, objects
 
 PROPERTIES_BYTES_MAX: Final = 256 * 1024
 
@@ -124,6 +125,7 @@ class Namespaces:
             idempotency_db.claim(conn, request, {"namespace": record.id})
             namespaces_db.create(conn, record)
             grants_db.own_namespace(conn, principal, record)
+            self._tell(conn, principal, EventType.NAMESPACE_CREATED, record, Privilege.WRITE)
         return record
 
     def drop(
@@ -143,9 +145,10 @@ class Namespaces:
         """
         require(principal, Action.WRITE_CATALOG)
         with write(self._engine) as conn:
-            objects.namespace(conn, principal, catalog, namespace, Privilege.MANAGE)
+            record = objects.namespace(conn, principal, catalog, namespace, Privilege.MANAGE)
             idempotency_db.claim(conn, request)
             namespaces_db.drop(conn, catalog.catalog.id, namespace)
+            self._tell(conn, principal, EventType.NAMESPACE_DROPPED, record, Privilege.MANAGE)
 
     def update_properties(
         self,
@@ -183,7 +186,19 @@ class Namespaces:
             change = PropertiesChange(updated=list(updates), removed=removed, missing=missing)
             idempotency_db.claim(conn, request, asdict(change))
             namespaces_db.set_properties(conn, record.id, properties)
+            self._tell(conn, principal, EventType.NAMESPACE_UPDATED, record, Privilege.WRITE)
         return change
+
+    def _tell(
+        self,
+        conn: Connection,
+        principal: Principal,
+        type_: EventType,
+        record: NamespaceRecord,
+        by: Privilege,
+    ) -> None:
+        subject = of_namespace(record)
+        audit_trail.record(conn, principal, type_, subject, now_ms=self._now_ms(), by=by)
 
 
 def page(found: Sequence[Any], limit: int | None, *, key: Callable[[Any], str]) -> Page:

@@ -17,7 +17,7 @@ from graticule.domain.errors import AlreadyExists, InvalidRequest, NoSuchRole, N
 from graticule.domain.grants import EVERYONE, MemberRole
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.tenancy import Member, Principal
-from graticule.services.audit import record
+from graticule.services.audit_trail import record
 from graticule.services.namespaces import Page, page
 
 log = structlog.get_logger(__name__)

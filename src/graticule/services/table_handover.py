@@ -15,7 +15,8 @@ from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
-from graticule.domain.catalog import AccessLevel, NamespaceRecord, OpenCatalog
+from graticule.domain.audit import EventType, of_table
+from graticule.domain.catalog import AccessLevel, NamespaceRecord, OpenCatalog, TableRecord
 from graticule.domain.errors import Unavailable
 from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
@@ -23,7 +24,7 @@ from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.properties import check_properties
-from graticule.services import objects, table_locations
+from graticule.services import audit_trail, objects, table_locations
 from graticule.services.commits import new_record
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
@@ -112,6 +113,7 @@ class TableHandover:
             tables_db.refuse_sources(conn, catalog.integration.id, location)
             tables_db.create(conn, record, encoded)
             grants_db.own_table(conn, principal, record)
+            self._tell(conn, principal, EventType.TABLE_REGISTERED, record, Privilege.WRITE)
         self._documents.keep(record, document, encoded)
         own = AllowedTable(record, AccessLevel.WRITE)
         return self._loaded(principal, catalog, own, encoded, delegate=delegate)
@@ -145,8 +147,28 @@ class TableHandover:
             with write(self._engine) as conn:
                 if tables_db.drop(conn, record.id, expected=at):
                     idempotency_db.claim(conn, request, {"metadata-location": at})
+                    by = Privilege.MANAGE
+                    self._tell(conn, principal, EventType.TABLE_UNREGISTERED, record, by)
                     return at, encoded
         raise Unavailable(f"`{identifier}` is being written to; it is still here, try again")
+
+    def _tell(
+        self,
+        conn: Connection,
+        principal: Principal,
+        type_: EventType,
+        record: TableRecord,
+        by: Privilege,
+    ) -> None:
+        audit_trail.record(
+            conn,
+            principal,
+            type_,
+            of_table(record),
+            now_ms=self._now_ms(),
+            by=by,
+            details={"metadata-location": record.metadata_location},
+        )
 
     @staticmethod
     def _require_free(

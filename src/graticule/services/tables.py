@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.delegation import VENDED, Delegations
@@ -15,6 +15,7 @@ from graticule.db import idempotency as idempotency_db
 from graticule.db import purges as purges_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
+from graticule.domain.audit import EventType, of_table
 from graticule.domain.catalog import AccessLevel, OpenCatalog, TableRecord
 from graticule.domain.errors import (
     AlreadyExists,
@@ -29,7 +30,7 @@ from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.properties import allows_purge, check_properties
-from graticule.services import objects, table_locations, tabular_names
+from graticule.services import audit_trail, objects, table_locations, tabular_names
 from graticule.services.commits import new_record
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
@@ -274,7 +275,7 @@ class Tables:
         require(principal, Action.WRITE_CATALOG)
         with write(self._engine) as conn:
             idempotency_db.claim(conn, request)
-            tabular_names.rename(
+            renamed = tabular_names.rename(
                 conn,
                 principal,
                 catalog,
@@ -282,6 +283,14 @@ class Tables:
                 destination,
                 kind=tables_db.TABLE,
                 now_ms=self._now_ms(),
+            )
+            self._tell(
+                conn,
+                principal,
+                EventType.TABLE_RENAMED,
+                renamed,
+                Privilege.MANAGE,
+                before=str(source),
             )
 
     def drop(
@@ -311,6 +320,7 @@ class Tables:
             record = objects.table(conn, principal, catalog, identifier, Privilege.MANAGE).record
             if not tables_db.drop(conn, record.id):
                 raise no_such_table(identifier)
+            self._tell(conn, principal, EventType.TABLE_DROPPED, record, Privilege.MANAGE)
 
     def _purge(
         self,
@@ -334,8 +344,35 @@ class Tables:
                 if tables_db.drop(conn, record.id, expected=record.metadata_location):
                     idempotency_db.claim(conn, request)
                     purges_db.create(conn, record, purge_id=str(uuid7()), now_ms=self._now_ms())
+                    self._tell(
+                        conn,
+                        principal,
+                        EventType.TABLE_DROPPED,
+                        record,
+                        Privilege.MANAGE,
+                        purged=True,
+                    )
                     return
         raise Unavailable(f"`{identifier}` is being written to; nothing was dropped, try again")
+
+    def _tell(
+        self,
+        conn: Connection,
+        principal: Principal,
+        type_: EventType,
+        record: TableRecord,
+        by: Privilege,
+        **details: str | bool,
+    ) -> None:
+        audit_trail.record(
+            conn,
+            principal,
+            type_,
+            of_table(record),
+            now_ms=self._now_ms(),
+            by=by,
+            details=details,
+        )
 
     def _require(
         self,
@@ -389,6 +426,7 @@ class Tables:
                 idempotency_db.claim(conn, request, result_of(record))
                 tables_db.create(conn, record, encoded)
                 grants_db.own_table(conn, principal, record)
+                self._tell(conn, principal, EventType.TABLE_CREATED, record, Privilege.WRITE)
         except CommitStateUnknown:
             raise
         except Exception:

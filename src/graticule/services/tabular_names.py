@@ -1,10 +1,12 @@
 """What tables and views share: one name space, and so one way to be listed or renamed."""
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from graticule.db import granted_tables
 from graticule.db import tables as tables_db
-from graticule.domain.catalog import OpenCatalog
+from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import AlreadyExists
 from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import Namespace, TableIdentifier
@@ -48,7 +50,7 @@ def rename(
     *,
     kind: str,
     now_ms: int,
-) -> None:
+) -> TableRecord:
     """Give a table or view another name, also in another namespace.  To its own name is fine.
 
     What it is renamed to must be free, which nobody is told who could not make a table there.
@@ -62,7 +64,7 @@ def rename(
     record = objects.table(conn, principal, catalog, source, Privilege.MANAGE, kind=kind).record
     namespace = objects.namespace(conn, principal, catalog, destination.namespace, Privilege.WRITE)
     if source == destination:
-        return
+        return record
     taken = tables_db.kind_of(conn, catalog.catalog.id, destination)
     if taken is not None:
         raise AlreadyExists(
@@ -73,3 +75,4 @@ def rename(
     )
     if not renamed:
         raise objects.NO_SUCH[kind](source)
+    return replace(record, namespace_id=namespace.id, identifier=destination)

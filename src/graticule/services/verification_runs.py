@@ -31,7 +31,7 @@ from graticule.domain.verification import (
     Verification,
     VerificationState,
 )
-from graticule.services.audit import record
+from graticule.services.audit_trail import record
 from graticule.services.verification_slots import RUNNING_MAX, Slot, VerificationSlots, too_many
 from graticule.storage.verification.engine import (
     CHECKS_S_MAX,

@@ -18,6 +18,7 @@ from graticule.access.policy import Action, require
 from graticule.db import idempotency as idempotency_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import SerialisationFailure, read, write
+from graticule.domain.audit import EventType, of_view
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import (
     CatalogError,
@@ -30,7 +31,7 @@ from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, requirements, view_metadata, view_updates
-from graticule.services import objects, table_locations
+from graticule.services import audit_trail, objects, table_locations
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
@@ -211,6 +212,15 @@ class ViewCommits:
         def point(conn: Connection, encoded: bytes) -> None:
             _swap(conn, base, record, encoded)
             idempotency_db.claim(conn, request, result_of(record))
+            audit_trail.record(
+                conn,
+                principal,
+                EventType.VIEW_REPLACED,
+                of_view(record),
+                now_ms=now_ms,
+                by=Privilege.WRITE,
+                details={"metadata-location": record.metadata_location, "version": record.version},
+            )
 
         try:
             return self.land(catalog, record, changed, point)

@@ -17,6 +17,7 @@ from graticule.db import idempotency as idempotency_db
 from graticule.db import namespaces as namespaces_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
+from graticule.domain.audit import EventType, of_view
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import AlreadyExists
 from graticule.domain.grants import ObjectKind, Privilege
@@ -26,7 +27,7 @@ from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, view_metadata, view_updates
 from graticule.iceberg.properties import check_properties
-from graticule.services import objects, table_locations, tabular_names
+from graticule.services import audit_trail, objects, table_locations, tabular_names
 from graticule.services.documents import Documents
 from graticule.services.idempotency import result_of
 from graticule.services.namespaces import Page
@@ -145,7 +146,9 @@ class Views:
             catalog,
             record,
             document,
-            lambda conn, encoded: _insert(conn, principal, record, encoded, request),
+            lambda conn, encoded: _insert(
+                conn, principal, EventType.VIEW_CREATED, record, encoded, request=request
+            ),
         )
 
     def load(
@@ -219,7 +222,7 @@ class Views:
         )
         with write(self._engine) as conn:
             tables_db.refuse_sources(conn, catalog.integration.id, location)
-            _insert(conn, principal, record, encoded, request)
+            _insert(conn, principal, EventType.VIEW_REGISTERED, record, encoded, request=request)
         return LoadedView(identifier, file.uri, encoded)
 
     def rename(
@@ -243,7 +246,7 @@ class Views:
         if request is not None and request.landed is not None:
             return
         with write(self._engine) as conn:
-            tabular_names.rename(
+            renamed = tabular_names.rename(
                 conn,
                 principal,
                 catalog,
@@ -253,6 +256,15 @@ class Views:
                 now_ms=self._now_ms(),
             )
             idempotency_db.claim(conn, request)
+            audit_trail.record(
+                conn,
+                principal,
+                EventType.VIEW_RENAMED,
+                of_view(renamed),
+                now_ms=self._now_ms(),
+                by=Privilege.MANAGE,
+                details={"before": str(source)},
+            )
 
     def drop(
         self,
@@ -278,6 +290,14 @@ class Views:
             if not tables_db.drop(conn, record.id):
                 raise no_such_view(identifier)
             idempotency_db.claim(conn, request)
+            audit_trail.record(
+                conn,
+                principal,
+                EventType.VIEW_DROPPED,
+                of_view(record),
+                now_ms=self._now_ms(),
+                by=Privilege.MANAGE,
+            )
 
     def _require_free(
         self,
@@ -303,8 +323,10 @@ class Views:
 def _insert(
     conn: Connection,
     principal: Principal,
+    type_: EventType,
     record: TableRecord,
     encoded: bytes,
+    *,
     request: IdempotentRequest | None,
 ) -> None:
     namespaces_db.require(conn, record.catalog_id, record.identifier.namespace)
@@ -312,6 +334,14 @@ def _insert(
     tables_db.create(conn, record, encoded, kind=tables_db.VIEW)
     grants_db.own_table(conn, principal, record, kind=ObjectKind.VIEW)
     idempotency_db.claim(conn, request, result_of(record))
+    audit_trail.record(
+        conn,
+        principal,
+        type_,
+        of_view(record),
+        now_ms=record.created_at_ms,
+        by=Privilege.WRITE,
+    )
 
 
 def _refuse_taken(conn: Connection, catalog_id: str, identifier: TableIdentifier) -> None:

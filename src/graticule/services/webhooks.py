@@ -22,7 +22,7 @@ from graticule.domain.identifiers import check_resource_name
 from graticule.domain.tenancy import Principal
 from graticule.domain.webhook import EVERYTHING, Delivery, DeliveryState, Webhook
 from graticule.outbound.gate import Outbound
-from graticule.services.audit import record
+from graticule.services.audit_trail import record
 from graticule.services.namespaces import Page, page
 
 TYPES_MAX: Final = 50
