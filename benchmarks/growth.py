@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from uuid import uuid4
 
 from sqlalchemy import event
 
-from benchmarks.documents import SNAPSHOT_ID, append_updates, metadata_document, schema
-from benchmarks.load_generator import percentiles, read_load, timed
+from benchmarks import bare_commit, history
+from benchmarks.documents import schema
+from benchmarks.load_generator import read_load, timed
 from benchmarks.peers import graticule
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.store import store_in
 from benchmarks.report import OURS, Options, Result
-from benchmarks.rest import REFUSED_FROM, Connection, Refused
+from benchmarks.rest import Connection
 from graticule import logs
 from graticule.app import create_app
 from graticule.server import BackgroundServer
@@ -23,7 +23,6 @@ from graticule.wiring import open_services
 
 HISTORIES = (10, 1_000, 10_000)
 SIBLINGS = (10, 5_000, 10_000)
-COMMITS = 20
 CREATES = 100
 CREATORS = 8
 PAGE = 100
@@ -38,61 +37,16 @@ def run(options: Options) -> Result:
     with store_in(options.folder / "store") as store:
         with graticule.running(folder, store) as peer, peer.connect() as http:
             http.create_namespace(NAMESPACE)
-            for snapshots in histories:
-                _commits(result, peer, http, snapshots)
-            _commit_ratios(result, histories)
+            with (
+                bare_commit.running(options.folder / "bare", store) as url,
+                Connection(url, {}) as bare,
+            ):
+                history.measure(result, peer, http, bare, namespace=NAMESPACE, histories=histories)
             _siblings(result, options, peer, http, siblings)
             headers = dict(peer.headers)
             catalog = peer.base.rpartition("/")[2]
         _statements(result, folder / "data", f"/catalog/v1/{catalog}", headers)
     return result
-
-
-def _commits(result: Result, peer: Peer, http: Connection, snapshots: int) -> None:
-    """Appends to a table of that many snapshots, and bare PUTs of as many bytes."""
-    name = f"history_{snapshots}"
-    location = f"{peer.root}/{name}"
-    data = metadata_document(location, snapshots)
-    at = f"{location}/metadata/00000-{uuid4()}.metadata.json"
-    peer.put(at, data)
-    http.register_table(NAMESPACE, name, at)
-    first, *later = [_append(http, name, location, snapshots + n) for n in range(COMMITS + 1)]
-    put = timed(lambda: peer.put(f"{location}/put/{uuid4()}", data), times=COMMITS)
-    took = percentiles(later)
-    result.add(
-        f"append to {snapshots:,} snapshots",
-        OURS,
-        **took,
-        first_ms=round(first * 1e3, 1),
-        document_bytes=len(data),
-        put_p50_ms=put["p50_ms"],
-        own_p50_ms=round(took["p50_ms"] - put["p50_ms"], 3),
-    )
-
-
-def _append(http: Connection, name: str, location: str, number: int) -> float:
-    requirement = {
-        "type": "assert-ref-snapshot-id",
-        "ref": "main",
-        "snapshot-id": SNAPSHOT_ID + number - 1,
-    }
-    updates = append_updates(number, location)
-    began = time.perf_counter()
-    status, body = http.commit(NAMESPACE, name, updates, [requirement])
-    if status >= REFUSED_FROM:
-        raise Refused(f"append to `{name}`: {status} {body[:400]!r}")
-    return time.perf_counter() - began
-
-
-def _commit_ratios(result: Result, histories: tuple[int, ...]) -> None:
-    short, *longer = [f"append to {snapshots:,} snapshots" for snapshots in histories]
-    for case in longer:
-        for figure, what in (("p50_ms", "whole"), ("own_p50_ms", "without the bare PUT")):
-            pair = [result.figure(one, OURS, figure) for one in (case, short)]
-            goal = "≤ 2" if figure == "own_p50_ms" else ""
-            result.add_ratio(
-                f"{case} over {short.removeprefix('append to ')}: {what}", pair[0] / pair[1], goal
-            )
 
 
 def _siblings(

@@ -89,12 +89,19 @@ class Program(Tethered):
 
     def memory_mb(self) -> list[float]:
         """Resident memory of each process of the program, without the shell that holds it."""
+        return [round(_resident_kb(pid) / 1024, 1) for pid in self._pids()]
+
+    def cpu_s(self) -> float:
+        """What the program's processes have used of the processor."""
+        return sum(map(_cpu_s, self._pids()))
+
+    def _pids(self) -> set[int]:
         parents = {int(p.name): _parent(p) for p in Path("/proc").iterdir() if p.name.isdigit()}
         ours, found = set(), {self._process.pid}
         while found:
             ours |= found
             found = {pid for pid, parent in parents.items() if parent in found}
-        return [round(_resident_kb(pid) / 1024, 1) for pid in ours - {self._process.pid}]
+        return ours - {self._process.pid}
 
 
 def _answers(url: str) -> bool:
@@ -112,6 +119,14 @@ def _parent(process: Path) -> int:
         return int((process / "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_kb(pid: int) -> int:

@@ -98,12 +98,12 @@ class Entries(Sequence[Json]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _text(self) -> bytes:
-        return b"".join(self._pieces)
+    def _text(self) -> memoryview | bytes:
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
     def _read(self) -> list[Json]:
         if self._items is None:
-            self._items = json_text.read(self._text())
+            self._items = json_text.read(bytes(self._text()))
         return self._items
 
     def _read_last(self) -> Json:

@@ -34,8 +34,8 @@ RETRY_PAUSE_S_MAX: Final = 0.2
 TURN_TIMEOUT_S: Final = 30.0
 """How long a commit waits for others on the same tables."""
 
-POLL_S_MIN: Final = 0.0002
-POLL_S_MAX: Final = 0.005
+POLL_S_MIN: Final = 0.0003
+POLL_S_MAX: Final = 0.002
 
 
 class Turns:
@@ -146,7 +146,7 @@ def _lock_byte(file: int, at: int, deadline: float) -> None:
             if time.monotonic() > deadline:
                 raise _too_many() from None
             time.sleep(pause)
-            pause = min(POLL_S_MAX, pause * 1.1)
+            pause = min(POLL_S_MAX, pause * 1.25)
         else:
             return
 
