@@ -33,8 +33,13 @@ _SECRET_VALUE: Final = re.compile(
     r"(?:'|\\?\")?(?:\s*[:=]|>)\s*b?(?:'|\\?\")?[^\s'\"&<,]+"
     r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"  # user:password in a URL
 )
-_SECRET_MARKS: Final = ("gs_", "eyJ", "AKIA", "ASIA", "X-Amz-", "://")
-"""One of them is in everything that the pattern finds; to look for them takes no time at all."""
+_SECRET_MARKS: Final = (
+    *("gs_", "gses_", "glink_", "gdev_", "eyj", "akia", "asia", "://"),
+    *("x-amz-", "secret", "session", "signature", "ciphertextblob", "plaintext"),
+)
+"""In lower case, one of them is in everything that the pattern finds: each alternative of it has
+one here.  To look for them takes a twentieth of the time.
+"""
 _NESTING_MAX: Final = 6
 
 _QUIET: Final = ("botocore", "boto3", "urllib3", "s3transfer", "alembic", "httpx2", "httpcore2")
@@ -178,6 +183,7 @@ def _redacted(name: str, value: Any, *, depth: int) -> Any:
 
 
 def _without_secrets(text: str) -> str:
-    if any(mark in text for mark in _SECRET_MARKS):
+    lowered = text.lower()
+    if any(mark in lowered for mark in _SECRET_MARKS):
         return _SECRET_VALUE.sub(HIDDEN, text)
     return text
