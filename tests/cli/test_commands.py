@@ -331,6 +331,20 @@ def test_what_a_verification_finds_is_told_as_it_is_found():
     assert list(told(seen("passed", "pass"), lambda: None, sleep=pauses.append)) == []
 
 
+def test_an_integration_that_would_not_work_is_not_connected(server, run):
+    name = f"i {uuid4().hex[:8]}"
+    draft = ("integration", "create", name, "--path", "s3://elsewhere", "--verify")
+    at = ("--endpoint", server.store.endpoint, "--role-arn")
+
+    refused = run(*draft, *at, server.store.role_arn + "x", expected=ExitCode.CHECK_FAILED)
+    assert "was not connected" in refused.message
+    run("integration", "show", name, expected=ExitCode.NOT_FOUND)
+
+    made = run(*draft, *at, server.store.role_arn)
+    assert made["verification_status"] == "unverified"
+    run("integration", "delete", name, "--yes")
+
+
 def test_the_history_of_verifications_is_listed(server, run):
     run("integration", "verify", server.integration)
 

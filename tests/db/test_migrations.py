@@ -1,12 +1,13 @@
+import json
 import threading
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import CheckConstraint, UniqueConstraint, inspect
+from sqlalchemy import CheckConstraint, UniqueConstraint, inspect, text
 
-from graticule.db import schema
+from graticule.db import integrations, schema, verifications
 from graticule.db.engine import write
 from graticule.db.upgrade import (
     SchemaOutdated,
@@ -16,6 +17,7 @@ from graticule.db.upgrade import (
     status,
     upgrade,
 )
+from graticule.domain.verification import Check, CheckStatus
 from support.database import opened
 
 
@@ -80,6 +82,37 @@ def test_the_first_storey_can_be_taken_down_again(database):
         command.downgrade(configuration(conn), "base")
 
     assert set(inspect(database).get_table_names()) == {"alembic_version"}
+
+
+def test_the_last_report_of_an_integration_becomes_its_first_in_the_history(empty_database_url):
+    check = {"id": "list", "title": "T", "status": "pass", "ms": 3, "detail": "d"}
+    report = {"verified_at_ms": 7, "passed": True, "bucket_type": "private"}
+    report["checks"] = [{**check, "remedy": None, "docs": "https://example.org"}]
+    with opened(empty_database_url) as engine:
+        with write(engine) as conn:
+            command.upgrade(configuration(conn), "0007")
+            conn.execute(
+                text(
+                    "INSERT INTO organisations (id, name, edition, created_at_ms)"
+                    " VALUES ('o', 'o', 'enterprise', 1)"
+                )
+            )
+            conn.execute(
+                text(
+                    "INSERT INTO storage_integrations (id, organisation_id, name, bucket, key,"
+                    " region, endpoint, path_style, role_arn, bucket_type, version, created_at_ms,"
+                    " verified_at_ms, verification) VALUES ('i', 'o', 'lake', 'b', '', 'r', '',"
+                    " false, 'arn', 'private', 2, 1, 7, :report)"
+                ),
+                {"report": json.dumps(report)},
+            )
+        upgrade(engine)
+        with write(engine) as conn:
+            kept = verifications.last_ended(conn, "i", now_ms=8)
+            assert kept is not None
+            assert (kept.state, kept.started_at_ms, kept.finished_at_ms) == ("passed", 7, 7)
+            assert kept.checks == (Check("list", "T", CheckStatus.PASS, 3, "d"),)
+            assert integrations.lease_due(conn, now_ms=8, until_ms=9) == ("i", "scheduled")
 
 
 def test_a_failing_migration_leaves_nothing_behind(empty_database_url, monkeypatch):

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -21,6 +21,9 @@ from graticule.cli.output import (
     wants_json,
 )
 
+if TYPE_CHECKING:
+    from graticule.cli.client import ManagementApi
+
 app = typer.Typer(
     help="Storage integrations: buckets and who may reach them.", no_args_is_help=True
 )
@@ -37,6 +40,7 @@ _COLUMNS: Final = (
     "verification_status",
     "id",
 )
+_CHECK_COLUMNS: Final = ("status", "title", "detail", "remedy")
 _VERIFICATION_COLUMNS: Final = ("started_at", "state", "trigger", "requested_by", "id")
 
 
@@ -89,6 +93,9 @@ def create(
             help="Hand the access keys themselves to clients where the store has no sessions",
         ),
     ] = False,
+    verify_first: Annotated[
+        bool, typer.Option("--verify", help="Verify it first, and connect it only if it passes")
+    ] = False,
     output: Output = None,
 ) -> None:
     """Connect a bucket.  `integration policy --path` has the texts for its role beforehand."""
@@ -109,6 +116,8 @@ def create(
         "allow_static_credentials": allow_static_credentials,
     }
     with connect() as api:
+        if verify_first:
+            _require_passed(api, body, output)
         created = api.post("/integrations", body)
     print_one(created, output)
     note(f"Next: graticule integration verify '{name}'")
@@ -285,6 +294,22 @@ def delete(name: Name, yes: Yes = False) -> None:
     note(f"Deleted {name}.")
 
 
+def _require_passed(api: "ManagementApi", body: dict[str, Any], output: Format | None) -> None:
+    """Raises CommandFailure, with the report printed, unless the draft does what it should."""
+    from graticule.cli.client import VERIFY_TIMEOUT_S  # noqa: PLC0415
+
+    tried = api.post("/integrations/verify", body, timeout_s=VERIFY_TIMEOUT_S)
+    if tried["verification"]["passed"]:
+        return
+    if wants_json(output):
+        print_json(tried)
+    else:
+        print_list(tried["verification"]["checks"], _CHECK_COLUMNS, Format.TABLE)
+    raise CommandFailure(
+        f"`{body['name']}` was not connected: it would not work", exit_code=ExitCode.CHECK_FAILED
+    )
+
+
 def _print_verified(found: dict[str, Any], output: Format | None) -> None:
     if wants_json(output):
         print_json(found)
@@ -295,7 +320,7 @@ def _print_verified(found: dict[str, Any], output: Format | None) -> None:
         note("Not verified yet.")
         return
     typer.echo()
-    print_list(report["checks"], ("status", "title", "detail", "remedy"), Format.TABLE)
+    print_list(report["checks"], _CHECK_COLUMNS, Format.TABLE)
 
 
 def _secret_access_key() -> str:
