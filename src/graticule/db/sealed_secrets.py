@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, func, select, update
 
-from graticule.db.schema import storage_integrations, webhooks
+from graticule.db.schema import issuers, storage_integrations, webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class SealedColumn:
 SEALED_COLUMNS: Final = (
     SealedColumn(storage_integrations, "sealed_secret_access_key", "secret_access_key"),
     SealedColumn(webhooks, "sealed_secret", "secret"),
+    SealedColumn(issuers, "sealed_client_secret", "client_secret"),
 )
 
 
