@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.routing import Router
+from starlette.types import ASGIApp
 
 from graticule.api.auth import ANONYMOUS, NoAuthentication, RequestAuthentication
 from graticule.api.cookies import Cookies
@@ -16,7 +16,7 @@ from graticule.settings import Settings
 from graticule.wiring import Services
 
 
-def create_app(services: Services, settings: Settings) -> Starlette:
+def create_app(services: Services, settings: Settings) -> ASGIApp:
     """An application over services that the caller opened; it closes them when it shuts down."""
     cookies = Cookies(public_url=settings.public_url, insecure_http=settings.insecure_http)
     authenticate = NoAuthentication if settings.insecure_no_auth else RequestAuthentication
@@ -32,13 +32,12 @@ def create_app(services: Services, settings: Settings) -> Starlette:
     )
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: ASGIApp) -> AsyncIterator[None]:
         services.upkeep.start()
         services.courier.start()
         yield
         await anyio.to_thread.run_sync(services.close)
 
-    app = Starlette(middleware=[Middleware(RequestContext)], lifespan=lifespan)
-    # Not mounted: a mount is a regular expression on the decoded path, which no line feed matches.
-    app.router.default = endpoint
-    return app
+    # The lifespan is all that is used of it: routes there are regular expressions on the decoded
+    # path, and the endpoint answers failures itself.
+    return Router(default=RequestContext(endpoint), lifespan=lifespan, redirect_slashes=False)

@@ -184,6 +184,7 @@ def _redacted(name: str, value: Any, *, depth: int) -> Any:
 
 def _without_secrets(text: str) -> str:
     lowered = text.lower()
-    if any(mark in lowered for mark in _SECRET_MARKS):
-        return _SECRET_VALUE.sub(HIDDEN, text)
+    for mark in _SECRET_MARKS:
+        if mark in lowered:
+            return _SECRET_VALUE.sub(HIDDEN, text)
     return text

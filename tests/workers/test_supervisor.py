@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from graticule.workers import supervisor
 from graticule.workers.supervisor import Supervisor
 from support import supervised
 
@@ -204,6 +205,27 @@ def test_a_port_that_is_taken_is_known_before_anything_starts():
         pytest.raises(OSError, match="in use"),
     ):
         Supervisor("127.0.0.1", other.getsockname()[1], workers=2)
+
+
+def test_a_worker_that_takes_nothing_any_more_is_given_up(monkeypatch):
+    monkeypatch.setattr(supervisor, "STUCK_S", 0.05)
+    silent = [sys.executable, "-c", "import time; time.sleep(600)"]
+    given_up = Supervisor("127.0.0.1", 0, workers=1)
+    try:
+        given_up._start_missing(silent)
+        [worker] = given_up._workers
+        worker.is_ready = given_up._was_ready = True
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            connection = socket.create_connection(listener.getsockname())
+            with connection:
+                while given_up._workers:
+                    given_up._hand(connection)
+                    assert worker.handed < 100_000
+        assert worker.process.wait(PATIENCE_S) == -signal.SIGKILL
+        assert given_up._starts_at != []  # of its successor
+    finally:
+        given_up._stop()
+        given_up._selector.close()
 
 
 def test_requests_go_on_while_workers_die(three):
