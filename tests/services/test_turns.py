@@ -14,16 +14,20 @@ from graticule.services.turns import Turns
 
 # Counts with a gap between reading and writing, in which any other process would be noticed.
 COUNT = """
-import sys, time
+import sys, threading, time
 from pathlib import Path
 from graticule.services.turns import Turns
-counter, times = Path(sys.argv[2]), int(sys.argv[3])
+counter, times, threads = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 turns = Turns(Path(sys.argv[1]))
-for _ in range(times):
-    with turns.take(["key"]):
-        number = int(counter.read_text())
-        time.sleep(0.001)
-        counter.write_text(str(number + 1))
+def count():
+    for _ in range(times):
+        with turns.take(["key"]):
+            number = int(counter.read_text())
+            time.sleep(0.001)
+            counter.write_text(str(number + 1))
+all = [threading.Thread(target=count) for _ in range(threads)]
+for thread in all: thread.start()
+for thread in all: thread.join()
 """
 HOLD = """
 import sys, time
@@ -50,11 +54,11 @@ def held_by_another_process(file):
 def test_processes_and_their_threads_have_a_key_one_after_the_other(tmp_path):
     counter = tmp_path / "counter"
     counter.write_text("0")
-    arguments = [sys.executable, "-c", COUNT, tmp_path / "turns", counter, "50"]
+    arguments = [sys.executable, "-c", COUNT, tmp_path / "turns", counter, "20", "4"]
     processes = [subprocess.Popen(arguments) for _ in range(3)]
 
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert counter.read_text() == "150"
+    assert counter.read_text() == "240"
 
 
 def test_a_process_that_dies_gives_up_its_turns(tmp_path):
@@ -95,7 +99,7 @@ def test_a_process_that_comes_back_at_once_does_not_keep_the_others_out(tmp_path
     for thread in threads:
         thread.start()
     try:
-        arguments = [sys.executable, "-c", COUNT, tmp_path / "turns", counter, "100"]
+        arguments = [sys.executable, "-c", COUNT, tmp_path / "turns", counter, "100", "1"]
         subprocess.run(arguments, check=True, timeout=60)
     finally:
         stopping.set()
@@ -104,6 +108,31 @@ def test_a_process_that_comes_back_at_once_does_not_keep_the_others_out(tmp_path
         here.close()
 
     assert counter.read_text() == "100"
+
+
+def test_a_turn_that_was_kept_for_one_who_gave_up_is_free_for_other_processes(
+    tmp_path, monkeypatch
+):
+    here, gave_up = Turns(tmp_path / "turns"), []
+
+    def give_up() -> None:
+        try:
+            with here.take(["key"]):
+                gave_up.append(False)
+        except Overloaded:
+            gave_up.append(True)
+
+    with here.take(["key"]):
+        monkeypatch.setattr(turns, "TURN_TIMEOUT_S", 0.01)
+        threads = [threading.Thread(target=give_up) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert gave_up == [True] * 4
+    with held_by_another_process(tmp_path / "turns"):
+        pass
+    here.close()
 
 
 def test_without_the_file_threads_still_take_turns(tmp_path):

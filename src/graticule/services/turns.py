@@ -34,19 +34,22 @@ RETRY_PAUSE_S_MAX: Final = 0.2
 TURN_TIMEOUT_S: Final = 30.0
 """How long a commit waits for others on the same tables."""
 
+IN_A_ROW_MAX: Final = 8
+"""Commits to a table by threads of one process, while other processes wait."""
+
 POLL_S_MIN: Final = 0.0003
 POLL_S_MAX: Final = 0.002
 
 
 class Turns:
-    """Locks by key, kept only while somebody holds or awaits them.
+    """Turns by key, kept only while somebody has or awaits them.
 
     `file` is shared by the processes of the machine that serve one database; without it there is
     one process.
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._locks: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
         self._guard = threading.Lock()
         self._file = None if file is None else _opened(file)
 
@@ -92,47 +95,68 @@ class Turns:
         deadline = time.monotonic() + TURN_TIMEOUT_S
         with ExitStack() as stack:
             for key in sorted(keys):
-                with self._guard:
-                    turn = self._locks.setdefault(key, _Lock())
-                if not turn.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                    raise _too_many()
-                stack.callback(_release, turn)
-                if self._file is not None:
-                    stack.enter_context(_machine_turn(self._file, key, deadline))
+                stack.enter_context(self._turn(key, deadline))
             yield
 
+    @contextmanager
+    def _turn(self, key: str, deadline: float) -> Iterator[None]:
+        with self._guard:
+            turn = self._turns.setdefault(key, _Turn(key))
+            turn.waiting += 1
+        is_ours = turn.lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        with self._guard:
+            turn.waiting -= 1
+            # Or nobody would give up what was kept for us.
+            is_ours = is_ours or turn.lock.acquire(blocking=False)
+        if not is_ours:
+            raise _too_many()
+        try:
+            if self._file is not None and not turn.is_this_process:
+                _lock_among_processes(self._file, turn.byte, deadline)
+                turn.is_this_process = True
+            yield
+        finally:
+            self._pass_on(turn)
 
-class _Lock:
-    """A lock that a weak dictionary can hold."""
+    def _pass_on(self, turn: "_Turn") -> None:
+        """To a thread of this process, if there is one; to other processes every now and then.
 
-    __slots__ = ("__weakref__", "lock")
+        What the last commit left is at hand here, and another process would have to read it.
+        """
+        with self._guard:
+            turn.in_a_row += 1
+            is_enough = turn.in_a_row >= IN_A_ROW_MAX or not turn.waiting
+            if self._file is not None and turn.is_this_process and is_enough:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, turn.byte)
+                turn.is_this_process, turn.in_a_row = False, 0
+            turn.lock.release()
 
-    def __init__(self) -> None:
+
+class _Turn:
+    """Whose turn it is at one key: a thread's by the lock, a process's by the byte of the file."""
+
+    __slots__ = ("__weakref__", "byte", "in_a_row", "is_this_process", "lock", "waiting")
+
+    def __init__(self, key: str) -> None:
         self.lock = threading.Lock()
+        self.byte = int.from_bytes(blake2b(key.encode(), digest_size=7).digest()) * 2
+        self.is_this_process = False
+        self.in_a_row = 0
+        self.waiting = 0
 
 
-def _release(turn: _Lock) -> None:
-    turn.lock.release()
+def _lock_among_processes(file: int, byte: int, deadline: float) -> None:
+    """Lock a byte of the file.  Only one thread of each process may ask for it at a time.
 
-
-@contextmanager
-def _machine_turn(file: int, key: str, deadline: float) -> Iterator[None]:
-    """Hold a key among processes.  Only one thread of each may ask for it at a time.
-
-    Whoever is next waits at a gate of its own.  So a process that has just had its turn finds the
-    gate taken, and cannot be quicker time and again than one that looks up now and then.
+    Whoever is next waits at a gate, the byte behind.  So a process that has just had its turn finds
+    the gate taken, and cannot be quicker time and again than one that looks up now and then.
     """
-    turn = int.from_bytes(blake2b(key.encode(), digest_size=7).digest()) * 2
-    gate = turn + 1
+    gate = byte + 1
     _lock_byte(file, gate, deadline)
     try:
-        _lock_byte(file, turn, deadline)
+        _lock_byte(file, byte, deadline)
     finally:
         fcntl.lockf(file, fcntl.LOCK_UN, 1, gate)
-    try:
-        yield
-    finally:
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, turn)
 
 
 def _lock_byte(file: int, at: int, deadline: float) -> None:
