@@ -177,7 +177,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         engine, keyring, activity, issuers, now_ms=now_ms, session_idle_s=settings.session_idle_s
     )
     throttle = Throttle(engine, now_ms=now_ms)
-    passwords = Passwords(engine, authentication, throttle, now_ms=now_ms)
+    audit = Audit(engine, now_ms=now_ms, retention_days=settings.audit_retention_days)
+    passwords = Passwords(engine, authentication, throttle, audit, now_ms=now_ms)
     sessions = BrowserSessions(
         engine,
         authentication,
@@ -208,7 +209,6 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     namespaces = Namespaces(engine, now_ms=now_ms)
     idempotency = Idempotency(engine, now_ms=now_ms, lifetime_s=settings.idempotency_key_lifetime_s)
     purging = Purging(engine, keyring, files, credentials, now_ms=now_ms)
-    audit = Audit(engine, now_ms=now_ms, retention_days=settings.audit_retention_days)
     delivery = WebhookDelivery(engine, keyring, now_ms=now_ms, fetcher=fetcher)
     workers = InspectionWorkers(settings.inspection_processes)
     indexing = Indexing(engine, credentials, workers, now_ms=now_ms)

@@ -19,7 +19,7 @@ from graticule.domain.errors import (
     WrongState,
 )
 from graticule.domain.secret import Secret
-from graticule.domain.tenancy import Edition, MemberKind, Role
+from graticule.domain.tenancy import Edition, MemberKind, Origin, Role
 from graticule.services import throttle as throttle_module
 from graticule.services.passwords import LINK_LIFETIME_S, Passwords
 from support.accounts import process
@@ -38,7 +38,9 @@ def ana(accounts, admin):
 
 
 def verify(accounts, name="Ana", password=PASSWORD, address=HERE, organisation=None):
-    return accounts.passwords.verify(name, password, organisation=organisation, address=address)
+    return accounts.passwords.verify(
+        name, password, organisation=organisation, origin=Origin(address=address)
+    )
 
 
 def fails(accounts, times=1, **attempt):
@@ -175,10 +177,10 @@ def test_a_password_is_changed_by_who_knows_it_and_other_sessions_end(accounts, 
     accounts.authentication.of_session(there.token.reveal())
 
     with pytest.raises(Forbidden):
-        accounts.passwords.change(principal, OTHER, OTHER, address=HERE)
+        accounts.passwords.change(principal, OTHER, OTHER)
     with pytest.raises(InvalidRequest):
-        accounts.passwords.change(principal, PASSWORD, Secret("short"), address=HERE)
-    accounts.passwords.change(principal, PASSWORD, OTHER, address=HERE)
+        accounts.passwords.change(principal, PASSWORD, Secret("short"))
+    accounts.passwords.change(principal, PASSWORD, OTHER)
 
     assert verify(accounts, password=OTHER) == ana
     fails(accounts, password=PASSWORD)
@@ -192,9 +194,9 @@ def test_a_stolen_session_cannot_guess_the_password_without_end(accounts, ana):
     principal = accounts.authentication.of_session(session.token.reveal())
     for _ in range(5):
         with pytest.raises(Forbidden):
-            accounts.passwords.change(principal, OTHER, OTHER, address=HERE)
+            accounts.passwords.change(principal, OTHER, OTHER)
     with pytest.raises(TooManyAttempts):
-        accounts.passwords.change(principal, PASSWORD, OTHER, address=HERE)
+        accounts.passwords.change(principal, PASSWORD, OTHER)
 
 
 def test_a_link_lets_a_user_choose_a_password_once(accounts, admin, ana):
@@ -281,10 +283,11 @@ def test_a_password_hashed_with_less_work_is_hashed_anew(accounts, ana, database
         database,
         accounts.authentication,
         accounts.throttle,
+        accounts.audit,
         now_ms=clock,
         hashing=PasswordHashing(),
     )
-    today.verify("Ana", PASSWORD, address=HERE)
+    today.verify("Ana", PASSWORD, origin=Origin(address=HERE))
     with read(database) as conn:
         [row] = conn.exec_driver_sql("SELECT password_hash FROM member_passwords").all()
     assert "m=65536,t=3,p=4" in row[0]

@@ -17,6 +17,7 @@ from graticule.outbound.policy import OutboundPolicy
 from graticule.services.access_tokens import AccessTokens
 from graticule.services.activity import Activity
 from graticule.services.api_keys import ApiKeys
+from graticule.services.audit import Audit
 from graticule.services.authentication import Authentication
 from graticule.services.browser_sessions import BrowserSessions
 from graticule.services.devices import Devices
@@ -45,6 +46,7 @@ class Accounts:
     access_tokens: AccessTokens
     activity: Activity
     throttle: Throttle
+    audit: Audit
     passwords: Passwords
     sessions: BrowserSessions
     devices: Devices
@@ -70,6 +72,7 @@ def process(database: Engine, clock: Clock, keyring: Keyring = RING) -> Accounts
         database, keyring, activity, issuers, now_ms=clock, session_idle_s=SESSION_IDLE_S
     )
     throttle = Throttle(database, now_ms=clock)
+    audit = Audit(database, now_ms=clock, retention_days=1)
     return Accounts(
         organisations=Organisations(database, now_ms=clock),
         members=Members(database, authentication, now_ms=clock),
@@ -80,8 +83,9 @@ def process(database: Engine, clock: Clock, keyring: Keyring = RING) -> Accounts
         ),
         activity=activity,
         throttle=throttle,
+        audit=audit,
         passwords=Passwords(
-            database, authentication, throttle, now_ms=clock, hashing=QUICK_HASHING
+            database, authentication, throttle, audit, now_ms=clock, hashing=QUICK_HASHING
         ),
         sessions=BrowserSessions(
             database,

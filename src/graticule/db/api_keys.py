@@ -61,10 +61,10 @@ def page(
 
 def revoke(
     conn: Connection, organisation_id: str, key_id: str, *, member_id: str | None, now_ms: int
-) -> bool:
+) -> ApiKey | None:
     """Revoke a key for good.
 
-    False if the organisation (or the member, when one is given) has no such key in use.
+    None if the organisation (or the member, when one is given) has no such key in use.
     """
     statement = update(api_keys).where(
         api_keys.c.id == key_id,
@@ -73,7 +73,9 @@ def revoke(
     )
     if member_id is not None:
         statement = statement.where(api_keys.c.member_id == member_id)
-    return conn.execute(statement.values(revoked_at_ms=now_ms)).rowcount == 1
+    if conn.execute(statement.values(revoked_at_ms=now_ms)).rowcount == 0:
+        return None
+    return _key(conn.execute(select(api_keys).where(api_keys.c.id == key_id)).one())
 
 
 def record_use(conn: Connection, used_at_ms: Mapping[str, int]) -> None:

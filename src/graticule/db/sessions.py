@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from graticule.db.schema import members, organisations, sessions
 from graticule.domain.tenancy import (
@@ -80,25 +81,27 @@ def of_member(conn: Connection, member_id: str, *, now_ms: int) -> list[Session]
         .where(sessions.c.member_id == member_id, sessions.c.expires_at_ms > now_ms)
         .order_by(sessions.c.id.desc())
     )
-    return [
-        Session(
-            id=row.id,
-            member_id=row.member_id,
-            method=row.method,
-            created_at_ms=row.created_at_ms,
-            last_seen_at_ms=row.last_seen_at_ms,
-            expires_at_ms=row.expires_at_ms,
-        )
-        for row in rows
-    ]
+    return [_session(row) for row in rows]
 
 
-def end(conn: Connection, member_id: str, session_id: str) -> bool:
-    """False if the member has no such session."""
-    statement = delete(sessions).where(
-        sessions.c.id == session_id, sessions.c.member_id == member_id
+def end(conn: Connection, member_id: str, session_id: str) -> Session | None:
+    """The session that was; None if the member has no such one."""
+    is_it = (sessions.c.id == session_id) & (sessions.c.member_id == member_id)
+    row = conn.execute(select(sessions).where(is_it)).one_or_none()
+    if row is None or conn.execute(delete(sessions).where(is_it)).rowcount == 0:
+        return None
+    return _session(row)
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(
+        id=row.id,
+        member_id=row.member_id,
+        method=row.method,
+        created_at_ms=row.created_at_ms,
+        last_seen_at_ms=row.last_seen_at_ms,
+        expires_at_ms=row.expires_at_ms,
     )
-    return conn.execute(statement).rowcount == 1
 
 
 def end_all(conn: Connection, member_id: str, *, but: str | None = None) -> None:

@@ -15,6 +15,7 @@ from graticule.access.tokens import NewKey
 from graticule.db import api_keys as api_keys_db
 from graticule.db import members as members_db
 from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.audit import EventType
 from graticule.domain.errors import (
     Forbidden,
     InvalidRequest,
@@ -23,6 +24,7 @@ from graticule.domain.errors import (
 )
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.tenancy import ApiKey, Member, Principal, Scope
+from graticule.services.account_events import tell_of_key
 from graticule.services.authentication import Authentication
 from graticule.services.members import MYSELF
 from graticule.services.namespaces import Page, page
@@ -78,6 +80,7 @@ class ApiKeys:
                     raise WrongState(f"member `{owner.name}` is disabled; enable it first")
                 return store_key(
                     conn,
+                    principal,
                     new,
                     owner,
                     name=name,
@@ -125,14 +128,14 @@ class ApiKeys:
         member_id = None if _sees_all(principal) else principal.member_id
 
         def revoke() -> bool:
+            now_ms = self._now_ms()
             with write(self._engine) as conn:
-                return api_keys_db.revoke(
-                    conn,
-                    principal.organisation_id,
-                    key_id,
-                    member_id=member_id,
-                    now_ms=self._now_ms(),
+                revoked = api_keys_db.revoke(
+                    conn, principal.organisation_id, key_id, member_id=member_id, now_ms=now_ms
                 )
+                if revoked is not None:
+                    tell_of_key(conn, principal, EventType.API_KEY_REVOKED, revoked, now_ms=now_ms)
+                return revoked is not None
 
         revoked = retry_serialisation(revoke)
         self._authentication.forget()
@@ -152,6 +155,7 @@ class ApiKeys:
 
 def store_key(
     conn: Connection,
+    principal: Principal,
     new: NewKey,
     member: Member,
     *,
@@ -160,7 +164,7 @@ def store_key(
     now_ms: int,
     lifetime_s: int | None = None,
 ) -> ApiKey:
-    """Write a key down as a hash.  Who may make it was decided before."""
+    """Write a key down as a hash.  That `principal` may make it was decided before."""
     key = ApiKey(
         id=new.client_id,
         organisation_id=member.organisation_id,
@@ -172,6 +176,7 @@ def store_key(
         revoked_at_ms=None,
     )
     api_keys_db.create(conn, key, secret_hash=tokens.hash_secret(new.client_secret.reveal()))
+    tell_of_key(conn, principal, EventType.API_KEY_CREATED, key, now_ms=now_ms)
     return key
 
 

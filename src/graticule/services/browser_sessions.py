@@ -14,9 +14,11 @@ from graticule.access import tokens
 from graticule.access.policy import Action, require
 from graticule.db import sessions as sessions_db
 from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.audit import EventType
 from graticule.domain.errors import NoSuchSession
 from graticule.domain.secret import Secret
-from graticule.domain.tenancy import Member, Principal, Session
+from graticule.domain.tenancy import NOWHERE, Member, Origin, Principal, Session
+from graticule.services.account_events import as_member, tell_of_session
 from graticule.services.authentication import SESSION_PREFIX, Authentication
 
 log = structlog.get_logger(__name__)
@@ -47,7 +49,7 @@ class BrowserSessions:
         self._idle_ms = idle_s * 1000
         self._lifetime_ms = lifetime_s * 1000
 
-    def begin(self, member: Member, *, method: str) -> NewSession:
+    def begin(self, member: Member, *, method: str, origin: Origin = NOWHERE) -> NewSession:
         """Sign a member in.  How it proved itself was checked before."""
         now_ms = self._now_ms()
         token = tokens.new_secret(SESSION_PREFIX)
@@ -58,6 +60,8 @@ class BrowserSessions:
         def create() -> None:
             with write(self._engine) as conn:
                 sessions_db.create(conn, session, token_hash=tokens.hash_secret(token.reveal()))
+                who = as_member(member, credential_id=session.id, origin=origin)
+                tell_of_session(conn, who, EventType.SESSION_STARTED, session, now_ms=now_ms)
 
         retry_serialisation(create)
         log.info("signed in", member_id=member.id, method=method, session_id=session.id)
@@ -81,7 +85,12 @@ class BrowserSessions:
 
         def end() -> bool:
             with write(self._engine) as conn:
-                return sessions_db.end(conn, principal.member_id, session_id)
+                ended = sessions_db.end(conn, principal.member_id, session_id)
+                if ended is not None:
+                    tell_of_session(
+                        conn, principal, EventType.SESSION_ENDED, ended, now_ms=self._now_ms()
+                    )
+                return ended is not None
 
         ended = retry_serialisation(end)
         self._authentication.forget()

@@ -27,6 +27,7 @@ from graticule.domain.errors import (
 )
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import Device, DeviceState, Principal
+from graticule.services.account_events import as_member
 from graticule.services.api_keys import store_key
 
 log = structlog.get_logger(__name__)
@@ -178,6 +179,7 @@ class Devices:
             return AccessDenied("this device was refused")
         store_key(
             conn,
+            as_member(member, credential_id=new.client_id),
             new,
             member,
             name=f"signed in: {device.name}",

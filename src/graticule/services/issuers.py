@@ -21,6 +21,7 @@ from graticule.db import members as members_db
 from graticule.db import organisations as organisations_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.db.issuers import KnownIdentity
+from graticule.domain.audit import EventType
 from graticule.domain.errors import (
     AlreadyExists,
     InvalidName,
@@ -38,6 +39,7 @@ from graticule.domain.tenancy import (
     Principal,
     Role,
 )
+from graticule.services.account_events import as_member, tell_of_issuer, tell_of_member
 from graticule.services.expiring_cache import ExpiringCache
 from graticule.services.issuer_documents import IssuerDocuments, Published
 
@@ -130,6 +132,7 @@ class Issuers:
                 if len(issuers_db.list_all(conn, open_secret=self._open)) >= ISSUERS_MAX:
                     raise InvalidRequest(f"a server has at most {ISSUERS_MAX} issuers")
                 issuers_db.create(conn, issuer, sealed_client_secret=sealed)
+                tell_of_issuer(conn, EventType.ISSUER_CREATED, issuer, now_ms=self._now_ms())
                 return issuer
 
         issuer = retry_serialisation(create)
@@ -143,9 +146,12 @@ class Issuers:
         Raises:
             NoSuchIssuer: no such issuer.
         """
+        self._configured.clear()
+        issuer = self.named(name)
         with write(self._engine) as conn:
             if not issuers_db.remove(conn, name):
                 raise NoSuchIssuer(f"no issuer is called `{name}`")
+            tell_of_issuer(conn, EventType.ISSUER_DELETED, issuer, now_ms=self._now_ms())
         self._configured.clear()
         log.info("issuer deleted", issuer=name)
 
@@ -245,6 +251,15 @@ class Issuers:
                 return known
             member = replace(known.member, role=identity.role)
             members_db.replace(conn, member)
+            tell_of_member(
+                conn,
+                as_member(member, credential_id=issuer.name),
+                EventType.MEMBER_UPDATED,
+                member,
+                now_ms=self._now_ms(),
+                role=member.role,
+                issuer=issuer.name,
+            )
             log.info("role follows issuer", member_id=member.id, role=member.role)
             return replace(known, member=member)
 
@@ -277,6 +292,15 @@ class Issuers:
         issuers_db.link(
             conn, issuer.id, identity.subject, member, at_ms=identity.issued_at_ms, now_ms=now_ms
         )
+        tell_of_member(
+            conn,
+            as_member(member, credential_id=issuer.name),
+            EventType.MEMBER_CREATED,
+            member,
+            now_ms=now_ms,
+            role=member.role,
+            issuer=issuer.name,
+        )
         log.info("member provisioned", member_id=member.id, issuer=issuer.name)
         return KnownIdentity(member, organisation.edition, identity.issued_at_ms)
 
@@ -300,6 +324,15 @@ class Issuers:
                 owner = members_db.require(conn, principal.organisation_id, member)
                 now_ms = self._now_ms()
                 issuers_db.link(conn, found.id, subject, owner, at_ms=now_ms, now_ms=now_ms)
+                tell_of_member(
+                    conn,
+                    principal,
+                    EventType.MEMBER_UPDATED,
+                    owner,
+                    now_ms=now_ms,
+                    linked=issuer,
+                    subject=subject,
+                )
                 return owner
 
         linked = retry_serialisation(link)
@@ -318,6 +351,14 @@ class Issuers:
             owner = members_db.require(conn, principal.organisation_id, member)
             if not issuers_db.unlink(conn, found.id, owner.id):
                 raise NoSuchIssuer(f"`{owner.name}` is nobody at `{issuer}`")
+            tell_of_member(
+                conn,
+                principal,
+                EventType.MEMBER_UPDATED,
+                owner,
+                now_ms=self._now_ms(),
+                unlinked=issuer,
+            )
         log.info("identity unlinked", member_id=owner.id, issuer=issuer)
 
     def identities_of(self, principal: Principal, member: str) -> Sequence[tuple[str, str]]:

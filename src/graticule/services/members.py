@@ -16,9 +16,11 @@ from graticule.db import grants as grants_db
 from graticule.db import issuers as issuers_db
 from graticule.db import members as members_db
 from graticule.db.engine import read, retry_serialisation, serialise_on, write
+from graticule.domain.audit import EventType
 from graticule.domain.errors import InvalidName, LastAdmin
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.tenancy import Member, MemberKind, Principal, Role
+from graticule.services.account_events import tell_of_member
 from graticule.services.authentication import Authentication
 from graticule.services.namespaces import Page, page
 
@@ -50,6 +52,15 @@ class Members:
         def create() -> None:
             with write(self._engine) as conn:
                 members_db.create(conn, member)
+                tell_of_member(
+                    conn,
+                    principal,
+                    EventType.MEMBER_CREATED,
+                    member,
+                    now_ms=self._now_ms(),
+                    kind=member.kind,
+                    role=member.role,
+                )
 
         retry_serialisation(create)
         log.info("member created", member_id=member.id, role=role)
@@ -115,6 +126,14 @@ class Members:
                 if after.role is not before.role:
                     # What an issuer said before must not undo it.
                     issuers_db.note_synchronised(conn, after.id, at_ms=self._now_ms())
+                tell_of_member(
+                    conn,
+                    principal,
+                    EventType.MEMBER_UPDATED,
+                    after,
+                    now_ms=self._now_ms(),
+                    **_changes(before, after),
+                )
                 return after
 
         changed = retry_serialisation(update)
@@ -144,11 +163,26 @@ class Members:
                     _require_other_admin(conn, found)
                 grants_db.remove_all_of(conn, found.id)
                 members_db.delete_with_keys(conn, found.id)
+                tell_of_member(
+                    conn, principal, EventType.MEMBER_DELETED, found, now_ms=self._now_ms()
+                )
                 return found
 
         deleted = retry_serialisation(delete)
         self._authentication.forget()
         log.info("member deleted", member_id=deleted.id)
+
+
+def _changes(before: Member, after: Member) -> dict[str, object]:
+    """What is different, for the audit log."""
+    changes: dict[str, object] = {}
+    if after.name != before.name:
+        changes["renamed"] = before.name
+    if after.role is not before.role:
+        changes["role"] = after.role
+    if after.disabled_at_ms != before.disabled_at_ms:
+        changes["disabled"] = after.disabled_at_ms is not None
+    return changes
 
 
 def _check_name(name: str) -> None:

@@ -17,6 +17,7 @@ from graticule.db import members as members_db
 from graticule.db import organisations as organisations_db
 from graticule.db import passwords as passwords_db
 from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.audit import EventType
 from graticule.domain.errors import AlreadyExists, NoSuchOrganisation
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.tenancy import (
@@ -28,6 +29,7 @@ from graticule.domain.tenancy import (
     Principal,
     Role,
 )
+from graticule.services.account_events import operator_in, tell_of_member, tell_of_organisation
 from graticule.services.api_keys import store_key
 
 log = structlog.get_logger(__name__)
@@ -121,7 +123,15 @@ class Organisations:
     ) -> tuple[Organisation, NewKey]:
         organisation, member = self._create(conn, name, edition, admin)
         new = tokens.new_key()
-        store_key(conn, new, member, name="first start", scopes=ALL_SCOPES, now_ms=self._now_ms())
+        store_key(
+            conn,
+            operator_in(organisation.id),
+            new,
+            member,
+            name="first start",
+            scopes=ALL_SCOPES,
+            now_ms=self._now_ms(),
+        )
         return organisation, new
 
     def _create(
@@ -134,6 +144,8 @@ class Organisations:
         organisations_db.create(conn, organisation)
         member = _new_admin(organisation, admin, now_ms)
         members_db.create(conn, member)
+        tell_of_organisation(conn, EventType.ORGANISATION_CREATED, organisation, now_ms=now_ms)
+        _tell_of_admin(conn, EventType.MEMBER_CREATED, member, now_ms=now_ms)
         log.info("organisation created", organisation=organisation.name)
         return organisation, member
 
@@ -155,7 +167,11 @@ class Organisations:
             with write(self._engine) as conn:
                 found = organisations_db.require_by_name(conn, name)
                 organisations_db.set_edition(conn, found.id, edition)
-                return replace(found, edition=edition)
+                changed = replace(found, edition=edition)
+                tell_of_organisation(
+                    conn, EventType.ORGANISATION_UPDATED, changed, now_ms=self._now_ms()
+                )
+                return changed
 
         changed = retry_serialisation(change)
         log.info("edition changed", organisation=name, edition=edition)
@@ -177,7 +193,13 @@ class Organisations:
             with write(self._engine) as conn:
                 member = self._restored_admin(conn, organisation, admin)
                 store_key(
-                    conn, new, member, name="recovery", scopes=ALL_SCOPES, now_ms=self._now_ms()
+                    conn,
+                    operator_in(member.organisation_id),
+                    new,
+                    member,
+                    name="recovery",
+                    scopes=ALL_SCOPES,
+                    now_ms=self._now_ms(),
                 )
 
         retry_serialisation(recover)
@@ -203,10 +225,17 @@ class Organisations:
         if member is None:
             member = _new_admin(found, check_resource_name(admin, of="member"), self._now_ms())
             members_db.create(conn, member)
+            _tell_of_admin(conn, EventType.MEMBER_CREATED, member, now_ms=self._now_ms())
         elif member.role is not Role.ADMIN or member.disabled_at_ms is not None:
             member = replace(member, role=Role.ADMIN, disabled_at_ms=None)
             members_db.replace(conn, member)
+            _tell_of_admin(conn, EventType.MEMBER_UPDATED, member, now_ms=self._now_ms())
         return member
+
+
+def _tell_of_admin(conn: Connection, type_: EventType, member: Member, *, now_ms: int) -> None:
+    operator = operator_in(member.organisation_id)
+    tell_of_member(conn, operator, type_, member, now_ms=now_ms, role=member.role)
 
 
 def _new_admin(organisation: Organisation, name: str, now_ms: int) -> Member:

@@ -6,7 +6,7 @@ No answer tells whether a name exists: an unknown one costs the same work and is
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -20,6 +20,7 @@ from graticule.db import organisations as organisations_db
 from graticule.db import passwords as passwords_db
 from graticule.db import sessions as sessions_db
 from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.audit import EventType, Outcome, Subject, SubjectKind
 from graticule.domain.errors import (
     Forbidden,
     NoSuchLink,
@@ -28,7 +29,18 @@ from graticule.domain.errors import (
     WrongState,
 )
 from graticule.domain.secret import Secret
-from graticule.domain.tenancy import CredentialKind, Member, MemberKind, Organisation, Principal
+from graticule.domain.tenancy import (
+    NOWHERE,
+    CredentialKind,
+    Member,
+    MemberKind,
+    Organisation,
+    Origin,
+    Principal,
+    Role,
+)
+from graticule.services.account_events import as_member, operator_in, tell_of_member
+from graticule.services.audit import Audit
 from graticule.services.authentication import Authentication
 from graticule.services.organisations import DEFAULT_ORGANISATION
 from graticule.services.throttle import Throttle, account_of
@@ -40,6 +52,8 @@ LINK_PREFIX: Final = "glink_"
 HASHES_AT_ONCE_MAX: Final = 2
 """Each takes 64 MiB and a core for a tenth of a second."""
 HASH_WAIT_S: Final = 5
+NAME_SHOWN_CHARACTERS_MAX: Final = 128
+"""Of a name that was tried, in the audit log."""
 
 _WRONG: Final = "the name or the password is wrong"
 
@@ -59,6 +73,7 @@ class Passwords:
         engine: Engine,
         authentication: Authentication,
         throttle: Throttle,
+        audit: Audit,
         *,
         now_ms: Callable[[], int],
         hashing: PasswordHashing | None = None,
@@ -66,6 +81,7 @@ class Passwords:
         self._engine = engine
         self._authentication = authentication
         self._throttle = throttle
+        self._audit = audit
         self._now_ms = now_ms
         self._hashing = hashing or PasswordHashing()
         self._turns = threading.BoundedSemaphore(HASHES_AT_ONCE_MAX)
@@ -73,7 +89,7 @@ class Passwords:
     # Signing in
 
     def verify(
-        self, name: str, password: Secret, *, organisation: str | None = None, address: str
+        self, name: str, password: Secret, *, organisation: str | None = None, origin: Origin
     ) -> Member:
         """The member of this name and password.
 
@@ -86,22 +102,31 @@ class Passwords:
         with read(self._engine) as conn:
             found = _organisation(conn, organisation)
         account = account_of(found.id if found else organisation or "", name)
-        self._throttle.begin(account=account, address=address)
+        self._throttle.begin(account=account, address=origin.address)
         with read(self._engine) as conn:
             stored = passwords_db.load(conn, found.id if found else "", name)
         with self._turn():
             matches = self._hashing.matches(password, stored.password_hash if stored else None)
         if stored is None or not matches or not _may_sign_in(stored.member):
-            log.info("sign-in refused", address=address)
+            log.info("sign-in refused", address=origin.address)
+            if found is not None:
+                self._note_refusal(found, name, origin)
             raise Unauthenticated(_WRONG)
-        self._throttle.succeeded(account=account, address=address)
+        self._throttle.succeeded(account=account, address=origin.address)
         if self._hashing.is_outdated(stored.password_hash):
             self._store(stored.member, password)
         return stored.member
 
+    def _note_refusal(self, organisation: Organisation, name: str, origin: Origin) -> None:
+        """For admins, who see the names that were tried; the answer tells nobody."""
+        shown = name[:NAME_SHOWN_CHARACTERS_MAX]
+        nobody = replace(operator_in(organisation.id), name=shown, role=Role.USER, origin=origin)
+        subject = Subject(SubjectKind.SESSION, shown, "password")
+        self._audit.note(nobody, EventType.SIGN_IN_DENIED, subject, outcome=Outcome.DENIED)
+
     # Changing it
 
-    def change(self, principal: Principal, current: Secret, new: Secret, *, address: str) -> None:
+    def change(self, principal: Principal, current: Secret, new: Secret) -> None:
         """Change the caller's own password; its other sessions end.
 
         Raises:
@@ -112,16 +137,21 @@ class Passwords:
         require(principal, Action.MANAGE_OWN_ACCOUNT)
         check_password(new, name=principal.name)
         account = account_of(principal.organisation_id, principal.name)
-        self._throttle.begin(account=account, address=address)
+        self._throttle.begin(account=account, address=principal.origin.address)
         with read(self._engine) as conn:
             stored = passwords_db.load(conn, principal.organisation_id, principal.name)
         with self._turn():
             matches = self._hashing.matches(current, stored.password_hash if stored else None)
         if stored is None or not matches:
             raise Forbidden("your current password is another one")
-        self._throttle.succeeded(account=account, address=address)
+        self._throttle.succeeded(account=account, address=principal.origin.address)
         is_session = principal.credential is CredentialKind.SESSION
-        self._store(stored.member, new, ending_sessions_but=principal.key_id if is_session else "")
+        self._store(
+            stored.member,
+            new,
+            changed_by=principal,
+            ending_sessions_but=principal.key_id if is_session else "",
+        )
         log.info("password changed", member_id=principal.member_id)
 
     # Links
@@ -135,7 +165,7 @@ class Passwords:
         """
         require(principal, Action.MANAGE_MEMBERS)
         return self._create_link(
-            lambda conn: members_db.require(conn, principal.organisation_id, member)
+            lambda conn: (members_db.require(conn, principal.organisation_id, member), principal)
         )
 
     def create_link_for(self, organisation: str, member: str) -> PasswordLink:
@@ -144,20 +174,21 @@ class Passwords:
         Raises:
             NoSuchOrganisation: no such organisation.
         """
-        return self._create_link(
-            lambda conn: members_db.require(
-                conn, organisations_db.require_by_name(conn, organisation).id, member
-            )
-        )
 
-    def _create_link(self, find: Callable[[Connection], Member]) -> PasswordLink:
+        def find(conn: Connection) -> tuple[Member, Principal]:
+            found = organisations_db.require_by_name(conn, organisation)
+            return members_db.require(conn, found.id, member), operator_in(found.id)
+
+        return self._create_link(find)
+
+    def _create_link(self, find: Callable[[Connection], tuple[Member, Principal]]) -> PasswordLink:
         token = tokens.new_secret(LINK_PREFIX)
         now_ms = self._now_ms()
         expires_at_ms = now_ms + LINK_LIFETIME_S * 1000
 
         def create() -> Member:
             with write(self._engine) as conn:
-                member = find(conn)
+                member, principal = find(conn)
                 if member.kind is not MemberKind.USER:
                     raise WrongState(f"`{member.name}` is a service account; give it an API key")
                 if member.disabled_at_ms is not None:
@@ -168,6 +199,14 @@ class Passwords:
                     member.id,
                     now_ms=now_ms,
                     expires_at_ms=expires_at_ms,
+                )
+                tell_of_member(
+                    conn,
+                    principal,
+                    EventType.MEMBER_UPDATED,
+                    member,
+                    now_ms=now_ms,
+                    password_link=True,
                 )
                 return member
 
@@ -184,7 +223,7 @@ class Passwords:
         with read(self._engine) as conn:
             return self._of_link(conn, token)
 
-    def use_link(self, token: str, password: Secret) -> Member:
+    def use_link(self, token: str, password: Secret, *, origin: Origin = NOWHERE) -> Member:
         """Set the password of the link's member; all its sessions end, and the link with them.
 
         Raises:
@@ -203,6 +242,14 @@ class Passwords:
                     raise NoSuchLink(_NO_LINK)
                 passwords_db.store(conn, found.id, password_hash, now_ms=self._now_ms())
                 sessions_db.end_all(conn, found.id)
+                tell_of_member(
+                    conn,
+                    as_member(found, origin=origin),
+                    EventType.PASSWORD_CHANGED,
+                    found,
+                    now_ms=self._now_ms(),
+                    password_link=True,
+                )
                 return found
 
         member = retry_serialisation(use)
@@ -232,9 +279,14 @@ class Passwords:
         return found
 
     def _store(
-        self, member: Member, password: Secret, *, ending_sessions_but: str | None = None
+        self,
+        member: Member,
+        password: Secret,
+        *,
+        changed_by: Principal | None = None,
+        ending_sessions_but: str = "",
     ) -> None:
-        """Write a password down.  None ends no session, an id all but that one."""
+        """Write a password down; when it is another one, its other sessions end."""
         with self._turn():
             password_hash = self._hashing.hash(password)
 
@@ -243,8 +295,15 @@ class Passwords:
                 if members_db.load(conn, member.organisation_id, member.id) is None:
                     raise Unauthenticated(_WRONG)  # deleted meanwhile
                 passwords_db.store(conn, member.id, password_hash, now_ms=self._now_ms())
-                if ending_sessions_but is not None:
+                if changed_by is not None:
                     sessions_db.end_all(conn, member.id, but=ending_sessions_but)
+                    tell_of_member(
+                        conn,
+                        changed_by,
+                        EventType.PASSWORD_CHANGED,
+                        member,
+                        now_ms=self._now_ms(),
+                    )
 
         retry_serialisation(store)
         self._authentication.forget()

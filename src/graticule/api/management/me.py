@@ -33,7 +33,6 @@ def change_password(call: Call) -> Response:
         call.principal,
         Secret(body.current_password.get_secret_value()),
         Secret(body.new_password.get_secret_value()),
-        address=call.principal.origin.address,
     )
     return no_content()
 

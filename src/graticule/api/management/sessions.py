@@ -34,9 +34,9 @@ def sign_in(call: Call) -> Response:
         body.name,
         Secret(body.password.get_secret_value()),
         organisation=body.organisation,
-        address=call.principal.origin.address,
+        origin=call.principal.origin,
     )
-    new = call.services.sessions.begin(member, method="password")
+    new = call.services.sessions.begin(member, method="password", origin=call.principal.origin)
     response = json_response(
         {"session": session_to_json(new.session), "member": member_to_json(new.member)},
         status=201,

@@ -33,5 +33,9 @@ def finish(call: Call) -> Response:
     )
     response = go_to(return_to)
     call.cookies.remove(response, _COOKIE)
-    keep(call, response, call.services.sessions.begin(member, method=issuer))
+    keep(
+        call,
+        response,
+        call.services.sessions.begin(member, method=issuer, origin=call.principal.origin),
+    )
     return response

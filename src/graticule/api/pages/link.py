@@ -37,12 +37,16 @@ def use_link(call: Call) -> Response:
         return _form(call, error=InvalidRequest("the two passwords differ"))
     try:
         member = call.services.passwords.use_link(
-            call.name("token"), Secret(form.get("password", ""))
+            call.name("token"), Secret(form.get("password", "")), origin=call.principal.origin
         )
     except InvalidRequest as error:
         return _form(call, error=error)
     response = go_to("/")
-    keep(call, response, call.services.sessions.begin(member, method="link"))
+    keep(
+        call,
+        response,
+        call.services.sessions.begin(member, method="link", origin=call.principal.origin),
+    )
     return response
 
 

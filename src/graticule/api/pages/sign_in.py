@@ -41,12 +41,16 @@ def sign_in(call: Call) -> Response:
             form.get("name", ""),
             Secret(form.get("password", "")),
             organisation=form.get("organisation") or None,
-            address=call.principal.origin.address,
+            origin=call.principal.origin,
         )
     except Unauthenticated as error:
         return _form(call, return_to, error=error, name=form.get("name", ""))
     response = go_to(return_to)
-    keep(call, response, call.services.sessions.begin(member, method="password"))
+    keep(
+        call,
+        response,
+        call.services.sessions.begin(member, method="password", origin=call.principal.origin),
+    )
     return response
 
 
