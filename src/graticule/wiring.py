@@ -198,8 +198,13 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     files = MetadataFiles()
     documents = Documents(engine, files, credentials)
     stage_tokens = StageTokens(keyring.derive(STAGE_TOKEN_PURPOSE))
+    audit = Audit(engine, now_ms=now_ms, retention_days=settings.audit_retention_days)
     storage = TableStorage(
-        credentials, stage_tokens, now_ms=now_ms, public_url=_catalog_url(settings.public_url)
+        credentials,
+        stage_tokens,
+        audit,
+        now_ms=now_ms,
+        public_url=_catalog_url(settings.public_url),
     )
     tables = Tables(engine, files, documents, credentials, storage, now_ms=now_ms)
     turns = Turns(settings.data_dir / TURNS_FILE)
@@ -229,7 +234,12 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         outbound=outbound,
     )
     integration_updates = IntegrationUpdates(
-        engine, keyring, integrations, verify=verify_as_server, invalidate=forget
+        engine,
+        keyring,
+        integrations,
+        now_ms=now_ms,
+        verify=verify_as_server,
+        invalidate=forget,
     )
     verification_runs = VerificationRuns(
         engine,
@@ -277,7 +287,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         namespaces=namespaces,
         tables=tables,
         table_handover=TableHandover(engine, documents, storage, now_ms=now_ms),
-        signing=Signing(tables, credentials, stage_tokens, now_ms=now_ms),
+        signing=Signing(tables, credentials, stage_tokens, audit, now_ms=now_ms),
         commits=commits,
         views=Views(engine, documents, view_commits, now_ms=now_ms),
         view_commits=view_commits,

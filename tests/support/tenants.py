@@ -133,12 +133,17 @@ def catalogs(tenants: Engine, clock: Clock) -> Catalogs:
 
 @pytest.fixture
 def updates(
-    tenants: Engine, integrations: Integrations, verifier: Verifier, invalidated: list[str]
+    tenants: Engine,
+    clock: Clock,
+    integrations: Integrations,
+    verifier: Verifier,
+    invalidated: list[str],
 ) -> IntegrationUpdates:
     return IntegrationUpdates(
         tenants,
         RING,
         integrations,
+        now_ms=clock,
         verify=lambda integration: verifier(Request(integration)),
         invalidate=invalidated.append,
     )

@@ -29,6 +29,7 @@ from graticule.api.errors import Surface, describe, headers_of
 from graticule.api.response_headers import add_header
 from graticule.domain import waiting
 from graticule.domain.errors import (
+    Forbidden,
     InvalidRequest,
     MethodNotAllowed,
     NoSuchRoute,
@@ -334,7 +335,6 @@ class Endpoint:
             structlog.contextvars.bind_contextvars(principal=principal.name)
             request.scope["state"]["principal"] = principal.name
             principal = replace(principal, origin=_origin_of(request, request_id))
-            require(principal, route.action)
         call = Call(
             services=self._services,
             principal=principal,
@@ -348,7 +348,15 @@ class Endpoint:
             plus_is_space=route.surface is Surface.ICEBERG,
             target=_target_of(request),
         )
-        return route.handler(call)
+        try:
+            if route.action is not None:
+                require(principal, route.action)
+            return route.handler(call)
+        except Forbidden as error:
+            self._services.audit.note_denied(
+                principal, operation=route.template, target=call.target, why=error.message
+            )
+            raise
 
     async def _read(self, request: Request) -> bytes:
         """The whole body, never more than the limit in memory."""

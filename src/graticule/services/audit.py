@@ -17,7 +17,15 @@ from uuid6 import uuid7
 from graticule.access.policy import Action, require
 from graticule.db import audit as audit_db
 from graticule.db.engine import read, write
-from graticule.domain.audit import AuditEvent, AuditFilter, EventType, Outcome, Subject, event_of
+from graticule.domain.audit import (
+    AuditEvent,
+    AuditFilter,
+    EventType,
+    Outcome,
+    Subject,
+    SubjectKind,
+    event_of,
+)
 from graticule.domain.errors import CatalogError
 from graticule.domain.grants import Privilege
 from graticule.domain.tenancy import Principal
@@ -27,11 +35,12 @@ log = structlog.get_logger(__name__)
 
 NOTED_MAX: Final = 10_000
 """Events that wait in memory.  What comes when that is full is counted in the log, and lost."""
+TARGET_CHARACTERS_MAX: Final = 500
 EXPORT_PAGE_EVENTS: Final = 1_000
 EXPIRED_BATCH_EVENTS: Final = 1_000
 DAY_MS: Final = 86_400_000
 
-_Same = tuple[str, str, str, str, Outcome, str]
+_Same = tuple[str, str, str, str, Outcome, str, tuple[tuple[str, Any], ...]]
 
 
 class Audit:
@@ -63,6 +72,7 @@ class Audit:
             subject.id,
             outcome,
             principal.origin.address,
+            tuple((details or {}).items()),
         )
         with self._guard:
             known = self._noted.get(same)
@@ -82,6 +92,17 @@ class Audit:
                 by=by,
                 details=details,
             )
+
+    def note_denied(self, principal: Principal, *, operation: str, target: str, why: str) -> None:
+        """Keep that a request was refused: to the route `operation`, as `target`."""
+        subject = Subject(SubjectKind.REQUEST, operation, target[:TARGET_CHARACTERS_MAX])
+        self.note(
+            principal,
+            EventType.REQUEST_DENIED,
+            subject,
+            outcome=Outcome.DENIED,
+            details={"reason": why},
+        )
 
     def flush(self, _stopping: threading.Event | None = None) -> None:
         """Write what was noted.  When the database does not answer, it stays noted."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
@@ -21,6 +21,7 @@ from graticule.db import scans as scans_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
 from graticule.discovery.proposal import Proposal
+from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import (
     AlreadyExists,
@@ -34,6 +35,7 @@ from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.scan import Scan, ScanState
 from graticule.domain.tenancy import Principal
+from graticule.services import audit_trail
 from graticule.services.bucket_survey import Survey, look, survey_report
 from graticule.services.credentials import Credentials
 from graticule.services.namespaces import Namespaces, Page, page
@@ -118,6 +120,7 @@ class Discovery:
         )
         with write(self._engine) as conn:
             scans_db.create(conn, scan)
+            self._tell(conn, principal, EventType.SCAN_STARTED, scan)
         self._pool.submit(self._run, scan, catalog, location)
         return scan
 
@@ -189,7 +192,20 @@ class Discovery:
                     to=ScanState.REGISTERED,
                     now_ms=self._now_ms(),
                 )
+                tables = [str(done.identifier) for done in outcomes if done.error is None]
+                self._tell(conn, principal, EventType.SCAN_REGISTERED, scan, tables=tables)
         return outcomes
+
+    def _tell(
+        self,
+        conn: Connection,
+        principal: Principal,
+        type_: EventType,
+        scan: Scan,
+        **details: Sequence[str],
+    ) -> None:
+        subject = Subject(SubjectKind.SCAN, scan.id, scan.prefix, scan.catalog_id)
+        audit_trail.record(conn, principal, type_, subject, now_ms=self._now_ms(), details=details)
 
     def _register(
         self,

@@ -4,7 +4,7 @@ Transactions and authorisation live here.  Whatever was cached about an integrat
 once in this process; other processes use what they know for `CATALOG_CACHE_MS` at most.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypedDict
@@ -16,10 +16,12 @@ from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import integrations as integrations_db
 from graticule.db.engine import retry_serialisation, write
+from graticule.domain.audit import EventType, of_integration
 from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
 from graticule.domain.errors import InvalidRequest, Outdated, WrongState
 from graticule.domain.tenancy import Principal
 from graticule.domain.verification import CheckStatus, Report
+from graticule.services import audit_trail
 from graticule.services import integration_rules as rules
 from graticule.services.integrations import Integrations, NewIntegration
 
@@ -63,11 +65,13 @@ class IntegrationUpdates:
         keyring: Keyring,
         integrations: Integrations,
         *,
+        now_ms: Callable[[], int],
         verify: Verify,
         invalidate: Callable[[str], None],
     ) -> None:
         """`invalidate` forgets what is cached about an integration."""
         self._engine = engine
+        self._now_ms = now_ms
         self._keyring = keyring
         self._integrations = integrations
         self._verify = verify
@@ -98,7 +102,7 @@ class IntegrationUpdates:
             id_or_name,
             lambda found: self._updated(principal, found, changes),
             expected_version=expected_version,
-            event="integration updated",
+            told=EventType.INTEGRATION_UPDATED,
             fields=sorted(changes),
         )
 
@@ -153,7 +157,7 @@ class IntegrationUpdates:
             id_or_name,
             rotated,
             expected_version=expected_version,
-            event="integration keys rotated",
+            told=EventType.INTEGRATION_KEYS_ROTATED,
             access_key_id=f"…{keys.access_key_id[-4:]}",
             forced=force,
         )
@@ -165,8 +169,8 @@ class IntegrationUpdates:
         change: Callable[[StorageIntegration], StorageIntegration],
         *,
         expected_version: int | None,
-        event: str,
-        **fields: Any,
+        told: EventType,
+        **details: Any,
     ) -> StorageIntegration:
         """Change what is there now; again when it was changed meanwhile and no version is asked.
 
@@ -180,17 +184,29 @@ class IntegrationUpdates:
                     "look at it again"
                 )
             step = _Step(found, replace(change(found), version=found.version + 1))
-            if retry_serialisation(partial(self._keep, step)):
+            if retry_serialisation(partial(self._keep, principal, step, told, details)):
                 self._invalidate(found.id)
-                log.info(event, integration_id=found.id, version=step.after.version, **fields)
+                log.info(told.value, integration_id=found.id, version=step.after.version, **details)
                 return step.after
         raise Outdated(f"`{id_or_name}` is being changed by others; try again")
 
-    def _keep(self, step: _Step) -> bool:
+    def _keep(
+        self, principal: Principal, step: _Step, told: EventType, details: Mapping[str, Any]
+    ) -> bool:
         with write(self._engine) as conn:
-            return integrations_db.update_described(
+            kept = integrations_db.update_described(
                 conn, self._keyring, step.after, expected_version=step.before.version
             )
+            if kept:
+                audit_trail.record(
+                    conn,
+                    principal,
+                    told,
+                    of_integration(step.after),
+                    now_ms=self._now_ms(),
+                    details=details,
+                )
+            return kept
 
     def _updated(
         self, principal: Principal, found: StorageIntegration, changes: IntegrationChanges

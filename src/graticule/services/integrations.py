@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import integrations as integrations_db
 from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.audit import EventType, of_integration
 from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
 from graticule.domain.errors import NoSuchIntegration
 from graticule.domain.identifiers import check_resource_name
 from graticule.domain.location import parse_integration_path
 from graticule.domain.tenancy import Principal
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
+from graticule.services import audit_trail
 from graticule.services import integration_rules as rules
 from graticule.services.namespaces import Page, page
 
@@ -78,6 +80,7 @@ class Integrations:
         def create_once() -> None:
             with write(self._engine) as conn:
                 integrations_db.create(conn, self._keyring, integration)
+                self._tell(conn, principal, EventType.INTEGRATION_CREATED, integration)
 
         retry_serialisation(create_once)
         log.info(
@@ -173,8 +176,25 @@ class Integrations:
                 )
                 if found is None or not integrations_db.remove(conn, found.id):
                     raise NoSuchIntegration(f"no storage integration is called `{id_or_name}`")
+                self._tell(conn, principal, EventType.INTEGRATION_DELETED, found)
                 return found
 
         deleted = retry_serialisation(delete_once)
         self._invalidate(deleted.id)
         log.info("integration deleted", integration_id=deleted.id)
+
+    def _tell(
+        self,
+        conn: Connection,
+        principal: Principal,
+        type_: EventType,
+        integration: StorageIntegration,
+    ) -> None:
+        audit_trail.record(
+            conn,
+            principal,
+            type_,
+            of_integration(integration),
+            now_ms=self._now_ms(),
+            details={"path": integration.location.uri},
+        )

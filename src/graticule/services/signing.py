@@ -16,11 +16,14 @@ from graticule.access.s3_operations import DELETE_OBJECTS
 from graticule.access.s3_urls import StoreAddress
 from graticule.access.signing import Reach, SignRequest, authorise
 from graticule.access.stage_tokens import StageTokens
+from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import AccessLevel, OpenCatalog
 from graticule.domain.errors import PolicyTooLarge, SignatureRefused
+from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
+from graticule.services.audit import Audit
 from graticule.services.credentials import Credentials, SigningKeys, capped
 from graticule.services.table_storage import grants_of
 from graticule.services.tables import Tables
@@ -47,12 +50,14 @@ class Signing:
         tables: Tables,
         credentials: Credentials,
         stage_tokens: StageTokens,
+        audit: Audit,
         *,
         now_ms: Callable[[], int],
     ) -> None:
         self._tables = tables
         self._credentials = credentials
         self._stage_tokens = stage_tokens
+        self._audit = audit
         self._now_ms = now_ms
 
     def sign(
@@ -72,7 +77,8 @@ class Signing:
             StorageRefused, StorageUnavailable: from the token service.
         """
         integration = catalog.integration
-        grants = capped(integration, self._grants(principal, catalog, identifier, staged))
+        table_id, access = self._grants(principal, catalog, identifier, staged)
+        grants = capped(integration, access)
         store = StoreAddress(integration.location.bucket, integration.region, integration.endpoint)
         try:
             signable = authorise(request, store, _reach(grants))
@@ -93,7 +99,13 @@ class Signing:
             now_ms=self._now_ms(),
             extra=REQUESTER_PAYS if integration.requester_pays else None,
         )
-        log.debug("request signed", table=str(identifier), operation=signable.operation)
+        self._audit.note(
+            principal,
+            EventType.REQUEST_SIGNED,
+            Subject(SubjectKind.TABLE, table_id, str(identifier), catalog.catalog.id),
+            by=Privilege.READ,
+            details={"operation": signable.operation},
+        )
         return SignedRequest(request.uri, headers, signable.is_reusable)
 
     def _grants(
@@ -102,10 +114,11 @@ class Signing:
         catalog: OpenCatalog,
         identifier: TableIdentifier,
         staged: str | None,
-    ) -> list[LocationGrant]:
+    ) -> tuple[str, list[LocationGrant]]:
+        """The table's id, empty for one that is staged, and what may be done where."""
         if staged is None:
             found = self._tables.readable(principal, catalog, identifier)
-            return grants_of(found.record, found.access)
+            return found.record.id, grants_of(found.record, found.access)
         require(principal, Action.WRITE_CATALOG)
         self._tables.require_creatable(principal, catalog, identifier.namespace)
         location = self._stage_tokens.location_of(
@@ -115,7 +128,7 @@ class Signing:
             member_id=principal.member_id,
             now_ms=self._now_ms(),
         )
-        return [LocationGrant(location.prefix, AccessLevel.WRITE)]
+        return "", [LocationGrant(location.prefix, AccessLevel.WRITE)]
 
     def _keys(
         self,

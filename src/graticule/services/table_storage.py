@@ -21,6 +21,7 @@ from graticule.access.delegation import (
     choose,
 )
 from graticule.access.stage_tokens import StagedTable, StageTokens
+from graticule.domain.audit import EventType, of_table
 from graticule.domain.catalog import (
     AccessLevel,
     BucketType,
@@ -30,8 +31,10 @@ from graticule.domain.catalog import (
     TableRecord,
 )
 from graticule.domain.errors import InvalidRequest, NoNarrowSession
+from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import NAMESPACE_SEPARATOR, TableIdentifier
 from graticule.domain.tenancy import Principal
+from graticule.services.audit import Audit
 from graticule.services.client_properties import (
     anonymous_config,
     place_config,
@@ -78,6 +81,7 @@ class TableStorage:
         self,
         credentials: Credentials,
         stage_tokens: StageTokens,
+        audit: Audit,
         *,
         now_ms: Callable[[], int],
         public_url: str | None = None,
@@ -85,6 +89,7 @@ class TableStorage:
         """`public_url` is the catalog's base for clients; without it they use the one they know."""
         self._credentials = credentials
         self._stage_tokens = stage_tokens
+        self._audit = audit
         self._now_ms = now_ms
         self._public_url = public_url
 
@@ -127,7 +132,7 @@ class TableStorage:
                 credential = self._credentials.vend(principal, integration, grants)
             except NoNarrowSession as error:
                 chosen = _choose(replace(situation, session_obstacle=error.message))
-        _tell(principal, record, chosen, credential)
+        _tell(self._audit, principal, record, chosen, credential)
         if credential is not None:
             refresh = refresh_endpoint(catalog, record.identifier)
             config = session_config(integration, credential, refresh_endpoint=refresh)
@@ -211,12 +216,27 @@ def _choose(situation: Situation) -> Chosen:
 
 
 def _tell(
+    audit: Audit,
     principal: Principal,
     record: TableRecord,
     chosen: Chosen,
     credential: StorageCredential | None,
 ) -> None:
-    """What left for whom, and why: the one line, and never the credential itself."""
+    """What left for whom, and why, and never the credential itself."""
+    access_key_id = None if credential is None else credential.access_key_id
+    access = AccessLevel.READ if credential is None else credential.access
+    if chosen.way not in {Way.OWN, Way.ANONYMOUS}:
+        audit.note(
+            principal,
+            EventType.CREDENTIAL_VENDED,
+            of_table(record),
+            by=Privilege.WRITE if access is AccessLevel.WRITE else Privilege.READ,
+            details={
+                "way": chosen.way.value,
+                "access": access.value,
+                "access_key_id": access_key_id,
+            },
+        )
     say = log.warning if chosen.way is Way.STATIC_KEYS else log.debug
     say(
         "storage handed out",
@@ -224,7 +244,7 @@ def _tell(
         reason=chosen.reason,
         member_id=principal.member_id,
         table_id=record.id,
-        access_key_id=None if credential is None else credential.access_key_id,
+        access_key_id=access_key_id,
         expires_at_ms=None if credential is None else credential.expires_at_ms,
     )
 
