@@ -8,7 +8,7 @@ import re
 import secrets
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,9 +18,10 @@ from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import Unavailable
 from graticule.domain.secret import Secret
 from graticule.outbound.policy import OutboundPolicy
-from graticule.storage.clients import ambient_keys
-from graticule.storage.key_wrapping import KeyWrapping
 from graticule.storage.keys import Keys, TemporaryCredentials
+
+if TYPE_CHECKING:
+    from graticule.storage.key_wrapping import KeyWrapping
 
 KEY_FILE: Final = "secret.key"
 DATABASE_FILE: Final = "graticule.db"
@@ -357,12 +358,16 @@ class Settings(BaseSettings):
                 "sealed with its key cannot be read without it"
             ) from error
 
-    def key_wrapping(self) -> KeyWrapping:
+    def key_wrapping(self) -> "KeyWrapping":
         """KMS, as the server's own AWS identity.
 
         Raises:
             Unavailable: it has none.
         """
+        # Not at the top: few have wrapped keys, and the parent of the workers needs no AWS client.
+        from graticule.storage.clients import ambient_keys  # noqa: PLC0415
+        from graticule.storage.key_wrapping import KeyWrapping  # noqa: PLC0415
+
         keys = self.sts_keys or ambient_keys()()
         if keys is None:
             raise Unavailable("wrapped keys need AWS KMS, and this server has no AWS identity")

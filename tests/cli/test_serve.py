@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+import sys
 
 import httpx2
 
@@ -39,6 +40,17 @@ def test_several_processes_serve_one_port_and_end_together(tmp_path):
             assert httpx2.get(f"{running.url}/api/v1/me", headers=headers).status_code == 200
     assert running.process.returncode in {0, -signal.SIGTERM}
     assert "Traceback" not in running.printed
+
+
+def test_neither_the_command_line_nor_the_parent_of_the_workers_loads_what_only_a_server_needs():
+    program = (
+        "import sys, graticule.cli.main\n"
+        "assert 'graticule.settings' not in sys.modules\n"
+        "import graticule.settings, graticule.logs, graticule.workers.supervisor\n"
+        "heavy = {'boto3', 'pyarrow', 'sqlalchemy', 'starlette', 'uvicorn', 'shapely'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_secrets_do_not_reach_the_log(tmp_path):

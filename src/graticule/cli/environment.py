@@ -4,23 +4,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from graticule.cli.failures import CommandFailure, ExitCode
-from graticule.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from graticule.settings import Settings
     from graticule.wiring import Services
 
 
-def load_settings(**overrides: Any) -> Settings:
+def load_settings(**overrides: Any) -> "Settings":
     """Settings from the environment; arguments of a command win.
 
     Raises:
         CommandFailure: a variable has a value it cannot have.  Never shows the value.
     """
+    # Not at the top: every command would wait for it.
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from graticule.settings import Settings  # noqa: PLC0415
+
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -36,7 +39,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 @contextmanager
-def opened_services() -> Iterator[tuple[Settings, "Services"]]:
+def opened_services() -> Iterator[tuple["Settings", "Services"]]:
     """The server's services over its database, without a server.
 
     Raises:
@@ -55,7 +58,7 @@ def opened_services() -> Iterator[tuple[Settings, "Services"]]:
 
 
 @contextmanager
-def opened_database() -> Iterator[tuple[Settings, "Engine"]]:
+def opened_database() -> Iterator[tuple["Settings", "Engine"]]:
     """The server's database, whatever its schema, without a server."""
     from graticule import logs  # noqa: PLC0415
     from graticule.db.engine import create_engine  # noqa: PLC0415
