@@ -75,13 +75,13 @@ def fetch_planning_result(call: Call) -> Response:
     Raises:
         NoSuchPlan: always, for a table that is there.
     """
-    call.services.tables.exists(call.principal, wire.open_catalog(call), wire.table_of(call))
+    call.services.tables.readable(call.principal, wire.open_catalog(call), wire.table_of(call))
     raise NoSuchPlan("no plan is kept; it was complete when it was submitted")
 
 
 def cancel_planning(call: Call) -> Response:
     """Nothing is kept, so there is nothing to cancel; clients cancel when they close a plan."""
-    call.services.tables.exists(call.principal, wire.open_catalog(call), wire.table_of(call))
+    call.services.tables.readable(call.principal, wire.open_catalog(call), wire.table_of(call))
     return no_content()
 
 
