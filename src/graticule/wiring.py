@@ -278,7 +278,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         verifications=Verifications(
             engine, integrations, integration_updates, verification_runs, now_ms=now_ms
         ),
-        browsing=Browsing(engine, integrations, credentials, now_ms=now_ms),
+        browsing=Browsing(engine, integrations, credentials, audit, now_ms=now_ms),
         verification_runs=verification_runs,
         catalogs=catalogs,
         roles=Roles(engine, now_ms=now_ms, on_change=catalogs.forget),

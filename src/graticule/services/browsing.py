@@ -18,6 +18,7 @@ from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
 from graticule.db import granted_tables, table_files
 from graticule.db.engine import read
+from graticule.domain.audit import EventType, of_integration
 from graticule.domain.catalog import AccessLevel, StorageIntegration
 from graticule.domain.errors import (
     Forbidden,
@@ -30,6 +31,7 @@ from graticule.domain.errors import (
 from graticule.domain.grants import Privilege
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
+from graticule.services.audit import Audit
 from graticule.services.credentials import Credentials
 from graticule.services.integrations import Integrations
 from graticule.storage.aws_errors import PRECONDITION_CODES
@@ -111,6 +113,7 @@ class Browsing:
         engine: Engine,
         integrations: Integrations,
         credentials: Credentials,
+        audit: Audit,
         *,
         now_ms: Callable[[], int],
         downloads_at_once: int = DOWNLOADS_AT_ONCE,
@@ -118,6 +121,7 @@ class Browsing:
         self._engine = engine
         self._integrations = integrations
         self._credentials = credentials
+        self._audit = audit
         self._now_ms = now_ms
         self._downloads = threading.BoundedSemaphore(downloads_at_once)
 
@@ -204,6 +208,7 @@ class Browsing:
                 f"`{path}` has {size} bytes; at most {DOWNLOAD_BYTES_MAX} are sent through this "
                 "server. Ask for a range, or for a link"
             )
+        self._tell(principal, found, path, way="download")
         return download
 
     def link(self, principal: Principal, id_or_name: str, path: str, *, lifetime_s: int) -> Link:
@@ -224,6 +229,7 @@ class Browsing:
         now_ms = self._now_ms()
         if found.is_anonymous:  # a store answers requests of nobody only without extras
             plain = store.link(uri, None, query={}, lifetime_s=lifetime_s, now_ms=now_ms)
+            self._tell(principal, found, path, way="link")
             return Link(plain, None)
         grant = LocationGrant(_vendable(uri), AccessLevel.READ)
         url = store.link(
@@ -236,7 +242,15 @@ class Browsing:
             lifetime_s=lifetime_s,
             now_ms=now_ms,
         )
+        self._tell(principal, found, path, way="link")
         return Link(url, now_ms + lifetime_s * 1000)
+
+    def _tell(
+        self, principal: Principal, found: StorageIntegration, path: str, *, way: str
+    ) -> None:
+        details = {"path": path, "way": way}
+        subject = of_integration(found)
+        self._audit.note(principal, EventType.OBJECT_DOWNLOADED, subject, details=details)
 
     def _stream(
         self,
