@@ -5,10 +5,12 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
-from graticule.domain.errors import Overloaded
+from graticule.domain.errors import CommitConflict, Overloaded
+from graticule.domain.identifiers import TableIdentifier
 from graticule.services import turns
 from graticule.services.turns import Turns
 
@@ -153,3 +155,16 @@ def test_without_the_file_threads_still_take_turns(tmp_path):
         thread.join()
 
     assert most == [1] * 20
+
+
+def test_a_commit_that_others_are_always_ahead_of_is_given_up_in_time(monkeypatch):
+    monkeypatch.setattr(turns, "ATTEMPTS_TIMEOUT_S", 0.05)
+    catalog = SimpleNamespace(catalog=SimpleNamespace(id="c"))
+    table = TableIdentifier.of(["ns"], "t")
+    attempts = []
+
+    with pytest.raises(CommitConflict, match=r"`ns\.t` was changed by other writers"):
+        Turns().until_landed(catalog, [table], attempts.append)
+
+    assert attempts == [*range(1, len(attempts) + 1)]
+    assert 1 < len(attempts) < turns.COMMIT_ATTEMPTS_MAX

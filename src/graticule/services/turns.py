@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 COMMIT_ATTEMPTS_MAX: Final = 32
 """Swaps lost to other machines before the client is told to try again."""
+ATTEMPTS_TIMEOUT_S: Final = 20.0
+"""Nor is any attempt begun later: a database or a store may be slow to say that others won."""
 RETRY_PAUSE_S: Final = 0.02
 RETRY_PAUSE_S_MAX: Final = 0.2
 
@@ -74,15 +76,18 @@ class Turns:
         """
         keys = [f"{catalog.catalog.id}/{i.namespace.path}/{i.name}" for i in identifiers]
         with self.take(keys):
+            ends_at = time.monotonic() + ATTEMPTS_TIMEOUT_S
             for number in range(1, COMMIT_ATTEMPTS_MAX + 1):
                 landed = attempt(number)
                 if landed is not None:
                     return landed
+                if time.monotonic() > ends_at:
+                    break
                 pause_s = min(RETRY_PAUSE_S_MAX, RETRY_PAUSE_S * number)
                 time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
         raise CommitConflict(
-            f"Commit failed: `{identifiers[0]}` was changed by other writers "
-            f"{COMMIT_ATTEMPTS_MAX} times while this commit was being applied; try again"
+            f"Commit failed: `{identifiers[0]}` was changed by other writers again and again "
+            "while this commit was being applied; try again"
         )
 
     @contextmanager
