@@ -41,9 +41,9 @@ FUNCTION = {
     "return-type": "long",
     "representations": [{"type": "sql", "dialect": "spark", "sql": "x + 1"}],
 }
-OPERATIONS = {operation.name: operation for operation in openapi.operations()}
+OPERATIONS = {operation.name: operation for operation in openapi.CATALOG.operations}
 WITH_BODIES = [
-    o.name for o in openapi.operations() if o.request_media == openapi.JSON and o.request
+    o.name for o in openapi.CATALOG.operations if o.request_media == openapi.JSON and o.request
 ]
 LISTS = [name for name in OPERATIONS if name.startswith("list")]
 
@@ -130,7 +130,7 @@ def test_any_body_at_all_is_served_or_refused(client, home, name):
     operation = OPERATIONS[name]
 
     @effort(default=40, ci=400)
-    @given(bodies(operation.request))
+    @given(bodies(openapi.CATALOG, operation.request))
     def fuzz(body):
         furnish(client, home)
         path = path_of(

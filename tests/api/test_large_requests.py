@@ -18,7 +18,7 @@ SCHEMA = {
     "fields": [{"id": 1, "name": "id", "type": "long", "required": False}],
 }
 JSON_BODY = {"Content-Type": "application/json"}
-WITH_BODIES = [o for o in openapi.operations() if o.request is not None]
+WITH_BODIES = [o for o in openapi.CATALOG.operations if o.request is not None]
 
 
 @pytest.fixture

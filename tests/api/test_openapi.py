@@ -1,4 +1,4 @@
-"""`openapi/iceberg-rest.yaml` is what is served: the same operations, and answers of its shapes.
+"""The documents in `openapi/` are what is served: the same operations, and answers of their shapes.
 
 The HTTP client of the tests checks every answer by itself (`support/openapi.py`).
 """
@@ -7,12 +7,15 @@ import httpx2
 import pytest
 from jsonschema import Draft202012Validator
 
+from graticule.access.policy import BY_ROLE, BY_SCOPE, Action
 from graticule.api.endpoint import parse_json_object
 from graticule.api.errors import Surface, describe, headers_of
 from graticule.api.routes import ICEBERG_ROOT, advertised_endpoints, route_table
 from graticule.domain import errors
+from graticule.domain.tenancy import Role, Scope
 from support import openapi
 
+DOCUMENTS = [openapi.CATALOG, openapi.MANAGEMENT]
 ERRORS = sorted(
     (
         cls
@@ -34,29 +37,67 @@ def test_the_url_table_and_the_document_list_the_same_operations():
         for route in route_table().routes
         if route.template.startswith(ICEBERG_ROOT)
     }
-    documented = {f"{o.method} {o.template}" for o in openapi.operations()}
+    documented = {f"{o.method} {o.template}" for o in openapi.CATALOG.operations}
     without_prefix = {line.replace("/{prefix}", "", 1) for line in documented}
     assert served == documented | without_prefix
 
 
 def test_clients_are_told_of_every_documented_operation_below_a_prefix():
-    documented = {f"{o.method} {o.template}" for o in openapi.operations() if o.has_prefix}
+    documented = {f"{o.method} {o.template}" for o in openapi.CATALOG.operations if o.has_prefix}
     assert set(advertised_endpoints()) == documented
 
 
-def test_operations_are_named_once():
-    names = [operation.name for operation in openapi.operations()]
+def test_the_url_table_and_the_management_document_list_the_same_operations():
+    """The rest of what is served, each with the action that the route asks for."""
+    served = {
+        f"{route.method} {route.template}": route.action
+        for route in route_table().routes
+        if not route.template.startswith(f"{ICEBERG_ROOT}/")
+    }
+    documented = {f"{o.method} {o.template}": o.action for o in openapi.MANAGEMENT.operations}
+    assert documented == {
+        line: None if action is None else action.name.lower() for line, action in served.items()
+    }
+
+
+def test_the_management_document_says_who_may_take_each_action():
+    documented = openapi.MANAGEMENT.contents["x-actions"]
+    assert documented == {
+        action.name.lower(): {
+            "roles": [role.value for role in Role if action in BY_ROLE[role]],
+            "scopes": sorted(scope.value for scope in Scope if action in BY_SCOPE[scope]),
+        }
+        for action in Action
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_operations_are_named_once(document):
+    names = [operation.name for operation in document.operations]
     assert sorted(set(names)) == sorted(names)
 
 
-def test_every_reference_leads_somewhere():
-    for reference in _references(openapi.document()):
-        assert openapi.at(reference) is not None
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_reference_leads_somewhere_and_everything_is_referred_to(document):
+    references = set(_references(document.contents))
+    for reference in references:
+        assert document.at(reference) is not None
         if "/schemas/" in reference:
-            Draft202012Validator.check_schema(openapi.at(reference))
+            Draft202012Validator.check_schema(document.at(reference))
+    parts = document.contents["components"]
+    named = {
+        f"#/components/{kind}/{name}"
+        for kind in parts.keys() - {"securitySchemes"}
+        for name in parts[kind]
+    }
+    assert named == references
 
 
-@pytest.mark.parametrize("operation", openapi.operations(), ids=lambda operation: operation.name)
+@pytest.mark.parametrize(
+    "operation",
+    [operation for document in DOCUMENTS for operation in document.operations],
+    ids=lambda operation: operation.name,
+)
 def test_an_operation_declares_the_parameters_of_its_path(operation):
     in_path = {part[1:-1] for part in operation.template.split("/") if part.startswith("{")}
     declared = {p["name"] for p in operation.parameters if p["in"] == "path"}
@@ -67,12 +108,12 @@ def test_an_operation_declares_the_parameters_of_its_path(operation):
 def test_every_domain_error_is_answered_in_the_documented_shape(cls):
     error = error_of(cls)
     status, body = describe(error, Surface.ICEBERG, request_id="r1")
-    assert openapi.why_not("#/components/schemas/ErrorResponse", body) is None
+    assert openapi.CATALOG.why_not("#/components/schemas/ErrorResponse", body) is None
     assert body["error"]["code"] == status
     assert ("Content-Type", "application/json") in headers_of(error, Surface.ICEBERG)
 
     _, body = describe(error, Surface.OAUTH, request_id="r1")
-    assert openapi.why_not("#/components/schemas/OAuthError", body) is None
+    assert openapi.CATALOG.why_not("#/components/schemas/OAuthError", body) is None
 
     status, body = describe(error, Surface.MANAGEMENT, request_id="r1")
     assert {**body, "type": "", "title": ""} == {

@@ -2,13 +2,12 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from support.openapi import at
+from support.openapi import Document
 
 TEXTS = [
     *(
@@ -46,9 +45,10 @@ anything = st.recursive(
 )
 
 
-def bodies(schema: Mapping[str, Any]) -> SearchStrategy[Any]:
+def bodies(document: Document, schema: Mapping[str, Any]) -> SearchStrategy[Any]:
     """Mostly what `schema` describes with some places damaged; some whole, some anything."""
-    return damaged(_values(schema)) | damaged(_values(schema)) | _values(schema) | anything
+    wholes = _Bodies(document).values(schema)
+    return damaged(wholes) | damaged(wholes) | wholes | anything
 
 
 @st.composite
@@ -87,70 +87,75 @@ def _paths(value: Any, prefix: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
         yield from _paths(member, (*prefix, key))
 
 
-def _values(schema: Mapping[str, Any]) -> SearchStrategy[Any]:
-    """Values of a schema of the kinds that the document uses."""
-    if "$ref" in schema:
-        named = _named(schema["$ref"])
-        more = schema.get("required", ())
-        return _complete(schema["$ref"], frozenset(more)) if more else named
-    if "const" in schema:
-        return st.just(schema["const"])
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
-    if "examples" in schema:
-        return st.sampled_from(schema["examples"])
-    if "anyOf" in schema and "type" not in schema:
-        return st.one_of([_values(option) for option in schema["anyOf"]])
-    kinds = schema.get("type", "any")
-    if isinstance(kinds, list):
-        return st.one_of([_values({**schema, "type": kind}) for kind in kinds])
-    return _of_kind(kinds, schema)
+class _Bodies:
+    """Values of the schemas of one document."""
 
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._known: dict[str, SearchStrategy[Any]] = {}
 
-def _of_kind(kind: str, schema: Mapping[str, Any]) -> SearchStrategy[Any]:
-    match kind:
-        case "object":
-            return _objects(schema, frozenset(schema.get("required", ())))
-        case "array":
-            items = _values(schema.get("items", {}))
-            return st.lists(items, min_size=schema.get("minItems", 0), max_size=3)
-        case "string":
-            return st.sampled_from(["a", "id", "t", "ns", "main", "1", "日本"])
-        case "integer":
-            low, high = schema.get("minimum", -1), schema.get("maximum", 2**63 - 1)
-            return st.integers(max(low, -1), min(high, 4)) | st.sampled_from([high])
-        case "number":
-            return st.sampled_from([0.5, 1, -1])
-        case "boolean":
-            return st.booleans()
-        case "null":
-            return st.none()
-        case _:
-            return scalars
+    def values(self, schema: Mapping[str, Any]) -> SearchStrategy[Any]:
+        """Values of a schema of the kinds that the document uses."""
+        if "$ref" in schema:
+            named = self._named(schema["$ref"])
+            more = schema.get("required", ())
+            return self._complete(schema["$ref"], frozenset(more)) if more else named
+        if "const" in schema:
+            return st.just(schema["const"])
+        if "enum" in schema:
+            return st.sampled_from(schema["enum"])
+        if "examples" in schema:
+            return st.sampled_from(schema["examples"])
+        if "anyOf" in schema and "type" not in schema:
+            return st.one_of([self.values(option) for option in schema["anyOf"]])
+        kinds = schema.get("type", "any")
+        if isinstance(kinds, list):
+            return st.one_of([self.values({**schema, "type": kind}) for kind in kinds])
+        return self._of_kind(kinds, schema)
 
+    def _of_kind(self, kind: str, schema: Mapping[str, Any]) -> SearchStrategy[Any]:
+        match kind:
+            case "object":
+                return self._objects(schema, frozenset(schema.get("required", ())))
+            case "array":
+                items = self.values(schema.get("items", {}))
+                return st.lists(items, min_size=schema.get("minItems", 0), max_size=3)
+            case "string":
+                return st.sampled_from(["a", "id", "t", "ns", "main", "1", "日本"])
+            case "integer":
+                low, high = schema.get("minimum", -1), schema.get("maximum", 2**63 - 1)
+                return st.integers(max(low, -1), min(high, 4)) | st.sampled_from([high])
+            case "number":
+                return st.sampled_from([0.5, 1, -1])
+            case "boolean":
+                return st.booleans()
+            case "null":
+                return st.none()
+            case _:
+                return scalars
 
-def _objects(schema: Mapping[str, Any], required: frozenset[str]) -> SearchStrategy[Any]:
-    members = {name: _values(of) for name, of in schema.get("properties", {}).items()}
-    known = st.fixed_dictionaries(
-        {name: of for name, of in members.items() if name in required},
-        optional={name: of for name, of in members.items() if name not in required},
-    )
-    values = schema.get("additionalProperties")
-    if not isinstance(values, dict):
-        return known
-    extra = st.dictionaries(st.sampled_from(["a", "owner", "日本"]), _values(values), max_size=2)
-    return st.builds(lambda more, some: {**more, **some}, extra, known)
+    def _objects(self, schema: Mapping[str, Any], required: frozenset[str]) -> SearchStrategy[Any]:
+        members = {name: self.values(of) for name, of in schema.get("properties", {}).items()}
+        known = st.fixed_dictionaries(
+            {name: of for name, of in members.items() if name in required},
+            optional={name: of for name, of in members.items() if name not in required},
+        )
+        values = schema.get("additionalProperties")
+        if not isinstance(values, dict):
+            return known
+        extra = st.dictionaries(
+            st.sampled_from(["a", "owner", "日本"]), self.values(values), max_size=2
+        )
+        return st.builds(lambda more, some: {**more, **some}, extra, known)
 
+    def _named(self, reference: str) -> SearchStrategy[Any]:
+        """Deferred, because types and expressions hold themselves."""
+        if reference not in self._known:
+            self._known[reference] = st.deferred(lambda: self.values(self._document.at(reference)))
+        return self._known[reference]
 
-@cache
-def _named(reference: str) -> SearchStrategy[Any]:
-    """Deferred, because types and expressions hold themselves."""
-    return st.deferred(lambda: _values(at(reference)))
-
-
-@cache
-def _complete(reference: str, more: frozenset[str]) -> SearchStrategy[Any]:
-    schema = at(reference)
-    if schema.get("type") != "object":
-        return _named(reference)
-    return _objects(schema, more | frozenset(schema.get("required", ())))
+    def _complete(self, reference: str, more: frozenset[str]) -> SearchStrategy[Any]:
+        schema = self._document.at(reference)
+        if schema.get("type") != "object":
+            return self._named(reference)
+        return self._objects(schema, more | frozenset(schema.get("required", ())))

@@ -35,7 +35,7 @@ class LiveServer:
     def http(self, credential: str | None = None) -> httpx2.Client:
         """A client with the admin's API key, or another one (`id:secret`).
 
-        Every answer of the catalog that it gets is checked against `openapi/iceberg-rest.yaml`.
+        Every answer that it gets is checked against the documents in `openapi/`.
         """
         token = (credential or self.key.credential).replace(":", ".", 1)
         return httpx2.Client(
