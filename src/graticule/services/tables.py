@@ -196,16 +196,19 @@ class Tables:
         require(principal, Action.READ_CATALOG)
         found = self._require(principal, catalog, identifier, Privilege.READ)
         record = found.record
+        read_document = self._documents.encoded
+        if snapshots == "refs":
+            read_document = self._documents.refs_only
+        # Before anything is handed out and told: work that would wait for it begins again.
+        document = None if if_none_match else read_document(record, catalog.integration)
         storage = self._storage.storage_of(
             principal, catalog, record, access=found.access, delegate=delegate
         )
         etag = etag_of(record, snapshots=snapshots, storage=storage)
         if if_none_match is not None and if_none_match.removeprefix("W/") == etag:
             return None
-        if snapshots == "refs":
-            document = self._documents.refs_only(record, catalog.integration)
-        else:
-            document = self._documents.encoded(record, catalog.integration)
+        if document is None:
+            document = read_document(record, catalog.integration)
         return LoadedTable(identifier, record.metadata_location, document, storage, etag)
 
     def exists(
