@@ -5,7 +5,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import CheckConstraint, UniqueConstraint, inspect, text
+from sqlalchemy import CheckConstraint, UniqueConstraint, inspect, select, text
 
 from graticule.db import integrations, schema, verifications
 from graticule.db.engine import write
@@ -19,6 +19,34 @@ from graticule.db.upgrade import (
 )
 from graticule.domain.verification import Check, CheckStatus
 from support.database import opened
+
+BEFORE_GRANTS = "0006"
+ROWS_BEFORE_GRANTS = {
+    "organisations": {"id": "o", "name": "o", "edition": "enterprise", "created_at_ms": 1},
+    "storage_integrations": {
+        "id": "i",
+        "organisation_id": "o",
+        "name": "i",
+        "bucket": "lake",
+        "key": "",
+        "region": "eu-central-1",
+        "endpoint": "",
+        "path_style": False,
+        "role_arn": "arn:aws:iam::123456789012:role/lake",
+        "bucket_type": "private",
+        "version": 1,
+        "created_at_ms": 1,
+    },
+    "catalogs": {
+        "id": "c",
+        "organisation_id": "o",
+        "integration_id": "i",
+        "name": "c",
+        "location": "s3://lake/c",
+        "properties": "{}",
+        "created_at_ms": 1,
+    },
+}
 
 
 def test_upgrading_an_empty_database_gives_exactly_the_schema(database):
@@ -135,3 +163,19 @@ def _then(act):
         act()
 
     return run
+
+
+def test_catalogs_that_were_there_stay_open_to_all_members(empty_database_url):
+    """Before there were grants every member could write to every catalog."""
+    with opened(empty_database_url) as engine:
+        with write(engine) as conn:
+            command.upgrade(configuration(conn), BEFORE_GRANTS)
+            for table, values in ROWS_BEFORE_GRANTS.items():
+                columns = ", ".join(values)
+                names = ", ".join(f":{name}" for name in values)
+                conn.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({names})"), values)
+        upgrade(engine)
+        with write(engine) as conn:
+            given = conn.execute(select(schema.grants)).one()
+    assert (given.catalog_id, given.object_id, given.kind, given.path) == ("c", "c", "catalog", "")
+    assert (given.grantee_id, given.grantee_kind, given.privilege) == ("o", "role", 3)
