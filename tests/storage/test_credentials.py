@@ -397,6 +397,25 @@ def test_the_properties_for_a_store_of_its_own_name_its_endpoint():
     }
 
 
+@pytest.mark.parametrize(("access", "tells"), [(WRITE, True), (READ, False)])
+def test_who_writes_is_told_which_key_encrypts(access, tells):
+    key = "arn:aws:kms:eu-central-1:123456789012:key/k"
+    integration = replace(_integration(endpoint=None), kms_key_arn=key)
+
+    config = session_config(integration, replace(VENDED, access=access), refresh_endpoint=None)
+
+    assert {name: value for name, value in config.items() if "sse" in name or "side" in name} == (
+        {
+            "s3.sse.type": "kms",
+            "s3.sse.key": key,
+            "s3.server-side-encryption": "aws:kms",
+            "s3.sse-kms-key-id": key,
+        }
+        if tells
+        else {}
+    )
+
+
 def test_the_properties_for_aws_leave_the_endpoint_to_the_client():
     config = session_config(_integration(endpoint=None), VENDED, refresh_endpoint=None)
 

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from graticule.domain.catalog import AccessLevel, StorageIntegration
+from graticule.domain.errors import StorageRefused
 from graticule.domain.location import Location
 from graticule.outbound.gate import ANYWHERE
 from graticule.services.credentials import Credentials
@@ -33,6 +34,7 @@ class Lake:
     admin: Any
     integration: StorageIntegration
     credentials: Credentials
+    identity: ServerIdentity
     root: str
 
     def session(self, *grants: LocationGrant) -> Any:
@@ -110,6 +112,7 @@ def lake(request):
             duration_s=900,
             outbound=ANYWHERE,
         ),
+        identity=ServerIdentity(engine.catalog_keys),
         root=root,
     )
     names = ("t1/data/a", "t1/gone", "t10/b", "other", "src/c", "raw/one", "raw/one.bak", "t1.txt")
@@ -314,6 +317,23 @@ def test_a_writer_may(lake, writer, case):
 @pytest.mark.parametrize("case", OUTSIDE, ids=ids)
 def test_a_writer_is_refused(lake, writer, case):
     _is_refused(lake, writer, case)
+
+
+def test_the_buckets_of_the_account_stay_unknown(lake, writer, reader):
+    """Not a refusal everywhere: SeaweedFS answers with a list of none where AWS says 403."""
+    for client in (writer, reader):
+        if lake.integration.id.startswith("seaweedfs"):
+            assert client.list_buckets()["Buckets"] == []
+        else:
+            with pytest.raises(ClientError, match="AccessDenied"):
+                client.list_buckets()
+
+
+def test_a_session_shorter_than_any_there_is_cannot_be_asked_for(lake):
+    """AWS's clients refuse it before they ask, whatever the store would say."""
+    hasty = Credentials(identity=lake.identity, now_ms=lambda: 0, duration_s=899, outbound=ANYWHERE)
+    with pytest.raises(StorageRefused, match="valid min value: 900"):
+        hasty.vend(ANA, lake.integration, [LocationGrant(f"s3://{BUCKET}/{lake.root}/t1/", READ)])
 
 
 @pytest.mark.parametrize("case", READS, ids=ids)

@@ -308,6 +308,10 @@ class StorageUnavailable(CatalogError):
     """The object store did not answer, or asked to come back later."""
 
 
+class StorageCrowded(StorageUnavailable):
+    """Too many requests wait for the store already.  Promises that nothing was sent."""
+
+
 class WriteOutcomeUnknown(StorageUnavailable):
     """A write was sent and no answer came: the object may or may not be there."""
 

@@ -5,7 +5,7 @@ Every generation of clients reads names of its own; what is here is the union th
 
 from typing import Final
 
-from graticule.domain.catalog import AccessKeys, StorageCredential, StorageIntegration
+from graticule.domain.catalog import AccessKeys, AccessLevel, StorageCredential, StorageIntegration
 
 PYICEBERG_SIGNING_IO: Final = "pyiceberg.io.fsspec.FsspecFileIO"
 """The only file IO of PyIceberg that can have its requests signed."""
@@ -42,6 +42,13 @@ def session_config(
         "s3.session-token": credential.session_token.reveal(),
         "s3.session-token-expires-at-ms": str(credential.expires_at_ms),
     }
+    if integration.kms_key_arn is not None and credential.access is AccessLevel.WRITE:
+        config |= {
+            "s3.sse.type": "kms",
+            "s3.sse.key": integration.kms_key_arn,
+            "s3.server-side-encryption": "aws:kms",
+            "s3.sse-kms-key-id": integration.kms_key_arn,
+        }
     if refresh_endpoint is not None:
         config["client.refresh-credentials-endpoint"] = refresh_endpoint
         # Java's file IO also refreshes what it hands to executors, and looks only for this name.

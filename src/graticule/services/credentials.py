@@ -18,6 +18,7 @@ from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.services.credential_cache import ENTRIES_MAX
 from graticule.services.expiring_cache import ExpiringCache
 from graticule.services.sessions import DURATION_S, Refused, Sessions
+from graticule.storage.gates import STORE_CALLERS_MAX, Gate
 from graticule.storage.iam_policy import Json, LocationGrant, partition_of, session_policy
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.keys import Keys
@@ -67,7 +68,7 @@ class Credentials:
         )
         self._guard = threading.Lock()
         self._refused: Refused = lambda _integration: None
-        self._stores: dict[str, tuple[int, ObjectStore]] = {}
+        self._stores: dict[tuple[str, bool], tuple[int, ObjectStore]] = {}
 
     def when_refused(self, tell: Refused) -> None:
         """Have `tell` called whenever a store or its token service denies us access."""
@@ -137,11 +138,18 @@ class Credentials:
             return SigningKeys(session, are_narrow=False)
         return SigningKeys(session, are_narrow=True)
 
-    def store_for(self, integration: StorageIntegration) -> ObjectStore:
-        """The server's own view of the integration: its path, and nothing beside it."""
+    def store_for(
+        self, integration: StorageIntegration, *, in_background: bool = False
+    ) -> ObjectStore:
+        """The server's own view of the integration: its path, and nothing beside it.
+
+        Only so many requests wait for one store at once, so that a dead one cannot take all
+        threads.  What works `in_background`, in threads of its own, waits as long as it takes.
+        """
         waiting.announce()
+        key = (integration.id, in_background)
         with self._guard:
-            version, store = self._stores.get(integration.id, (None, None))
+            version, store = self._stores.get(key, (None, None))
             if store is None or version != integration.version:
                 store = ObjectStore(
                     integration.location,
@@ -154,8 +162,9 @@ class Credentials:
                     kms_key_arn=integration.kms_key_arn,
                     outbound=self._outbound,
                     when_refused=lambda: self._refused(integration),
+                    gate=None if in_background else _gate(integration),
                 )
-                self._stores[integration.id] = (integration.version, store)
+                self._stores[key] = (integration.version, store)
             return store
 
     def is_open(self, integration: StorageIntegration, uri: str) -> bool:
@@ -174,7 +183,8 @@ class Credentials:
         What was vended lives on until it expires; only the bucket's owner can revoke it.
         """
         with self._guard:
-            self._stores.pop(integration_id, None)
+            self._stores.pop((integration_id, False), None)
+            self._stores.pop((integration_id, True), None)
         self._sessions.invalidate(integration_id)
         self._open.clear()
 
@@ -189,6 +199,10 @@ class Credentials:
             lambda: _server_policy(integration),
             actor=(SERVER_NAME, integration.id),
         )
+
+
+def _gate(integration: StorageIntegration) -> Gate:
+    return Gate(f"the store of `{integration.name}`", callers_max=STORE_CALLERS_MAX)
 
 
 def capped(

@@ -172,7 +172,7 @@ class Discovery:
             raise WrongState(f"scan `{scan_id}` is {scan.state} and has no proposals to register")
         require(principal, Action.WRITE_CATALOG)
         survey = self._recall(scan) or look(
-            self._credentials.store_for(catalog.integration),
+            self._credentials.store_for(catalog.integration, in_background=True),
             Location.parse(scan.prefix),
             self._workers,
             excluded=self._catalog_roots(catalog),
@@ -238,7 +238,7 @@ class Discovery:
         watch = _Watch(self._engine, scan, self._stopping, self._now_ms)
         try:
             survey = look(
-                self._credentials.store_for(catalog.integration),
+                self._credentials.store_for(catalog.integration, in_background=True),
                 location,
                 self._workers,
                 excluded=self._catalog_roots(catalog),

@@ -134,7 +134,7 @@ class Indexing:
         if at is None:
             return None
         try:
-            data = self._credentials.store_for(catalog.integration).get(at)
+            data = self._credentials.store_for(catalog.integration, in_background=True).get(at)
             index = index_files.decode_index(data, snapshot_id=snapshot_id)
         except (CatalogError, ValueError) as error:
             log.warning("spatial index cannot be used", at=at, error=str(error))
@@ -149,7 +149,7 @@ class Indexing:
         snapshot: Json,
         place: TablePlace,
     ) -> SnapshotFiles:
-        store = self._credentials.store_for(catalog.integration)
+        store = self._credentials.store_for(catalog.integration, in_background=True)
         entries = read_snapshot(store, snapshot)
         data = [entry for entry in entries if entry.content == DATA]
         deletes = tuple(entry for entry in entries if entry.content != DATA)
@@ -211,7 +211,7 @@ class Indexing:
         name = f"{files.snapshot_id}-{files.place.key}-{uuid7()}.arrow"
         at = record.location.join("metadata", GEO_FOLDER, name).uri
         try:
-            store = self._credentials.store_for(catalog.integration)
+            store = self._credentials.store_for(catalog.integration, in_background=True)
             data = index_files.encode_index(files.index, snapshot_id=files.snapshot_id)
             store.put_if_absent(at, data)
             with write(self._engine) as conn:

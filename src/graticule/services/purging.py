@@ -109,7 +109,7 @@ class Purging:
             read_in_place = tables_db.sources_on(conn, purge.integration_id)
         if integration is None:
             raise Unavailable("the storage integration is gone")
-        store = self._credentials.store_for(integration)
+        store = self._credentials.store_for(integration, in_background=True)
         try:
             document = metadata.decode(self._files.read(store, purge.metadata_location))
         except NoSuchFile:

@@ -83,7 +83,7 @@ class Registration:
             WrongState: a file was replaced or removed since the scan.
         """
         registered = self._registered(catalog, survey, proposal)
-        store = self._credentials.store_for(catalog.integration)
+        store = self._credentials.store_for(catalog.integration, in_background=True)
         _refuse_changed(store, survey, proposal)
         table_id = str(uuid7())
         location = table_locations.generate(catalog, table_id)

@@ -17,7 +17,7 @@ from graticule.access.s3_urls import StoreAddress
 from graticule.access.signing import Reach, SignRequest, authorise
 from graticule.access.stage_tokens import StageTokens
 from graticule.domain.audit import EventType, Subject, SubjectKind
-from graticule.domain.catalog import AccessLevel, OpenCatalog
+from graticule.domain.catalog import AccessLevel, OpenCatalog, StorageIntegration
 from graticule.domain.errors import PolicyTooLarge, SignatureRefused
 from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import TableIdentifier
@@ -29,6 +29,9 @@ from graticule.services.table_storage import grants_of
 from graticule.services.tables import Tables
 from graticule.storage.iam_policy import LocationGrant
 from graticule.storage.signing import signing_headers
+
+ENCRYPTED: Final = frozenset({"PutObject", "CreateMultipartUpload"})
+"""The operations that say how an object is to be encrypted."""
 
 REQUESTER_PAYS: Final = {"x-amz-request-payer": "requester"}
 
@@ -97,7 +100,7 @@ class Signing:
             keys.keys,
             region=integration.region,
             now_ms=self._now_ms(),
-            extra=REQUESTER_PAYS if integration.requester_pays else None,
+            extra=_added(integration, signable.operation),
         )
         self._audit.note(
             principal,
@@ -144,6 +147,15 @@ class Signing:
         except PolicyTooLarge:
             one = [grant for grant in grants if _key_of(grant) == place]
             return self._credentials.signing_keys(principal, integration, one)
+
+
+def _added(integration: StorageIntegration, operation: str) -> dict[str, str]:
+    """What clients cannot say by themselves: who pays, and which key encrypts what they write."""
+    added = dict(REQUESTER_PAYS) if integration.requester_pays else {}
+    if integration.kms_key_arn is not None and operation in ENCRYPTED:
+        added["x-amz-server-side-encryption"] = "aws:kms"
+        added["x-amz-server-side-encryption-aws-kms-key-id"] = integration.kms_key_arn
+    return added
 
 
 def _reach(grants: Sequence[LocationGrant]) -> Reach:

@@ -11,9 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from graticule.domain.errors import StorageUnavailable
+from graticule.domain.errors import StorageCrowded
 
 PATIENCE_S: Final = 2.0
+
+STORE_CALLERS_MAX: Final = 10
+"""Threads that wait for one integration's store at once.  Together with those that wait for its
+token service they are fewer than a process has, so others go on being served."""
 
 
 class Gate:
@@ -31,7 +35,7 @@ class Gate:
         """Be one of the few inside.
 
         Raises:
-            StorageUnavailable: those inside do not come out; nothing was started.
+            StorageCrowded: those inside do not come out; nothing was started.
         """
         ticket = self._take()
         try:
@@ -47,7 +51,7 @@ class Gate:
                 oldest_s = min(self._entered_at_s.values())
                 left_s = oldest_s + self._patience_s - time.monotonic()
                 if left_s <= 0:
-                    raise StorageUnavailable(
+                    raise StorageCrowded(
                         f"{self._name} is slow: {self._callers_max} requests have been waiting "
                         "for it; nothing was started, try again later"
                     )

@@ -18,6 +18,7 @@ from graticule.domain.errors import (
     InvalidLocation,
     NoSuchFile,
     ReadOnlyStorage,
+    StorageCrowded,
     StorageRefused,
     StorageUnavailable,
     WriteOutcomeUnknown,
@@ -26,6 +27,7 @@ from graticule.domain.location import SCHEMES, Location
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.aws_errors import PRECONDITION_CODES, not_s3
 from graticule.storage.clients import READ_TIMEOUT_S
+from graticule.storage.gates import Gate
 from graticule.storage.keys import Keys
 from graticule.storage.listings import (
     ListedPage,
@@ -70,6 +72,7 @@ class ObjectStore:
         requester_pays: bool = False,
         kms_key_arn: str | None = None,
         when_refused: Callable[[], None] = lambda: None,
+        gate: Gate | None = None,
     ) -> None:
         self.root = root
         self._read_only = read_only
@@ -89,6 +92,7 @@ class ObjectStore:
             outbound=outbound,
             always={"x-amz-request-payer": "requester"} if requester_pays else {},
             when_refused=when_refused,
+            gate=gate,
         )
 
     def get(
@@ -307,6 +311,8 @@ class ObjectStore:
             # A re-sent PUT fails against the object that its first try wrote, answer lost: so
             # read it back before reporting a conflict.
             return self._holds(uri, data)
+        except StorageCrowded:
+            raise  # nothing was sent
         except StorageUnavailable as error:
             if self._seen(uri, data):
                 return True

@@ -9,7 +9,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
@@ -33,6 +33,7 @@ from graticule.storage.aws_errors import (
     shows_lost_access,
 )
 from graticule.storage.connections import connections_to
+from graticule.storage.gates import Gate
 from graticule.storage.keys import Keys
 from graticule.storage.signing import (
     UNRESERVED,
@@ -139,8 +140,13 @@ class S3Requests:
         outbound: Outbound = PUBLIC_ONLY,
         always: Mapping[str, str] | None = None,
         when_refused: Callable[[], None] = lambda: None,
+        gate: Gate | None = None,
     ) -> None:
-        """`when_refused` is called for answers that a working integration does not get."""
+        """`when_refused` is called for answers that a working integration does not get.
+
+        `gate` bounds how many threads wait for this store at once.
+        """
+        self._enter = gate.enter if gate is not None else nullcontext
         origin, self._prefix = _origin(address, path_style=path_style)
         self._origin = origin
         self._host = urlsplit(origin).netloc
@@ -180,11 +186,14 @@ class S3Requests:
             except (HTTPError, OSError) as error:
                 raise no_answer(error, operation, at) from error
 
-        return _patiently(once)
+        with self._enter():
+            return _patiently(once)
 
     def open(self, request: S3Request, operation: str, at: str) -> S3Stream:
         """As `send`, with a body that the caller reads and closes."""
-        return S3Stream(_patiently(lambda: self._ask(request, operation, at)), operation, at)
+        with self._enter():
+            answer = _patiently(lambda: self._ask(request, operation, at))
+        return S3Stream(answer, operation, at)
 
     def url(self, request: S3Request, keys: Keys | None, *, lifetime_s: int, now_ms: int) -> str:
         """A URL with which anybody may send `request`, for a while, as if they were `keys`.

@@ -320,3 +320,33 @@ def test_fresh_credentials_come_one_at_a_time_and_are_never_kept_by_anybody_betw
     assert changed.status_code == 200
     before, after = (a.json()["config"]["s3.access-key-id"] for a in (loaded, changed))
     assert before != after
+
+
+def test_what_is_written_through_signatures_is_encrypted_with_the_integrations_key(
+    http, connect_folder
+):
+    key = "arn:aws:kms:us-east-1:123456789012:key/k"
+    lake = connect_folder()
+    table = table_on(http, lake)
+    assert http.patch(lake.api, json={"kms_key_arn": key}).status_code == 200
+    bucket = f"{lake.s3.meta.endpoint_url}/{OTHER_BUCKET}"
+    at = http.get(table).json()["metadata"]["location"].replace(f"s3://{OTHER_BUCKET}", bucket)
+
+    def added(method, query=""):
+        asked = {
+            "method": method,
+            "region": "us-east-1",
+            "uri": f"{at}/data/a{query}",
+            "headers": {},
+        }
+        signed = http.post(f"{table}/sign", json=asked)
+        assert signed.status_code == 200, signed.text
+        headers = signed.json()["headers"]
+        name = "x-amz-server-side-encryption-aws-kms-key-id"
+        assert (name in headers) is (f";{name}" in headers["Authorization"][0])
+        return headers.get(name)
+
+    assert added("PUT") == [key]
+    assert added("POST", "?uploads") == [key]
+    assert added("PUT", "?partNumber=1&uploadId=u") is None
+    assert added("GET") is None
