@@ -13,7 +13,16 @@ from benchmarks.peers.all import STARTERS
 from benchmarks.peers.peer import PeerMissing
 from benchmarks.report import Options
 
-BENCHMARKS = ("server_stack", "load_table", "commit", "growth", "grants", "spatial", "start")
+BENCHMARKS = (
+    "server_stack",
+    "load_table",
+    "commit",
+    "growth",
+    "grants",
+    "authentication",
+    "spatial",
+    "start",
+)
 SECONDS_A_FIGURE = 3.0
 
 

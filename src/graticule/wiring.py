@@ -217,7 +217,6 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     delivery = WebhookDelivery(engine, keyring, now_ms=now_ms, fetcher=fetcher)
     workers = InspectionWorkers(settings.inspection_processes)
     indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
-    catalogs = Catalogs(engine, keyring, now_ms=now_ms)
 
     def verify_as_server(integration: StorageIntegration) -> Report:
         return verify(Request(integration), identity=identity, outbound=outbound)
