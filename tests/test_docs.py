@@ -207,3 +207,8 @@ def test_the_audit_page_names_every_type_of_event_and_no_other():
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     named = [code for row in rows for code in inline_code(row)]
     assert named == [type_.value for type_ in EventType]
+
+
+def test_every_type_of_event_is_told_of_somewhere():
+    source = "".join(path.read_text() for path in (ROOT / "src/graticule/services").glob("*.py"))
+    assert [t.name for t in EventType if f"EventType.{t.name}" not in source] == []

@@ -198,7 +198,6 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     files = MetadataFiles()
     documents = Documents(engine, files, credentials)
     stage_tokens = StageTokens(keyring.derive(STAGE_TOKEN_PURPOSE))
-    audit = Audit(engine, now_ms=now_ms, retention_days=settings.audit_retention_days)
     storage = TableStorage(
         credentials,
         stage_tokens,
@@ -256,7 +255,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         api_keys=ApiKeys(engine, authentication, now_ms=now_ms),
         authentication=authentication,
         access_tokens=AccessTokens(
-            keyring, authentication, now_ms=now_ms, lifetime_s=settings.token_lifetime_s
+            keyring, authentication, audit, now_ms=now_ms, lifetime_s=settings.token_lifetime_s
         ),
         activity=activity,
         passwords=passwords,

@@ -79,7 +79,7 @@ def process(database: Engine, clock: Clock, keyring: Keyring = RING) -> Accounts
         api_keys=ApiKeys(database, authentication, now_ms=clock),
         authentication=authentication,
         access_tokens=AccessTokens(
-            keyring, authentication, now_ms=clock, lifetime_s=TOKEN_LIFETIME_S
+            keyring, authentication, audit, now_ms=clock, lifetime_s=TOKEN_LIFETIME_S
         ),
         activity=activity,
         throttle=throttle,

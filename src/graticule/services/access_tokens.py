@@ -1,11 +1,14 @@
 """Access tokens: the grants of the OAuth2 token endpoint, without its HTTP."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from graticule.access import tokens
 from graticule.access.keyring import Keyring
+from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.errors import InvalidClient, InvalidGrant, InvalidScope, Unauthenticated
-from graticule.domain.tenancy import CredentialKind, Principal, Role
+from graticule.domain.tenancy import NOWHERE, CredentialKind, Origin, Principal, Role
+from graticule.services.audit import Audit
 from graticule.services.authentication import SIGNING_PURPOSE, Authentication
 
 
@@ -14,17 +17,24 @@ class AccessTokens:
         self,
         keyring: Keyring,
         authentication: Authentication,
+        audit: Audit,
         *,
         now_ms: Callable[[], int],
         lifetime_s: int,
     ) -> None:
         self._signing_key = keyring.derive(SIGNING_PURPOSE)
         self._authentication = authentication
+        self._audit = audit
         self._now_ms = now_ms
         self._lifetime_s = lifetime_s
 
     def issue(
-        self, client_id: str, client_secret: str, scope: str | None = None
+        self,
+        client_id: str,
+        client_secret: str,
+        scope: str | None = None,
+        *,
+        origin: Origin = NOWHERE,
     ) -> tuple[str, int]:
         """An access token for an API key, and its lifetime in seconds (client credentials grant).
 
@@ -36,9 +46,11 @@ class AccessTokens:
             principal, ends_at_ms = self._authentication.of_key(client_id, client_secret)
         except Unauthenticated as error:
             raise InvalidClient(error.message) from error
-        return self._issue(principal, scope, ends_at_ms)
+        return self._issue(replace(principal, origin=origin), scope, ends_at_ms)
 
-    def exchange(self, subject_token: str, scope: str | None = None) -> tuple[str, int]:
+    def exchange(
+        self, subject_token: str, scope: str | None = None, *, origin: Origin = NOWHERE
+    ) -> tuple[str, int]:
         """A fresh access token for one that is still valid (token exchange, as clients refresh).
 
         Never has more scopes than the token it replaces, nor outlives its API key.  A token of an
@@ -52,7 +64,7 @@ class AccessTokens:
             principal, ends_at_ms = self._authentication.resolve(subject_token)
         except Unauthenticated as error:
             raise InvalidGrant(error.message) from error
-        return self._issue(principal, scope, ends_at_ms)
+        return self._issue(replace(principal, origin=origin), scope, ends_at_ms)
 
     def _issue(
         self, principal: Principal, scope: str | None, ends_at_ms: int | None
@@ -73,6 +85,8 @@ class AccessTokens:
             key=self._signing_key,
             role_max=principal.role if not is_key else Role.ADMIN,
         )
+        subject = Subject(SubjectKind.SESSION, principal.key_id, principal.credential.value)
+        self._audit.note(principal, EventType.TOKEN_ISSUED, subject)
         return token, lifetime_s
 
 

@@ -153,3 +153,21 @@ def test_a_question_that_makes_no_sense_is_refused(http, asked, complaint):
 
     assert answer.status_code == 400
     assert complaint in answer.json()["detail"]
+
+
+def test_a_wrong_password_and_a_token_of_an_engine_are_told_of(server, http):
+    wrong = server.http()
+    wrong.headers.pop("Authorization")
+    name = f"nobody {uuid4().hex[:8]}"
+    refused = wrong.post("/api/v1/session", json={"name": name, "password": "not this one 123"})
+    client_id, _, secret = server.key.credential.partition(":")
+    grant = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+    issued = wrong.post("/catalog/v1/oauth/tokens", data=grant)
+    server.services.audit.flush()
+
+    denied = http.get("/api/v1/audit", params={"member": name}).json()["items"]
+    tokens = http.get("/api/v1/audit", params={"type": "session.token_issued"}).json()["items"]
+
+    assert (refused.status_code, issued.status_code) == (401, 200)
+    assert [event["type"] for event in denied] == ["session.denied"]
+    assert (tokens[0]["credential_id"], tokens[0]["address"]) == (client_id, "127.0.0.1")

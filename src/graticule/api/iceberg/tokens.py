@@ -33,7 +33,7 @@ def create_token(call: Call) -> Response:
         case "client_credentials":
             client_id, client_secret = _client(call, form)
             token, expires_in_s = call.services.access_tokens.issue(
-                client_id, client_secret, form.get("scope")
+                client_id, client_secret, form.get("scope"), origin=call.principal.origin
             )
         case grant if grant == TOKEN_EXCHANGE:
             subject = form.get("subject_token")
@@ -62,14 +62,14 @@ def _exchange(call: Call, form: Mapping[str, str], subject: str) -> tuple[str, i
 
     Java sends the client's own secret along once the old one has expired: that speaks for itself.
     """
-    access_tokens = call.services.access_tokens
+    access_tokens, origin = call.services.access_tokens, call.principal.origin
     try:
-        renewed: tuple[str, int] = access_tokens.exchange(subject, form.get("scope"))
+        renewed: tuple[str, int] = access_tokens.exchange(subject, form.get("scope"), origin=origin)
     except InvalidGrant:
         client_id, client_secret = _client(call, form)
         if not client_id or not client_secret:
             raise
-        renewed = access_tokens.issue(client_id, client_secret, form.get("scope"))
+        renewed = access_tokens.issue(client_id, client_secret, form.get("scope"), origin=origin)
     return renewed
 
 
