@@ -2,7 +2,9 @@
 
 from uuid import uuid4
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from support.people import grant, new_person, person_of
 
@@ -191,17 +193,42 @@ def test_a_rename_tells_nothing_of_what_is_hidden_where_it_goes(
 def test_a_reader_of_a_table_gets_credentials_that_read_and_a_writer_those_that_write(
     server, as_ben, services, admin, ben, closed
 ):
-    def vended():
-        answer = as_ben.get(f"{closed.base}/namespaces/a/tables/t/credentials")
-        return answer.json()["storage-credentials"][0]["config"]["s3.access-key-id"]
+    table = f"{closed.base}/namespaces/a/tables/t"
+
+    def written():
+        """What becomes of putting a file into the table's location, and of having that signed."""
+        loaded = as_ben.get(table, headers={"X-Iceberg-Access-Delegation": "vended-credentials"})
+        config = loaded.json()["config"]
+        bucket, _, key = loaded.json()["metadata"]["location"].removeprefix("s3://").partition("/")
+        s3 = boto3.client(
+            "s3",
+            aws_access_key_id=config["s3.access-key-id"],
+            aws_secret_access_key=config["s3.secret-access-key"],
+            aws_session_token=config["s3.session-token"],
+            endpoint_url=config["s3.endpoint"],
+            region_name=server.store.region,
+        )
+        try:
+            s3.put_object(Bucket=bucket, Key=f"{key}/data/{uuid4()}", Body=b"x")
+        except ClientError as error:
+            put = error.response["Error"]["Code"]
+        else:
+            put = "done"
+        request = {
+            "method": "PUT",
+            "region": server.store.region,
+            "uri": f"{config['s3.endpoint']}/{bucket}/{key}/data/x",
+            "headers": {},
+        }
+        signed = as_ben.post(f"{table}/sign", json=request)
+        return put, signed.status_code
 
     given = grant(services, admin, "read", to=ben, catalog=closed.name, namespace=("a",), name="t")
-    reading = vended()
+    assert written() == ("AccessDenied", 403)
     grant(services, admin, "write", to=ben, catalog=closed.name, namespace=("a",), name="t")
-    writing = vended()
-    assert reading != writing  # what each opens: tests/storage
+    assert written() == ("done", 200)
     services.grants.revoke(admin.principal, given)
-    refused = as_ben.get(f"{closed.base}/namespaces/a/tables/t/credentials")
+    refused = as_ben.get(f"{table}/credentials")
     assert refused.status_code == 404
 
 
