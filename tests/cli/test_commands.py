@@ -464,3 +464,33 @@ def test_storage_is_browsed_and_files_are_downloaded(run, garage, tmp_path, monk
 
     assert run("integration", "link", name, "readme.md")["url"].startswith("http")
     run("integration", "browse", name, "../", expected=ExitCode.USAGE)
+
+
+def test_the_audit_log_is_listed_and_exported(server, run):
+    name = f"c {uuid4().hex[:8]}"
+    catalog = run("catalog", "create", name, "--storage", server.integration)
+
+    (event,) = run("audit", "list", "--subject", catalog["id"])
+    table = run("audit", "list", "--subject", catalog["id"], "-o", "table")
+    exported = run("audit", "export", "--subject", name)
+    rows = run("audit", "export", "--subject", name, "--format", "csv")
+
+    assert (event["type"], event["subject"]["name"]) == ("catalog.created", name)
+    assert event == exported
+    assert f"{event['at'][:10]} {event['at'][11:19]}" in table
+    assert rows.splitlines()[1].split(",")[2] == "catalog.created"
+
+
+def test_a_webhook_is_made_switched_and_deleted(run):
+    name = f"w {uuid4().hex[:8]}"
+    made = run("webhook", "create", name, "http://127.0.0.1:9/hook", "--type", "catalog.*")
+    assert made["secret"].startswith("whsec_")
+
+    run("webhook", "disable", name)
+    (shown,) = [hook for hook in run("webhook", "list") if hook["name"] == name]
+    assert (shown["enabled"], "secret" in shown) == (False, False)
+    assert run("webhook", "deliveries", name) == []
+    run("webhook", "enable", name)
+    refused = run("webhook", "redeliver", name, "nothing", expected=ExitCode.NOT_FOUND)
+    assert refused.message == f"`{name}` has no delivery `nothing`"
+    run("webhook", "delete", name, "--yes")

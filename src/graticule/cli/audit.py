@@ -1,17 +1,19 @@
 """`graticule audit`: who did what."""
 
 import sys
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 import typer
 
 from graticule.cli.connection import connect
-from graticule.cli.output import Output, print_list
+from graticule.cli.output import Output, print_json, print_list, wants_json
 
 app = typer.Typer(help="The audit log: who did what, on what, when, from where.")
 
 SHOWN_DEFAULT: Final = 50
-_COLUMNS: Final = ("at", "type", "outcome", "subject_name", "member_name", "allowed_by", "address")
+_COLUMNS: Final = ("at", "type", "on", "by", "outcome")
+_SECONDS: Final = len("2026-11-21T00:00:00")
 
 Type = Annotated[str | None, typer.Option("--type", help="An event type; `table.*` for all of it")]
 Member = Annotated[str | None, typer.Option(help="Of this member, by name or id")]
@@ -36,11 +38,10 @@ def list_events(  # noqa: PLR0917 - each is an option
     asked = _asked(type_, member, subject, since, until, denied=denied)
     with connect() as api:
         events = api.get("/audit", {**asked, "limit": str(limit)})["items"]
-    shown = (
-        {**event, "subject_name": event["subject"]["name"], "member_name": event["member"]["name"]}
-        for event in events
-    )
-    print_list(shown, _COLUMNS, output)
+    if wants_json(output):
+        print_json(events)
+        return
+    print_list(map(_row, events), _COLUMNS, output)
 
 
 @app.command("export")
@@ -58,6 +59,17 @@ def export(  # noqa: PLR0917 - each is an option
     with connect() as api:
         for chunk in api.stream("/audit/export", {**asked, "format": format_}):
             sys.stdout.buffer.write(chunk)
+
+
+def _row(event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event on one line of a terminal; `-o json` has all of it."""
+    return {
+        "at": event["at"][:_SECONDS].replace("T", " "),
+        "type": event["type"],
+        "on": event["subject"]["name"],
+        "by": event["member"]["name"],
+        "outcome": event["outcome"],
+    }
 
 
 def _asked(
