@@ -186,7 +186,8 @@ class IntegrationUpdates:
             step = _Step(found, replace(change(found), version=found.version + 1))
             if retry_serialisation(partial(self._keep, principal, step, told, details)):
                 self._invalidate(found.id)
-                log.info(told.value, integration_id=found.id, version=step.after.version, **details)
+                said = told.value.replace(".", " ").replace("_", " ")
+                log.info(said, integration_id=found.id, version=step.after.version, **details)
                 return step.after
         raise Outdated(f"`{id_or_name}` is being changed by others; try again")
 
