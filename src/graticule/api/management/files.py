@@ -39,14 +39,15 @@ def _snapshot_of(call: Call) -> int | None:
     text = call.query.get("snapshot")
     if not text:
         return None
-    if not text.isdecimal() or len(text) > DIGITS_MAX:
+    if not text.isascii() or not text.isdecimal() or len(text) > DIGITS_MAX:
         raise InvalidRequest(f"`snapshot` must be a snapshot id, not `{text}`")
     return int(text)
 
 
 def _limit_of(call: Call) -> int:
     text = call.query.get("limit") or str(FILES_PER_ANSWER_MAX)
-    if not text.isdecimal() or len(text) > DIGITS_MAX or not 1 <= int(text) <= FILES_PER_ANSWER_MAX:
+    is_number = text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX
+    if not is_number or not 1 <= int(text) <= FILES_PER_ANSWER_MAX:
         raise InvalidRequest(f"`limit` must be a number from 1 to {FILES_PER_ANSWER_MAX}")
     return int(text)
 
