@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from graticule.access.policy import BY_ROLE, BY_SCOPE, Action
 from graticule.api.endpoint import parse_json_object
 from graticule.api.errors import Surface, describe, headers_of
-from graticule.api.routes import ICEBERG_ROOT, advertised_endpoints, route_table
+from graticule.api.routes import ICEBERG_ROOT, MANAGEMENT_ROOT, advertised_endpoints, route_table
 from graticule.domain import errors
 from graticule.domain.tenancy import Role, Scope
 from support import openapi
@@ -58,6 +58,20 @@ def test_the_url_table_and_the_management_document_list_the_same_operations():
     assert documented == {
         line: None if action is None else action.name.lower() for line, action in served.items()
     }
+
+
+def test_the_management_document_says_which_changes_take_an_idempotency_key():
+    served = {
+        f"{route.method} {route.template}"
+        for route in route_table().routes
+        if route.template.startswith(MANAGEMENT_ROOT) and hasattr(route.handler, "__wrapped__")
+    }
+    documented = {
+        f"{operation.method} {operation.template}"
+        for operation in openapi.MANAGEMENT.operations
+        if any(parameter["name"] == "Idempotency-Key" for parameter in operation.parameters)
+    }
+    assert documented == served
 
 
 def test_the_management_document_says_who_may_take_each_action():

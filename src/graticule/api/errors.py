@@ -135,9 +135,12 @@ def headers_of(error: Exception, surface: Surface) -> list[tuple[str, str]]:
         headers.append(("WWW-Authenticate", f'{scheme} realm="graticule"'))
     if isinstance(error, errors.MethodNotAllowed) and "allow" in error.context:
         headers.append(("Allow", str(error.context["allow"])))
-    media = "application/problem+json" if surface is Surface.MANAGEMENT else "application/json"
-    headers.append(("Content-Type", media))
+    headers.append(("Content-Type", media_of(surface)))
     return headers
+
+
+def media_of(surface: Surface) -> str:
+    return "application/problem+json" if surface is Surface.MANAGEMENT else "application/json"
 
 
 def _kebab(error: Exception, fallback: str) -> str:

@@ -59,6 +59,15 @@ def page(
     return [_key(row) for row in conn.execute(query.order_by(api_keys.c.id).limit(limit))]
 
 
+def load(conn: Connection, organisation_id: str, key_id: str) -> ApiKey | None:
+    row = conn.execute(
+        select(api_keys).where(
+            api_keys.c.organisation_id == organisation_id, api_keys.c.id == key_id
+        )
+    ).one_or_none()
+    return None if row is None else _key(row)
+
+
 def revoke(
     conn: Connection, organisation_id: str, key_id: str, *, member_id: str | None, now_ms: int
 ) -> ApiKey | None:

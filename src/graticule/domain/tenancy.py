@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from graticule.domain.idempotency import IdempotentRequest
+
 
 class Edition(StrEnum):
     """What an organisation has subscribed to.  `community` may not create storage integrations."""
@@ -98,10 +100,12 @@ class CredentialKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request came from, for the audit log."""
+    """Where a request came from, for the audit log, and what makes it the same as another."""
 
     request_id: str = ""
     address: str = ""
+    request: IdempotentRequest | None = None
+    """Set for a management change with an `Idempotency-Key`: `services.audit_trail` claims it."""
 
 
 NOWHERE = Origin()

@@ -118,6 +118,20 @@ class ApiKeys:
             )
         return page(found, limit, key=lambda key: key.id)
 
+    def get(self, principal: Principal, key_id: str) -> ApiKey:
+        """A key, also one that was revoked.
+
+        Raises:
+            NoSuchApiKey: no such key that the caller may see.
+        """
+        require(principal, Action.MANAGE_OWN_ACCOUNT)
+        with read(self._engine) as conn:
+            found = api_keys_db.load(conn, principal.organisation_id, key_id)
+        is_own = found is not None and found.member_id == principal.member_id
+        if found is None or not (is_own or _sees_all(principal)):
+            raise NoSuchApiKey(f"no API key is called `{key_id}`")
+        return found
+
     def revoke(self, principal: Principal, key_id: str) -> None:
         """End a key, and every access token made with it.
 

@@ -7,8 +7,10 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import catalog_to_json, page_to_json
+from graticule.domain.catalog import Catalog
 from graticule.domain.grants import Privilege
 
 
@@ -23,8 +25,12 @@ class NewCatalog(Body):
     """What every member of the organisation may do with it; more is granted one by one."""
 
 
+@once_managed
 def create_catalog(call: Call) -> Response:
     body = body_of(call, NewCatalog)
+    landed = landed_id(call)
+    if landed is not None:
+        return _created(call.services.catalogs.get(call.principal, landed), None)
     created = call.services.catalogs.create(
         call.principal,
         name=body.name,
@@ -36,10 +42,14 @@ def create_catalog(call: Call) -> Response:
         if body.default_access == "none"
         else Privilege[body.default_access.upper()],
     )
+    return _created(created.catalog, created.warning)
+
+
+def _created(catalog: Catalog, warning: str | None) -> Response:
     return json_response(
-        {**catalog_to_json(created.catalog), "warning": created.warning},
+        {**catalog_to_json(catalog), "warning": warning},
         status=201,
-        headers={"Location": f"/api/v1/catalogs/{created.catalog.id}"},
+        headers={"Location": f"/api/v1/catalogs/{catalog.id}"},
     )
 
 
@@ -54,6 +64,7 @@ def show_catalog(call: Call) -> Response:
     return json_response(catalog_to_json(found))
 
 
+@once_managed
 def delete_catalog(call: Call) -> Response:
     call.services.catalogs.delete(call.principal, call.name("catalog"))
     return no_content()

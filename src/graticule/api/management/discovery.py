@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment, page_to_json
 from graticule.domain.catalog import OpenCatalog
@@ -28,9 +29,14 @@ class Registration(Body):
     """Made when it is not there; levels joined by dots."""
 
 
+@once_managed
 def start_scan(call: Call) -> Response:
     body = body_of(call, NewScan)
-    scan = call.services.discovery.start(call.principal, _catalog(call), prefix=body.prefix)
+    landed = landed_id(call)
+    if landed is not None:
+        scan = call.services.discovery.get(call.principal, _catalog(call), landed)
+    else:
+        scan = call.services.discovery.start(call.principal, _catalog(call), prefix=body.prefix)
     return json_response(
         scan_to_json(scan),
         status=202,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment, page_to_json
 from graticule.api.management.table_paths import NAMESPACE, namespace_of
@@ -78,11 +79,14 @@ def list_functions(call: Call) -> Response:
     return json_response(page_to_json(found, _summary))
 
 
+@once_managed
 def create_function(call: Call) -> Response:
     body = body_of(call, NewFunction)
-    created = call.services.functions.create(
-        call.principal, _catalog_of(call), namespace_of(call), body.name, _wanted(body)
-    )
+    functions, place = call.services.functions, (_catalog_of(call), namespace_of(call))
+    if landed_id(call) is not None:
+        created = functions.load(call.principal, *place, body.name)
+    else:
+        created = functions.create(call.principal, *place, body.name, _wanted(body))
     return json_response(_json(created), status=201)
 
 
@@ -93,8 +97,11 @@ def show_function(call: Call) -> Response:
     return json_response(_json(found))
 
 
+@once_managed
 def replace_function(call: Call) -> Response:
     body = body_of(call, ReplacedFunction)
+    if landed_id(call) is not None:
+        return show_function(call)
     replaced = call.services.functions.replace(
         call.principal,
         _catalog_of(call),
@@ -106,6 +113,7 @@ def replace_function(call: Call) -> Response:
     return json_response(_json(replaced))
 
 
+@once_managed
 def drop_function(call: Call) -> Response:
     """`?version=` drops the function only if it still is at that version."""
     call.services.functions.drop(

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.object_names import parse_object
 from graticule.api.management.representations import moment, page_to_json
@@ -44,15 +45,20 @@ def list_grants(call: Call) -> Response:
     return json_response(page_to_json(found, grant_to_json))
 
 
+@once_managed
 def create_grant(call: Call) -> Response:
     """Replaces what the grantee had on that very object."""
     body = body_of(call, NewGrant)
-    given = call.services.grants.grant(
-        call.principal,
-        parse_object(body.object),
-        _grantee(body.member, body.role),
-        privilege_named(body.privilege),
-    )
+    landed = landed_id(call)
+    if landed is not None:
+        given = call.services.grants.get(call.principal, landed)
+    else:
+        given = call.services.grants.grant(
+            call.principal,
+            parse_object(body.object),
+            _grantee(body.member, body.role),
+            privilege_named(body.privilege),
+        )
     return json_response(
         grant_to_json(given), status=201, headers={"Location": f"/api/v1/grants/{given.id}"}
     )
@@ -63,6 +69,7 @@ def show_grant(call: Call) -> Response:
     return json_response(grant_to_json(found))
 
 
+@once_managed
 def revoke_grant(call: Call) -> Response:
     call.services.grants.revoke(call.principal, call.name("grant"))
     return no_content()

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import (
     integration_to_json,
@@ -92,9 +93,14 @@ class NewKeysBody(Body):
     version: int | None = None
 
 
+@once_managed
 def create_integration(call: Call) -> Response:
     new = body_of(call, NewIntegrationBody).to_domain()
-    created = call.services.integrations.create(call.principal, new)
+    landed = landed_id(call)
+    if landed is not None:
+        created = call.services.integrations.get(call.principal, landed)
+    else:
+        created = call.services.integrations.create(call.principal, new)
     return json_response(
         integration_to_json(created),
         status=201,
@@ -118,8 +124,12 @@ def show_integration(call: Call) -> Response:
     )
 
 
+@once_managed
 def update_integration(call: Call) -> Response:
     body = body_of(call, IntegrationChangesBody)
+    landed = landed_id(call)
+    if landed is not None:
+        return _shown(call, landed)
     updated = call.services.integration_updates.update(
         call.principal,
         call.name("integration"),
@@ -129,10 +139,14 @@ def update_integration(call: Call) -> Response:
     return json_response(integration_to_json(updated), headers={"ETag": etag_of(updated)})
 
 
+@once_managed
 def rotate_keys(call: Call) -> Response:
     """Replaces the access keys once the store has taken the new ones, or at once if forced."""
     body = body_of(call, NewKeysBody)
     secret = Secret(body.secret_access_key.get_secret_value())
+    landed = landed_id(call)
+    if landed is not None:
+        return _shown(call, landed)
     rotated = call.services.integration_updates.rotate_keys(
         call.principal,
         call.name("integration"),
@@ -143,9 +157,15 @@ def rotate_keys(call: Call) -> Response:
     return json_response(integration_to_json(rotated), headers={"ETag": etag_of(rotated)})
 
 
+@once_managed
 def delete_integration(call: Call) -> Response:
     call.services.integrations.delete(call.principal, call.name("integration"))
     return no_content()
+
+
+def _shown(call: Call, integration_id: str) -> Response:
+    found = call.services.integrations.get(call.principal, integration_id)
+    return json_response(integration_to_json(found), headers={"ETag": etag_of(found)})
 
 
 def etag_of(integration: StorageIntegration) -> str:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import key_to_json, page_to_json
 from graticule.domain.tenancy import Scope
@@ -32,8 +33,14 @@ def list_keys(call: Call) -> Response:
     return json_response(page_to_json(found, key_to_json))
 
 
+@once_managed
 def create_key(call: Call) -> Response:
+    """Sent again under its Idempotency-Key, it is answered without the secret: that was lost."""
     body = body_of(call, NewApiKey)
+    landed = landed_id(call)
+    if landed is not None:
+        made = call.services.api_keys.get(call.principal, landed)
+        return json_response(key_to_json(made), status=201, headers={"Cache-Control": "no-store"})
     key, new = call.services.api_keys.create(
         call.principal,
         name=body.name,
@@ -52,6 +59,7 @@ def create_key(call: Call) -> Response:
     )
 
 
+@once_managed
 def revoke_key(call: Call) -> Response:
     call.services.api_keys.revoke(call.principal, call.name("key"))
     return no_content()

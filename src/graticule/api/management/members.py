@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import member_to_json, moment, page_to_json
 from graticule.api.pages.link import link_url
@@ -42,11 +43,15 @@ def list_members(call: Call) -> Response:
     return json_response(page_to_json(found, member_to_json))
 
 
+@once_managed
 def create_member(call: Call) -> Response:
     body = body_of(call, NewMember)
-    member = call.services.members.create(
-        call.principal, name=body.name, kind=body.kind, role=body.role
-    )
+    members = call.services.members
+    landed = landed_id(call)
+    if landed is not None:
+        member = members.show(call.principal, landed)
+    else:
+        member = members.create(call.principal, name=body.name, kind=body.kind, role=body.role)
     return json_response(member_to_json(member), status=201)
 
 
@@ -56,8 +61,12 @@ def show_member(call: Call) -> Response:
     )
 
 
+@once_managed
 def update_member(call: Call) -> Response:
     body = body_of(call, MemberChange)
+    landed = landed_id(call)
+    if landed is not None:
+        return json_response(member_to_json(call.services.members.show(call.principal, landed)))
     member = call.services.members.update(
         call.principal,
         call.name("member"),
@@ -68,6 +77,7 @@ def update_member(call: Call) -> Response:
     return json_response(member_to_json(member))
 
 
+@once_managed
 def delete_member(call: Call) -> Response:
     call.services.members.delete(call.principal, call.name("member"))
     return no_content()
@@ -92,14 +102,17 @@ def list_identities(call: Call) -> Response:
     return json_response({"items": items, "next": None})
 
 
+@once_managed
 def link_identity(call: Call) -> Response:
     body = body_of(call, NewIdentity)
-    call.services.issuers.link(
-        call.principal, call.name("member"), issuer=body.issuer, subject=body.subject
-    )
+    if landed_id(call) is None:
+        call.services.issuers.link(
+            call.principal, call.name("member"), issuer=body.issuer, subject=body.subject
+        )
     return json_response({"issuer": body.issuer, "subject": body.subject}, status=201)
 
 
+@once_managed
 def unlink_identity(call: Call) -> Response:
     call.services.issuers.unlink(call.principal, call.name("member"), issuer=call.name("issuer"))
     # Its tokens may be among the principals that are known.

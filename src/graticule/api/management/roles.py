@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import member_to_json, moment, page_to_json
 from graticule.domain.grants import MemberRole
@@ -24,8 +25,13 @@ def list_roles(call: Call) -> Response:
     return json_response(page_to_json(found, role_to_json))
 
 
+@once_managed
 def create_role(call: Call) -> Response:
-    made = call.services.roles.create(call.principal, name=body_of(call, RoleBody).name)
+    body, landed = body_of(call, RoleBody), landed_id(call)
+    if landed is not None:
+        made = call.services.roles.get(call.principal, landed)
+    else:
+        made = call.services.roles.create(call.principal, name=body.name)
     return json_response(
         role_to_json(made), status=201, headers={"Location": f"/api/v1/roles/{made.id}"}
     )
@@ -35,13 +41,17 @@ def show_role(call: Call) -> Response:
     return json_response(role_to_json(call.services.roles.get(call.principal, call.name("role"))))
 
 
+@once_managed
 def rename_role(call: Call) -> Response:
-    renamed = call.services.roles.rename(
-        call.principal, call.name("role"), name=body_of(call, RoleBody).name
-    )
+    body, landed = body_of(call, RoleBody), landed_id(call)
+    if landed is not None:
+        renamed = call.services.roles.get(call.principal, landed)
+    else:
+        renamed = call.services.roles.rename(call.principal, call.name("role"), name=body.name)
     return json_response(role_to_json(renamed))
 
 
+@once_managed
 def delete_role(call: Call) -> Response:
     call.services.roles.delete(call.principal, call.name("role"))
     return no_content()
@@ -55,11 +65,14 @@ def list_role_members(call: Call) -> Response:
     return json_response(page_to_json(found, member_to_json))
 
 
+@once_managed
 def add_role_member(call: Call) -> Response:
-    call.services.roles.add_member(call.principal, call.name("role"), call.name("member"))
+    if landed_id(call) is None:
+        call.services.roles.add_member(call.principal, call.name("role"), call.name("member"))
     return no_content()
 
 
+@once_managed
 def remove_role_member(call: Call) -> Response:
     call.services.roles.remove_member(call.principal, call.name("role"), call.name("member"))
     return no_content()

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment, page_to_json
 from graticule.domain.webhook import EVERYTHING, Delivery, Webhook
@@ -33,8 +34,15 @@ def list_webhooks(call: Call) -> Response:
     return json_response(page_to_json(found, webhook_to_json))
 
 
+@once_managed
 def create_webhook(call: Call) -> Response:
+    """Sent again under its Idempotency-Key, it is answered without the secret: that was lost."""
     body = body_of(call, NewWebhook)
+    landed = landed_id(call)
+    if landed is not None:
+        known = call.services.webhooks.get(call.principal, landed)
+        shown = webhook_to_json(known)
+        return json_response(shown, status=201, headers={"Cache-Control": "no-store"})
     made = call.services.webhooks.create(
         call.principal,
         name=body.name,
@@ -54,14 +62,20 @@ def show_webhook(call: Call) -> Response:
     return json_response(webhook_to_json(found))
 
 
+@once_managed
 def update_webhook(call: Call) -> Response:
     body = body_of(call, WebhookChange)
-    changed = call.services.webhooks.set_enabled(
-        call.principal, call.name("webhook"), is_enabled=body.enabled
-    )
+    landed = landed_id(call)
+    if landed is not None:
+        changed = call.services.webhooks.get(call.principal, landed)
+    else:
+        changed = call.services.webhooks.set_enabled(
+            call.principal, call.name("webhook"), is_enabled=body.enabled
+        )
     return json_response(webhook_to_json(changed))
 
 
+@once_managed
 def delete_webhook(call: Call) -> Response:
     call.services.webhooks.delete(call.principal, call.name("webhook"))
     return no_content()
