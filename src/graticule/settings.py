@@ -213,6 +213,14 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=36_500, description="How long the audit log keeps events, in days")
     ] = 400
 
+    metrics_token: Annotated[
+        SecretStr | None,
+        Field(
+            description="Bearer token that `/metrics` is shown to; default: to callers on this "
+            "machine, when no proxy forwarded them"
+        ),
+    ] = None
+
     # Limits
     request_body_bytes_max: Annotated[
         int, Field(ge=1024, description="Longest request body that is read, in bytes")

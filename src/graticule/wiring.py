@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from graticule.access.stage_tokens import StageTokens
@@ -16,6 +17,7 @@ from graticule.db.engine import create_engine
 from graticule.db.upgrade import check_current, upgrade
 from graticule.domain.catalog import StorageIntegration
 from graticule.domain.errors import CatalogError
+from graticule.domain.secret import Secret
 from graticule.domain.verification import Report
 from graticule.outbound.fetch import Fetcher
 from graticule.outbound.gate import Outbound
@@ -44,6 +46,7 @@ from graticule.services.issuer_sign_in import IssuerSignIn
 from graticule.services.issuers import Issuers
 from graticule.services.members import Members
 from graticule.services.metrics import Metrics
+from graticule.services.monitoring import Monitoring
 from graticule.services.namespaces import Namespaces
 from graticule.services.organisations import Organisations
 from graticule.services.passwords import Passwords
@@ -121,6 +124,7 @@ class Services:
     scans: Scans
     discovery: Discovery
     metrics: Metrics
+    monitoring: Monitoring
     idempotency: Idempotency
     purging: Purging
     audit: Audit
@@ -302,6 +306,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             now_ms=now_ms,
         ),
         metrics=Metrics(engine, now_ms=now_ms),
+        monitoring=Monitoring(token=_secret(settings.metrics_token)),
         idempotency=idempotency,
         purging=purging,
         audit=audit,
@@ -324,6 +329,10 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         workers=workers,
         page_tokens=PageTokens(keyring.derive(PAGE_TOKEN_PURPOSE)),
     )
+
+
+def _secret(text: SecretStr | None) -> Secret | None:
+    return None if text is None else Secret(text.get_secret_value())
 
 
 def _catalog_url(public_url: str | None) -> str | None:

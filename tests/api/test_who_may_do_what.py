@@ -281,6 +281,7 @@ MANAGEMENT = {
 OTHERS = {
     "GET /health": OPEN,
     "GET /ready": OPEN,
+    "GET /metrics": OPEN,
     "GET /": OPEN,
     "GET /auth/login": OPEN,
     "POST /auth/login": OPEN,

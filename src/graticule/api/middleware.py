@@ -9,6 +9,8 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid6 import uuid7
 
+from graticule.services import meters
+
 log = logging.getLogger("graticule.access")
 
 REQUEST_ID_HEADER: Final = b"x-request-id"
@@ -19,7 +21,7 @@ _ANSWERED: Final = {
     "levelname": "INFO",
     "msg": "request answered",
 }
-_QUIET_ROUTES: Final = frozenset({"/health", "/ready"})
+_QUIET_ROUTES: Final = frozenset({"/health", "/ready", "/metrics"})
 
 
 class RequestContext:
@@ -41,6 +43,7 @@ class RequestContext:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started, status = time.perf_counter(), 0
+        meters.IN_PROGRESS.inc()
 
         async def send_named(message: Message) -> None:
             nonlocal status
@@ -56,13 +59,18 @@ class RequestContext:
         try:
             await self._app(scope, receive, send_named)
         finally:
+            took_s = time.perf_counter() - started
             route = scope["state"].get("route", "")
+            meters.IN_PROGRESS.dec()
+            # Of what is not served even the method is the caller's invention.
+            method = scope["method"] if route else "any"
+            meters.count_request(route or "none", method, status, took_s)
             if route not in _QUIET_ROUTES and log.isEnabledFor(logging.INFO):
                 fields = {
                     "method": scope["method"],
                     "route": route or scope["path"],
                     "status": status,
-                    "ms": round((time.perf_counter() - started) * 1000, 1),
+                    "ms": round(took_s * 1000, 1),
                     "client": (scope.get("client") or ("",))[0],
                     "principal": scope["state"].get("principal", ""),
                     "request_id": request_id,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from graticule.access.policy import Action
-from graticule.api import health
+from graticule.api import health, monitoring
 from graticule.api.endpoint import Handler, Line, Route, RouteTable
 from graticule.api.errors import Surface
 from graticule.api.iceberg import (
@@ -159,6 +159,7 @@ def route_table() -> RouteTable:
     routes = [
         _route("GET", "/health", health.health, None, Surface.MANAGEMENT),
         _route("GET", "/ready", health.ready, None, Surface.MANAGEMENT),
+        _route("GET", "/metrics", monitoring.show_metrics, None, Surface.MANAGEMENT),
         _route("GET", "/", health.welcome, None, Surface.MANAGEMENT),
         Route(
             "POST",

@@ -1,8 +1,10 @@
 """`graticule serve`: run the server in the foreground."""
 
 import gc
+import os
 import socket
 import sys
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -10,6 +12,10 @@ import typer
 if TYPE_CHECKING:
     from graticule.settings import Settings
     from graticule.wiring import Services
+
+
+COUNTED_TOGETHER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the metrics library of every worker keeps what it counts; see `services.monitoring`."""
 
 
 def serve(
@@ -54,13 +60,22 @@ def serve(
 
 def _serve_in_workers(settings: "Settings") -> None:
     """Several processes on one port; each of them runs this command, but with a channel."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
     from graticule.workers.supervisor import Supervisor  # noqa: PLC0415
 
-    supervisor = Supervisor(settings.host, settings.port, workers=settings.resolved_workers)
-    command = [sys.executable, "-m", "graticule", "serve"]
-    address = ["--host", settings.host, "--port", str(supervisor.port)]
-    options = ["--insecure-no-auth"] if settings.insecure_no_auth else []
-    code = supervisor.run([*command, *address, *options])
+    with TemporaryDirectory(prefix="graticule-metrics-") as folder:
+        os.environ[COUNTED_TOGETHER] = folder
+        supervisor = Supervisor(
+            settings.host,
+            settings.port,
+            workers=settings.resolved_workers,
+            on_end=lambda pid: mark_process_dead(pid, folder),  # type: ignore[no-untyped-call]
+        )
+        command = [sys.executable, "-m", "graticule", "serve"]
+        address = ["--host", settings.host, "--port", str(supervisor.port)]
+        options = ["--insecure-no-auth"] if settings.insecure_no_auth else []
+        code = supervisor.run([*command, *address, *options])
     if code:
         raise typer.Exit(code)
 

@@ -29,6 +29,7 @@ from graticule.domain.audit import (
 from graticule.domain.errors import CatalogError
 from graticule.domain.grants import Privilege
 from graticule.domain.tenancy import Principal
+from graticule.services import meters
 from graticule.services.namespaces import Page, page
 
 log = structlog.get_logger(__name__)
@@ -81,6 +82,7 @@ class Audit:
                 return
             if len(self._noted) >= NOTED_MAX:
                 self._lost += 1
+                meters.AUDIT_EVENTS_LOST.inc()
                 return
             self._noted[same] = event_of(
                 principal,

@@ -39,7 +39,7 @@ from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, replays, requirements, updates
 from graticule.iceberg.properties import check_properties
-from graticule.services import audit_trail, objects, table_locations
+from graticule.services import audit_trail, meters, objects, table_locations
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
@@ -144,7 +144,8 @@ class Commits:
                 return None
             return self._finish(catalog, prepared, number)
 
-        return self._turns.until_landed(catalog, identifiers, attempt)
+        with meters.counted_commit():
+            return self._turns.until_landed(catalog, identifiers, attempt)
 
     def _prepare(
         self, principal: Principal, catalog: OpenCatalog, change: TableChange

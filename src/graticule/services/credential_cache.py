@@ -19,6 +19,7 @@ from graticule.domain.errors import (
     StorageRefused,
     StorageUnavailable,
 )
+from graticule.services import meters
 from graticule.storage.gates import Gate
 from graticule.storage.keys import TemporaryCredentials
 
@@ -99,6 +100,7 @@ class CredentialCache:
             found = self._known(key)
             gate = self._gate_of(key[0])
         if found is not None:
+            meters.CREDENTIALS_CACHED.inc()
             return found
         waiting.announce()
         with gate.enter():
@@ -145,6 +147,7 @@ class CredentialCache:
             flight, leads = entry.flight, entry.flight is None
             if flight is None:
                 flight = entry.flight = Future()
+        meters.CREDENTIALS_FETCHED.inc()
         if leads:
             self._fly(entry, flight, fetch)
         return flight.result()
@@ -161,10 +164,12 @@ class CredentialCache:
             with self._guard:
                 entry.flight = None
                 entry.failure = self._failure(error)
+            meters.TOKEN_SERVICE_FAILED.inc()
             flight.set_exception(error)
         else:
             with self._guard:
                 entry.lease, entry.failure, entry.flight = lease, None, None
+            meters.TOKEN_SERVICE_ANSWERED.inc()
             flight.set_result(lease.credentials)
 
     def _failure(self, error: BaseException) -> _Failure | None:

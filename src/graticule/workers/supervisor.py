@@ -72,8 +72,19 @@ class _Worker:
 class Supervisor:
     """Listens from the start, so a port that is taken is known before anything is started."""
 
-    def __init__(self, host: str, port: int, *, workers: int) -> None:
-        """Raises OSError when the address cannot be listened on."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        workers: int,
+        on_end: Callable[[int], None] = lambda _pid: None,
+    ) -> None:
+        """`on_end` is told the process id of each worker that is gone.
+
+        Raises OSError when the address cannot be listened on.
+        """
+        self._on_end = on_end
         self._listener = _listen(host, port)
         self.port: Final = int(self._listener.getsockname()[1])
         self._count = workers
@@ -102,7 +113,7 @@ class Supervisor:
                 for key, _ in self._selector.select(self._pause_s()):
                     act: Callable[[], None] = key.data
                     act()
-                self._retired = [gone for gone in self._retired if not gone.has_ended()]
+                self._forget_ended()
         return self._exit_code
 
     def _start_missing(self, command: Sequence[str]) -> None:
@@ -114,6 +125,11 @@ class Supervisor:
             self._selector.register(
                 worker.channel, selectors.EVENT_READ, lambda worker=worker: self._hear(worker)
             )
+
+    def _forget_ended(self) -> None:
+        for worker in [gone for gone in self._retired if gone.has_ended()]:
+            self._retired.remove(worker)
+            self._on_end(worker.process.pid)
 
     def _pause_s(self) -> float | None:
         """How long nothing has to be done by itself."""
