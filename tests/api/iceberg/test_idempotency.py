@@ -376,3 +376,27 @@ def test_the_same_request_sent_to_two_replicas_at_once_is_carried_out_once(repli
             )
             assert [answer.status_code for answer in committed] == [200] * 6
             assert versions(one, url) == 2
+
+
+@pytest.mark.postgres
+def test_so_is_a_management_change(replicas):
+    first, second = replicas
+    with first.http() as one, second.http() as other:
+        for number in range(5):
+            body, headers = {"name": f"role {number}"}, key()
+            made = race(
+                lambda n, b=body, h=headers: (one, other)[n % 2].post(
+                    "/api/v1/roles", json=b, headers=h
+                )
+            )
+            assert [answer.status_code for answer in made] == [201] * 6
+            [role] = {answer.json()["id"] for answer in made}
+            told = one.get("/api/v1/audit", params={"type": "role.created", "subject": role})
+            assert len(told.json()["items"]) == 1
+            headers = key()
+            deleted = race(
+                lambda n, r=role, h=headers: (one, other)[n % 2].delete(
+                    f"/api/v1/roles/{r}", headers=h
+                )
+            )
+            assert [answer.status_code for answer in deleted] == [204] * 6
