@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, insert, or_, select
 
+from graticule.db.change import Change
 from graticule.db.schema import audit_events, webhooks
 from graticule.domain.audit import (
     AuditEvent,
@@ -17,21 +18,23 @@ from graticule.domain.audit import (
 
 _t = audit_events
 _COLUMNS: Final = tuple(column.name for column in _t.columns if column.name != "is_announced")
-_INSERT: Final = insert(_t).values(
-    {
-        **{name: bindparam(name) for name in _COLUMNS},
-        # Decided where the event is written: without webhooks nobody has to come back for it.
-        "is_announced": ~exists().where(
-            webhooks.c.organisation_id == bindparam("organisation_id"), webhooks.c.is_enabled
-        ),
-    }
+_INSERT: Final = Change(
+    insert(_t).values(
+        {
+            **{name: bindparam(name) for name in _COLUMNS},
+            # Decided where the event is written: without webhooks nobody has to come back for it.
+            "is_announced": ~exists().where(
+                webhooks.c.organisation_id == bindparam("organisation_id"), webhooks.c.is_enabled
+            ),
+        }
+    )
 )
 
 
 def record(conn: Connection, *events: AuditEvent) -> None:
     """Write events, in the transaction of what they tell of."""
-    if events:
-        conn.execute(_INSERT, [_values(event) for event in events])
+    for event in events:
+        _INSERT(conn, **_values(event))
 
 
 def _values(event: AuditEvent) -> dict[str, Any]:

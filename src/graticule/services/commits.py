@@ -339,7 +339,7 @@ class Commits:
                 continue
             self._documents.keep(part.record, part.applied.document, part.encoded)
             self._delete_expired(catalog, part)
-            log.info(
+            log.debug(
                 "table committed",
                 table=str(part.record.identifier),
                 table_id=part.record.id,

@@ -170,7 +170,7 @@ class ViewCommits:
                 self._files.delete(store, record.metadata_location)
             raise
         self._documents.keep(record, document, encoded)
-        log.info(
+        log.debug(
             "view committed",
             view=str(record.identifier),
             view_id=record.id,
