@@ -22,6 +22,14 @@ def _ends(lengths: Iterable[int]) -> npt.NDArray[np.int64]:
     return offsets
 
 
+def _chained(offsets: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """The offsets of lists that are put one after the other."""
+    lengths = np.concatenate([np.diff(part) for part in offsets])
+    chained = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=chained[1:])
+    return chained
+
+
 @dataclass(frozen=True, slots=True)
 class RaggedBytes:
     """Row i is `data[offsets[i]:offsets[i + 1]]`."""
@@ -32,6 +40,37 @@ class RaggedBytes:
     @classmethod
     def of(cls, rows: Sequence[bytes]) -> Self:
         return cls(_ends(map(len, rows)), np.frombuffer(b"".join(rows), np.uint8))
+
+    @classmethod
+    def repeated(cls, row: bytes, times: int) -> Self:
+        offsets = np.arange(times + 1, dtype=np.int64) * len(row)
+        return cls(offsets, np.tile(np.frombuffer(row, np.uint8), times))
+
+    @classmethod
+    def gathered(
+        cls,
+        data: npt.NDArray[np.uint8],
+        starts: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+    ) -> Self:
+        """Rows that lie anywhere in `data`."""
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        if not len(lengths):
+            return cls(offsets, np.zeros(0, np.uint8))
+        length = int(lengths[0])
+        if (lengths == length).all():
+            return cls(offsets, data[starts[:, None] + np.arange(length)].ravel())
+        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return cls(offsets, data[places])
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        return cls(_chained([p.offsets for p in parts]), np.concatenate([p.data for p in parts]))
+
+    def between(self, first: int, last: int) -> Self:
+        offsets = self.offsets[first : last + 1]
+        return type(self)(offsets - offsets[0], self.data[offsets[0] : offsets[-1]])
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -60,6 +99,24 @@ class RaggedInts:
         flat = np.fromiter((value for row in rows for value in row), dtype=np.int64)
         return cls(_ends(map(len, rows)), flat)
 
+    @classmethod
+    def counted(cls, counts: npt.NDArray[np.int64], values: npt.NDArray[np.int64] | None) -> Self:
+        offsets = np.zeros(len(counts) + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        return cls(offsets, np.zeros(0, np.int64) if values is None else values)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        values = np.concatenate([part.values for part in parts])
+        return cls(_chained([part.offsets for part in parts]), values)
+
+    def between(self, first: int, last: int) -> Self:
+        offsets = self.offsets[first : last + 1]
+        return type(self)(offsets - offsets[0], self.values[offsets[0] : offsets[-1]])
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
     def row(self, at: int) -> tuple[int, ...]:
         return tuple(self.values[self.offsets[at] : self.offsets[at + 1]].tolist())
 
@@ -84,6 +141,19 @@ class IntMaps:
         keys = RaggedInts.of([list(row) for row in rows])
         flat = np.fromiter((value for row in rows for value in row.values()), dtype=np.int64)
         return cls(keys, flat)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        keys = RaggedInts.concatenated([part.keys for part in parts])
+        return cls(keys, np.concatenate([part.values for part in parts]))
+
+    def between(self, first: int, last: int) -> Self:
+        start, end = self.keys.offsets[first], self.keys.offsets[last]
+        return type(self)(self.keys.between(first, last), self.values[start:end])
+
+    def places(self, key: int) -> npt.NDArray[np.int64]:
+        """Where each row's value of `key` is; -1 in rows without one."""
+        return _places(self.keys, key)
 
     def row(self, at: int) -> dict[int, int]:
         first, last = self.keys.offsets[at], self.keys.offsets[at + 1]
@@ -116,6 +186,19 @@ class ByteMaps:
         keys = RaggedInts.of([list(row) for row in rows])
         return cls(keys, RaggedBytes.of([value for row in rows for value in row.values()]))
 
+    @classmethod
+    def concatenated(cls, parts: Sequence[Self]) -> Self:
+        keys = RaggedInts.concatenated([part.keys for part in parts])
+        return cls(keys, RaggedBytes.concatenated([part.values for part in parts]))
+
+    def between(self, first: int, last: int) -> Self:
+        start, end = int(self.keys.offsets[first]), int(self.keys.offsets[last])
+        return type(self)(self.keys.between(first, last), self.values.between(start, end))
+
+    def places(self, key: int) -> npt.NDArray[np.int64]:
+        """Where each row's value of `key` is; -1 in rows without one."""
+        return _places(self.keys, key)
+
     def row(self, at: int) -> dict[int, bytes]:
         first, last = int(self.keys.offsets[at]), int(self.keys.offsets[at + 1])
         if first == last:
@@ -142,6 +225,14 @@ class ByteMaps:
         if len(values) != len(keys.values):
             raise ValueError("a map has as many values as keys")
         return cls(keys, values)
+
+
+def _places(keys: RaggedInts, key: int) -> npt.NDArray[np.int64]:
+    found = np.flatnonzero(keys.values == key)
+    places = np.full(len(keys), -1, np.int64)
+    # Of a key that a row has twice the last one counts, as in `row`.
+    places[np.searchsorted(keys.offsets, found, side="right") - 1] = found
+    return places
 
 
 def _checked(offsets: Array, values: Array) -> tuple[npt.NDArray[np.int64], Array]:

@@ -1,15 +1,13 @@
 """The index of each snapshot: which data files it has and where in the plane they lie.
 
-Built on first use from the snapshot's manifests and, for files they say nothing of, from footers;
-kept in memory, and beside the table for the next process.  It is derived from what is immutable, so
-losing it costs time and nothing else.  A file it knows nothing about counts as lying everywhere.
+Built on first use (`snapshot_reading`); kept in memory, and beside the table for the next process
+and the next snapshot.  It is derived from what is immutable, so losing it costs time and nothing
+else.  A file it knows nothing about counts as lying everywhere.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,26 +18,22 @@ from uuid6 import uuid7
 from graticule.db import spatial_indexes as spatial_indexes_db
 from graticule.db.engine import read, write
 from graticule.domain.catalog import OpenCatalog, TableRecord
-from graticule.domain.errors import CatalogError, NoSuchFile, UnreadableFile
+from graticule.domain.errors import CatalogError
 from graticule.iceberg import metadata
-from graticule.planning.files import DATA, DataFileEntry
+from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex
+from graticule.planning.table_places import TablePlace, place_of
 from graticule.services.credentials import Credentials
-from graticule.services.entry_boxes import box_from_manifest
-from graticule.services.table_places import TablePlace, place_of
-from graticule.spatial.bounding_box import UNKNOWN, BoxStatus, FileBox
+from graticule.services.snapshot_reading import SnapshotReader
 from graticule.storage import index_files
 from graticule.storage.inspection_workers import InspectionWorkers
-from graticule.storage.manifests import read_manifest, read_manifest_list
-from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 
 INDEXES_CACHED_BYTES_MAX: Final = 512 * 1024 * 1024
-FOOTERS_PER_INDEX_MAX: Final = 2_000
-"""Files whose footers are read when a snapshot is first planned; the rest stay unknown."""
-FETCHES_AT_ONCE: Final = 16
+ANCESTORS_MAX: Final = 100
+"""How far back an index is looked for that most of the files can be taken from."""
 GEO_FOLDER: Final = "geo"
 
 
@@ -49,8 +43,11 @@ class SnapshotFiles:
 
     snapshot_id: int
     index: FileIndex
-    deletes: tuple[DataFileEntry, ...]
     place: TablePlace
+
+    @property
+    def deletes(self) -> tuple[DataFileEntry, ...]:
+        return self.index.deletes
 
 
 class Indexing:
@@ -139,7 +136,7 @@ class Indexing:
         except (CatalogError, ValueError) as error:
             log.warning("spatial index cannot be used", at=at, error=str(error))
             return None
-        return SnapshotFiles(snapshot_id, index, (), place)
+        return SnapshotFiles(snapshot_id, index, place)
 
     def _build(
         self,
@@ -150,62 +147,43 @@ class Indexing:
         place: TablePlace,
     ) -> SnapshotFiles:
         store = self._credentials.store_for(catalog.integration, in_background=True)
-        entries = read_snapshot(store, snapshot)
-        data = [entry for entry in entries if entry.content == DATA]
-        deletes = tuple(entry for entry in entries if entry.content != DATA)
-        specs = {int(spec["spec-id"]): spec for spec in metadata.partition_specs(document)}
-        boxes = [box_from_manifest(entry, place, document, specs) for entry in data]
-        if place.geometry is not None:
-            self._read_footers(store, place.geometry, data, boxes)
-        index = FileIndex.from_entries(data, boxes)
-        unknown = sum(box.status is BoxStatus.UNKNOWN for box in boxes)
+        snapshot_id = int(snapshot["snapshot-id"])
+        earlier = self._earlier(catalog, record, document, snapshot_id, place)
+        index = SnapshotReader(store, self._workers, document, place).index(snapshot, earlier)
         log.info(
             "snapshot indexed",
             table_id=record.id,
-            snapshot_id=snapshot["snapshot-id"],
-            files=len(data),
-            unknown=unknown,
+            snapshot_id=snapshot_id,
+            files=len(index),
+            unknown=len(index.unknown),
         )
-        return SnapshotFiles(int(snapshot["snapshot-id"]), index, deletes, place)
+        return SnapshotFiles(snapshot_id, index, place)
 
-    def _read_footers(
+    def _earlier(
         self,
-        store: ObjectStore,
-        geometry: str,
-        entries: Sequence[DataFileEntry],
-        boxes: list[FileBox],
-    ) -> None:
-        """Ask the files themselves where manifests say nothing; what cannot be read is unknown."""
-        todo = [
-            position
-            for position, box in enumerate(boxes)
-            if box.status is BoxStatus.UNKNOWN and entries[position].file_format == "parquet"
-        ][:FOOTERS_PER_INDEX_MAX]
-
-        def footer_box(position: int) -> FileBox:
-            entry = entries[position]
-            with suppress(CatalogError):
-                inspection = self._workers.inspect(
-                    lambda offset, length: store.get(entry.path, range=(offset, length)),
-                    entry.size_bytes,
-                )
-                found = inspection.geometry.get(geometry)
-                if found is not None:
-                    return found.file_box
-            return UNKNOWN
-
-        if todo:
-            with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-                for position, box in zip(todo, pool.map(footer_box, todo), strict=True):
-                    boxes[position] = box
+        catalog: OpenCatalog,
+        record: TableRecord,
+        document: Json,
+        snapshot_id: int,
+        place: TablePlace,
+    ) -> FileIndex | None:
+        """The index of the nearest ancestor that has one: most of its manifests are here still."""
+        with read(self._engine) as conn:
+            stored = spatial_indexes_db.locations(conn, record.id, place.key)
+        for ancestor_id in _ancestors(document, snapshot_id):
+            known = self._recall((record.id, ancestor_id, place.key))
+            if known is None and ancestor_id in stored:
+                known = self._load(catalog, record, ancestor_id, place)
+            if known is not None:
+                return known.index
+        return None
 
     def _store(self, catalog: OpenCatalog, record: TableRecord, files: SnapshotFiles) -> None:
         """Keep the index beside the table for other processes.  Best effort.
 
-        A snapshot with delete files is not stored: the index holds data files only.  In read-only
-        storage each process builds its own.
+        In read-only storage each process builds its own.
         """
-        if files.deletes or not files.place.key or catalog.integration.read_only:
+        if not files.place.key or catalog.integration.read_only:
             return
         # A fresh name each time: a damaged file must not keep its successor from being written.
         name = f"{files.snapshot_id}-{files.place.key}-{uuid7()}.arrow"
@@ -229,26 +207,13 @@ class Indexing:
             log.warning("spatial index not stored", at=at, error=error.message)
 
 
-def read_snapshot(store: ObjectStore, snapshot: Json) -> list[DataFileEntry]:
-    """All live files of a snapshot, manifests fetched side by side.
-
-    Raises:
-        NoSuchFile: a manifest is gone.
-        UnreadableFile: one is not what it should be.
-    """
-    at = snapshot.get("manifest-list")
-    if not isinstance(at, str):
-        raise UnreadableFile(
-            "the snapshot has no manifest list; format version 1 files are too old"
-        )
-    try:
-        manifests = [m for m in read_manifest_list(store.get(at), of=at) if m.may_hold_live_files]
-        with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-            fetched = pool.map(lambda manifest: store.get(manifest.path), manifests)
-            return [
-                entry
-                for manifest, data in zip(manifests, fetched, strict=True)
-                for entry in read_manifest(data, manifest)
-            ]
-    except NoSuchFile as error:
-        raise NoSuchFile(f"the snapshot cannot be planned: {error.message}") from error
+def _ancestors(document: Json, snapshot_id: int) -> Iterator[int]:
+    """The snapshots before one, nearest first; the first that expired is the last."""
+    known = {snapshot["snapshot-id"]: snapshot for snapshot in metadata.snapshots(document)}
+    at = snapshot_id
+    for _ in range(ANCESTORS_MAX):
+        parent = known.get(at, {}).get("parent-snapshot-id")
+        if not isinstance(parent, int):
+            return
+        yield parent
+        at = parent

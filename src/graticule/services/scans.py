@@ -156,7 +156,7 @@ class Scans:
         files = self._indexing.files_of(catalog, record, document, snapshot)
         index = files.index
         kept = index.select(None if windows is None else with_other_turns(windows))
-        sizes, rows = index.numbers["size_bytes"], index.numbers["record_count"]
+        sizes, rows = index.columns.numbers["size_bytes"], index.columns.numbers["record_count"]
         matched = []
         for position in kept[:limit].tolist():
             box = index.file_box(position)

@@ -21,7 +21,7 @@ from graticule.spatial.bounding_box import (
     outer,
 )
 
-_HALF_TURN_DEG: Final = 180.0
+HALF_TURN_DEG: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def box_of_covering(
     if left is None or right is None or bottom is None or top is None or bottom > top:
         return UNKNOWN
     contradicts = left > right or _above(xmin, xmax)
-    if is_lonlat and (contradicts or right - left > _HALF_TURN_DEG):
+    if is_lonlat and (contradicts or right - left > HALF_TURN_DEG):
         left, right = min(left, -LONGITUDE_MAX_DEG), max(right, LONGITUDE_MAX_DEG)
     elif contradicts:
         return UNKNOWN

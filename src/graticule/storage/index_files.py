@@ -13,7 +13,7 @@ import pyarrow as pa
 from graticule.domain.errors import UnreadableFile
 from graticule.planning.index import FileIndex
 
-INDEX_FORMAT_VERSION: Final = 1
+INDEX_FORMAT_VERSION: Final = 2
 _VERSION_KEY: Final = b"graticule.index.version"
 _SNAPSHOT_KEY: Final = b"graticule.index.snapshot-id"
 _NUMPY_KINDS: Final = frozenset("biuf")

@@ -238,6 +238,8 @@ def _entry(record: Any, manifest: Manifest) -> DataFileEntry:
         content_offset,
         content_size_bytes,
     ) = (file[position] for position in _DATA_FILE_FIELDS)
+    if content not in range(len(CONTENTS)):
+        raise UnreadableFile(f"`{manifest.path}` has a file of content {content}, which is none")
     return DataFileEntry(
         path=path,
         size_bytes=size_bytes,

@@ -1,0 +1,195 @@
+"""Read the files of a snapshot out of storage into an index.
+
+Manifests never change, so what an earlier index took from one is taken over: columns and boxes.
+The others are read as columns and, for files they say nothing of, footers.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from graticule.domain.errors import CatalogError, NoSuchFile, UnreadableFile
+from graticule.iceberg import metadata
+from graticule.planning.entry_boxes import boxes_from_manifests, leaf_types
+from graticule.planning.file_boxes import FileBoxes
+from graticule.planning.file_columns import FileColumns
+from graticule.planning.files import DataFileEntry
+from graticule.planning.index import FileIndex, Source
+from graticule.planning.table_places import TablePlace
+from graticule.spatial.bounding_box import UNKNOWN, BoxStatus, FileBox
+from graticule.storage.inspection_workers import InspectionWorkers
+from graticule.storage.manifest_columns import ManifestFiles, read_manifests
+from graticule.storage.manifests import Manifest, read_manifest_list
+from graticule.storage.s3 import ObjectStore
+
+Json = dict[str, Any]
+
+FOOTERS_PER_INDEX_MAX: Final = 2_000
+"""Files whose footers are read when a snapshot is first planned; the rest stay unknown."""
+FETCHES_AT_ONCE: Final = 16
+MANIFESTS_AT_ONCE: Final = 64
+"""Fetched before they are decoded; more would only fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Files of one manifest, as they lie among those of an earlier index or of a batch."""
+
+    columns: FileColumns
+    boxes: FileBoxes
+    first: int
+    last: int
+    source: Source
+
+
+class SnapshotReader:
+    """Reads snapshots of one table; boxes are of its `place`."""
+
+    def __init__(
+        self, store: ObjectStore, workers: InspectionWorkers, document: Json, place: TablePlace
+    ) -> None:
+        self._store = store
+        self._workers = workers
+        self._document = document
+        self._place = place
+        self._rules = _rules(place, document)
+
+    def index(self, snapshot: Json, earlier: FileIndex | None) -> FileIndex:
+        """The index of a snapshot; files are in the order of its manifests whatever was known.
+
+        Raises:
+            NoSuchFile: the manifest list or a manifest is gone.
+            UnreadableFile: one of them is not what it should be.
+        """
+        at = snapshot.get("manifest-list")
+        if not isinstance(at, str):
+            raise UnreadableFile(
+                "the snapshot has no manifest list; format version 1 files are too old"
+            )
+        try:
+            listed = read_manifest_list(self._store.get(at), of=at)
+            manifests = [manifest for manifest in listed if manifest.may_hold_live_files]
+            known = {} if earlier is None else _runs_by_source(earlier)
+            keys = [self._source_key(manifest) for manifest in manifests]
+            fresh = [at for at, key in enumerate(keys) if key not in known]
+            runs = {at: known[key] for at, key in enumerate(keys) if key in known}
+            deletes: list[DataFileEntry] = []
+            for files in self._read([manifests[at] for at in fresh]):
+                deletes += files.deletes
+                ours, fresh = fresh[: len(files.counts)], fresh[len(files.counts) :]
+                runs |= zip(ours, self._runs(files, [keys[at] for at in ours]), strict=True)
+        except NoSuchFile as error:
+            raise NoSuchFile(f"the snapshot cannot be planned: {error.message}") from error
+        return self._assembled([runs[at] for at in range(len(manifests))], deletes)
+
+    def _read(self, manifests: Sequence[Manifest]) -> Iterator[ManifestFiles]:
+        """The files of manifests in order, which are fetched side by side."""
+        with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
+            for start in range(0, len(manifests), MANIFESTS_AT_ONCE):
+                some = manifests[start : start + MANIFESTS_AT_ONCE]
+                fetched = pool.map(lambda manifest: self._store.get(manifest.path), some)
+                yield from read_manifests(zip(some, fetched, strict=True))
+
+    def _runs(self, files: ManifestFiles, keys: Sequence[bytes]) -> Iterator[_Run]:
+        spec = metadata.partition_spec_by_id(self._document, files.spec_id)
+        boxes = boxes_from_manifests(
+            files.columns, files.partition, self._place, self._document, spec
+        )
+        first = 0
+        for key, count in zip(keys, files.counts, strict=True):
+            # Delete files are not kept by manifest: whoever holds some is read again.
+            source = (b"" if files.deletes else key, count)
+            yield _Run(files.columns, boxes, first, first + count, source)
+            first += count
+
+    def _source_key(self, manifest: Manifest) -> bytes:
+        """Everything that the files and boxes of a manifest follow from, as one key."""
+        if manifest.holds_deletes:
+            return b""
+        what = [
+            *(manifest.path, manifest.size_bytes, manifest.spec_id),
+            *(manifest.sequence_number, manifest.first_row_id, manifest.entry_count),
+        ]
+        return json.dumps([*what, self._rules]).encode()
+
+    def _assembled(self, runs: Sequence[_Run], deletes: Sequence[DataFileEntry]) -> FileIndex:
+        pieces = list(_merged(runs))
+        columns = FileColumns.concatenated(
+            [piece.columns.between(piece.first, piece.last) for piece in pieces]
+        )
+        boxes = FileBoxes.concatenated(
+            [piece.boxes.between(piece.first, piece.last) for piece in pieces]
+        )
+        return FileIndex.build(
+            columns,
+            boxes.told(self._footer_boxes(columns, boxes)),
+            sources=[run.source for run in runs],
+            deletes=deletes,
+        )
+
+    def _footer_boxes(self, columns: FileColumns, boxes: FileBoxes) -> Mapping[int, FileBox]:
+        """Ask the files themselves where manifests say nothing; what cannot be read is unknown."""
+        geometry = self._place.geometry
+        if geometry is None:
+            return {}
+        todo: dict[int, DataFileEntry] = {}
+        for position in boxes.unknown.tolist():
+            if len(todo) == FOOTERS_PER_INDEX_MAX:
+                break
+            entry = columns.entry(position, with_metrics=False)
+            if entry.file_format == "parquet":
+                todo[position] = entry
+
+        def footer_box(entry: DataFileEntry) -> FileBox:
+            with suppress(CatalogError):
+                inspection = self._workers.inspect(
+                    lambda offset, length: self._store.get(entry.path, range=(offset, length)),
+                    entry.size_bytes,
+                )
+                found = inspection.geometry.get(geometry)
+                if found is not None:
+                    return found.file_box
+            return UNKNOWN
+
+        if not todo:
+            return {}
+        with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
+            found = zip(todo, pool.map(footer_box, todo.values()), strict=True)
+            return {at: box for at, box in found if box.status is not BoxStatus.UNKNOWN}
+
+
+def _rules(place: TablePlace, document: Json) -> str:
+    """What decides on the boxes of entries, beside the entries: other rules, other boxes."""
+    types = leaf_types(document)
+    names = dict.fromkeys([place.geometry, *(n for each in place.columns for n in each.names)])
+    ids = [place.field_ids.get(name) for name in names if name is not None]
+    return repr(
+        (place.geometry, place.columns, place.is_lonlat, [(i, types.get(i or 0)) for i in ids])
+    )
+
+
+def _runs_by_source(index: FileIndex) -> dict[bytes, _Run]:
+    runs = {}
+    first = 0
+    for key, count in index.sources:
+        if key:
+            runs[key] = _Run(index.columns, index.places, first, first + count, (key, count))
+        first += count
+    return runs
+
+
+def _merged(runs: Sequence[_Run]) -> Iterator[_Run]:
+    """Runs that lie side by side already, as one."""
+    whole: _Run | None = None
+    for run in runs:
+        if whole is not None and whole.columns is run.columns and whole.last == run.first:
+            whole = _Run(run.columns, run.boxes, whole.first, run.last, run.source)
+            continue
+        if whole is not None:
+            yield whole
+        whole = run
+    if whole is not None:
+        yield whole
