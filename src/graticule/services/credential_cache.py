@@ -1,7 +1,8 @@
 """Remembers temporary credentials, and lets one caller fetch what many ask for at once.
 
-Memory only: a credential is never written anywhere.  A failure is remembered for seconds, so that
-a crowd that asks for what cannot be had does not become a crowd at the token service.
+Memory only: a credential is never written anywhere.  Failures are not remembered, so whoever mends
+a role is believed at once; those who ask meanwhile share one flight and queue at a narrow gate.
+What cannot be had, whoever asks, is no failure but an answer, and kept like one.
 """
 
 import random
@@ -14,7 +15,6 @@ from typing import Final
 
 from graticule.domain import waiting
 from graticule.domain.errors import (
-    CatalogError,
     NoNarrowSession,
     StorageRefused,
     StorageUnavailable,
@@ -33,8 +33,8 @@ FRESH_LIFE_MS_MIN: Final = 6 * 60 * 1000
 JITTER: Final = 0.1
 """The part of a life by which renewals are spread, so that not all fall due at once."""
 
-FAILURE_MS: Final = 5_000
-"""Short, because an admin who has just mended a role tries again at once."""
+STILL_DOWN_MS: Final = 5_000
+"""How long a credential with life left is served before a dead token service is tried again."""
 
 IMPOSSIBLE_MS: Final = 10 * 60 * 1000
 """For what only a change of the table or of the store could make possible."""
@@ -54,15 +54,15 @@ class _Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
-    error: CatalogError
+class _Obstacle:
+    error: NoNarrowSession
     until_ms: int
 
 
 @dataclass(slots=True)
 class _Entry:
     lease: _Lease | None = None
-    failure: _Failure | None = None
+    obstacle: _Obstacle | None = None
     flight: Future[TemporaryCredentials] | None = None
 
 
@@ -93,8 +93,9 @@ class CredentialCache:
         old one is still handed out as long as it lasts `LIFE_LEFT_MS_MIN`.
 
         Raises:
-            StorageRefused, StorageUnavailable: from `fetch`, now or a few seconds ago; or too many
-                are waiting for this integration already.
+            StorageRefused, StorageUnavailable: from `fetch`; or too many are waiting for this
+                integration already.
+            NoNarrowSession: from `fetch`, now or in the last `IMPOSSIBLE_MS`.
         """
         with self._guard:
             found = self._known(key)
@@ -121,8 +122,8 @@ class CredentialCache:
         now_ms = self._now_ms()
         if entry.lease is not None and now_ms < entry.lease.good_until_ms:
             return entry.lease.credentials
-        if entry.failure is not None and now_ms < entry.failure.until_ms:
-            error = entry.failure.error
+        if entry.obstacle is not None and now_ms < entry.obstacle.until_ms:
+            error = entry.obstacle.error
             raise type(error)(error.message, **error.context) from error
         return None
 
@@ -163,22 +164,15 @@ class CredentialCache:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting must not hang
             with self._guard:
                 entry.flight = None
-                entry.failure = self._failure(error)
+                if isinstance(error, NoNarrowSession):
+                    entry.obstacle = _Obstacle(error, self._now_ms() + IMPOSSIBLE_MS)
             meters.TOKEN_SERVICE_FAILED.inc()
             flight.set_exception(error)
         else:
             with self._guard:
-                entry.lease, entry.failure, entry.flight = lease, None, None
+                entry.lease, entry.obstacle, entry.flight = lease, None, None
             meters.TOKEN_SERVICE_ANSWERED.inc()
             flight.set_result(lease.credentials)
-
-    def _failure(self, error: BaseException) -> _Failure | None:
-        match error:
-            case NoNarrowSession():
-                return _Failure(error, self._now_ms() + IMPOSSIBLE_MS)
-            case StorageRefused() | StorageUnavailable():
-                return _Failure(error, self._now_ms() + FAILURE_MS)
-        return None
 
     def _lease(self, old: _Lease | None, fetch: Callable[[], TemporaryCredentials]) -> _Lease:
         asked_at_ms = self._now_ms()
@@ -191,7 +185,7 @@ class CredentialCache:
             if left_ms < LIFE_LEFT_MS_MIN:
                 raise
             # Not asked again for a moment: that takes as long as the time-outs of a dead service.
-            again_ms = min(FAILURE_MS, left_ms - LIFE_LEFT_MS_MIN)
+            again_ms = min(STILL_DOWN_MS, left_ms - LIFE_LEFT_MS_MIN)
             return _Lease(old.credentials, good_until_ms=self._now_ms() + again_ms)
         life_ms = credentials.expires_at_ms - asked_at_ms
         if life_ms < FRESH_LIFE_MS_MIN:
