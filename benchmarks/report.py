@@ -34,6 +34,8 @@ class Result:
     subjects: dict[str, Any] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    headlines: dict[str, float] = field(default_factory=dict)
+    """Figures that are looked up by name; they stand at the top of the document."""
 
     def add(self, case: str, subject: str, **figures: Any) -> None:
         self.rows.append(
@@ -76,6 +78,7 @@ def write(name: str, result: Result, options: Options, *, began: datetime, into:
     document = {
         "benchmark": name,
         "title": result.title,
+        **{name: float(f"{value:.3g}") for name, value in result.headlines.items()},
         "began": began.isoformat(timespec="seconds"),
         "took_s": round((datetime.now(UTC) - began).total_seconds(), 1),
         "quick": options.quick,

@@ -26,7 +26,10 @@ def encode_index(index: FileIndex, *, snapshot_id: int) -> bytes:
     """Serialise; the answer names its version and the snapshot that it is about."""
     arrays = {name: np.ascontiguousarray(array) for name, array in index.to_arrays().items()}
     # Numbers travel in little-endian order whatever the machine.
-    little = [array.astype(array.dtype.newbyteorder("<"), copy=False) for array in arrays.values()]
+    little = [
+        narrow.astype(narrow.dtype.newbyteorder("<"), copy=False)
+        for narrow in map(_narrowed, arrays.values())
+    ]
     batch = pa.record_batch(
         [
             pa.array(list(arrays), pa.string()),
@@ -41,6 +44,13 @@ def encode_index(index: FileIndex, *, snapshot_id: int) -> bytes:
     with pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
     return bytes(sink.getvalue())
+
+
+def _narrowed(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Whole numbers in the fewest bytes that hold them all: field ids and offsets are small."""
+    if array.dtype != np.int64 or not array.size or int(array.min()) < 0:
+        return array
+    return array.astype(np.min_scalar_type(int(array.max())))
 
 
 def decode_index(data: bytes, *, snapshot_id: int) -> FileIndex:
