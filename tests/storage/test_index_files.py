@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from graticule.domain.errors import UnreadableFile
-from graticule.planning.files import DataFileEntry
+from graticule.planning.files import EQUALITY_DELETES, DataFileEntry
 from graticule.planning.index import FileIndex
 from graticule.spatial.bounding_box import EMPTY, UNKNOWN, BoundingBox, exact, outer
 from graticule.storage.index_files import decode_index, encode_index
@@ -39,6 +39,19 @@ def test_an_index_comes_back_as_it_was():
 def test_an_index_of_no_files_comes_back():
     empty = FileIndex.from_entries([], [])
     assert len(decode_index(encode_index(empty, snapshot_id=7), snapshot_id=7)) == 0
+
+
+def test_delete_files_and_sources_come_back():
+    deletes = [DataFileEntry("s3://lake/d", 1, 1, 0, content=EQUALITY_DELETES, equality_ids=(1, 2))]
+    sources = [(b"one", 3), (b"", 1)]
+    index = FileIndex.build(INDEX.columns, INDEX.places, sources=sources, deletes=deletes)
+    found = decode_index(encode_index(index, snapshot_id=7), snapshot_id=7)
+    assert (found.deletes, found.sources) == (tuple(deletes), tuple(sources))
+
+
+def test_sources_of_another_number_of_files_are_refused():
+    with pytest.raises(ValueError, match="another number of files"):
+        FileIndex.build(INDEX.columns, INDEX.places, sources=[(b"one", 3)])
 
 
 def test_an_index_of_another_snapshot_is_refused():
