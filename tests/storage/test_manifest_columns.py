@@ -274,6 +274,15 @@ def test_a_manifest_that_is_cut_or_damaged_is_the_same_to_both():
     assert refused > len(damaged) / 2
 
 
+def test_a_block_that_claims_any_number_of_records_is_unreadable():
+    manifest, data = foreign(2, [[]], codec="null")
+    huge = b"\xfe" + b"\xff" * 8 + b"\x01"  # 2 ** 63 - 1
+    sync = data[-16:]
+    claims = data[:-18] + huge + b"\x02x" + sync
+    with pytest.raises(UnreadableFile):
+        list(read_manifests([(manifest, claims)]))
+
+
 def test_fewer_entries_than_the_manifest_list_says_are_noticed():
     manifest, data = whole_manifest()
     with pytest.raises(UnreadableFile, match="has 40 entries"):

@@ -106,8 +106,11 @@ def _open_blocks(data: bytes) -> AvroBlocks:
         if data[at : at + _SYNC_BYTES] != sync or count < 0:
             raise NotColumnar("a block is not where it should be")
         at += _SYNC_BYTES
-        counts.append(count)
         blocks.append(block if codec == b"null" else _inflated(block))
+        # Every record takes a byte at least; a count beyond that would only cost memory.
+        if count > len(blocks[-1]):
+            raise NotColumnar("a block of more records than bytes")
+        counts.append(count)
     return AvroBlocks(
         metadata.get(b"avro.schema", b""), tuple(counts), tuple(map(len, blocks)), b"".join(blocks)
     )
@@ -146,7 +149,7 @@ def parsed_schema(text: bytes) -> Json:
     """
     try:
         return _resolved(json.loads(text), {})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotColumnar("the schema cannot be read") from error
 
 
