@@ -17,9 +17,6 @@ from support.fuzzing import bodies, texts
 from support.profiles import effort
 from support.server import serving
 
-# The server is in this process, and its threads may draw a random pause while a body is made up.
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-
 ANSWER_S_MAX = 10.0
 OPERATIONS = {
     operation.name: operation

@@ -5,6 +5,7 @@
 
 import sqlite3
 from contextlib import contextmanager
+from threading import get_ident
 from uuid import uuid4
 
 import boto3
@@ -135,7 +136,8 @@ def test_a_create_whose_metadata_file_was_not_answered_makes_one_table(table, pr
 def losing_the_answer_to_the_swap(server, monkeypatch, *, lands):
     """The database commits, or does not, and the connection breaks before it says which.
 
-    Armed by the write of the metadata file, which comes right before the swap.
+    Armed by the write of the metadata file, which comes right before the swap, for that thread:
+    others of the server write to the database too.
     """
     armed = []
     write_file = server.services.commits._files.write
@@ -144,10 +146,10 @@ def losing_the_answer_to_the_swap(server, monkeypatch, *, lands):
 
     def write_and_arm(*args):
         write_file(*args)
-        armed.append(True)
+        armed.append(get_ident())
 
     def commit(connection):
-        if not armed:
+        if get_ident() not in armed:
             return do_commit(connection)
         armed.clear()
         (do_commit if lands else do_rollback)(connection)

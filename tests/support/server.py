@@ -81,15 +81,16 @@ class LiveCatalog:
 
 @contextmanager
 def serving(folder: Path, store: SeaweedFS, **settings: Any) -> Iterator[LiveServer]:
-    configured = Settings(
-        data_dir=folder,
-        sts_access_key_id=store.catalog_keys.access_key_id,
-        sts_secret_access_key=store.catalog_keys.secret_access_key.reveal(),
-        allow_private_endpoints=True,
-        principal_arn=store.arn_of("catalog"),
-        log_level="warning",
-        **settings,
-    )
+    usual = {
+        "sts_access_key_id": store.catalog_keys.access_key_id,
+        "sts_secret_access_key": store.catalog_keys.secret_access_key.reveal(),
+        "allow_private_endpoints": True,
+        "principal_arn": store.arn_of("catalog"),
+        "log_level": "warning",
+        # Tests leave integrations behind whose stores are gone.
+        "verification_period_s": 0,
+    }
+    configured = Settings(data_dir=folder, **{**usual, **settings})
     services = open_services(configured)
     key = services.organisations.bootstrap()
     assert key is not None

@@ -42,7 +42,10 @@ def print_list(items: Iterable[Json], columns: Sequence[str], output: Format | N
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(_heading(column).upper(), overflow="fold")
+        heading = _heading(column).upper()
+        # Of a narrow terminal the values suffer, not the words above them.
+        least = max(len(word) for word in heading.split())
+        table.add_column(heading, overflow="fold", min_width=least)
     for item in items:
         table.add_row(*(escape(_text(item.get(column))) for column in columns))
     Console().print(table)
