@@ -105,6 +105,21 @@ def test_it_gets_what_it_asked_for_and_nothing_of_others(webhooks, courier, happ
     assert sorted(types) == ["dev.graticule.table.dropped", "dev.graticule.view.renamed"]
 
 
+def test_it_may_ask_for_one_object_or_for_one_catalog(
+    webhooks, catalogs, lake, courier, happens, receiver
+):
+    mine = catalogs.create(ANA, name="mine", integration=lake.id).catalog
+    webhooks.create(ANA, name="one", url=f"{receiver.url}/one", object_id="t-2")
+    webhooks.create(ANA, name="all", url=f"{receiver.url}/all", catalog="mine", types=("table.*",))
+    for table, catalog_id in (("t-1", mine.id), ("t-2", "c-2"), ("t-2", mine.id)):
+        happens(subject=Subject(SubjectKind.TABLE, table, "a", catalog_id))
+
+    run(courier)
+
+    told = sorted((path, json.loads(body)["data"]["id"]) for path, _, body in receiver.received)
+    assert told == [("/all", "t-1"), ("/all", "t-2"), ("/one", "t-2"), ("/one", "t-2")]
+
+
 def test_what_happened_before_the_first_webhook_is_not_told(webhooks, courier, happens, receiver):
     happens()
     webhooks.create(ANA, name="late", url=receiver.url, types=("table.*",))

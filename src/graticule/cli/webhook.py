@@ -23,7 +23,7 @@ def list_webhooks(output: Output = None) -> None:
 
 
 @app.command("create")
-def create(
+def create(  # noqa: PLR0917 - each is an option
     name: Annotated[str, typer.Argument(help="What it is for")],
     url: Annotated[str, typer.Argument(help="Where events are sent, https://…")],
     type_: Annotated[
@@ -31,10 +31,19 @@ def create(
         typer.Option("--type", help="table.created, table.*; may be repeated; default: all"),
     ] = None,
     catalog: Annotated[str | None, typer.Option(help="Only events of this catalog")] = None,
+    object_id: Annotated[
+        str | None, typer.Option("--object", help="Only events about the thing of this id")
+    ] = None,
     output: Output = None,
 ) -> None:
     """Announce events at a URL.  The secret that signs them is shown this one time."""
-    body = {"name": name, "url": url, "types": type_ or ["*"], "catalog": catalog}
+    body = {
+        "name": name,
+        "url": url,
+        "types": type_ or ["*"],
+        "catalog": catalog,
+        "object_id": object_id,
+    }
     with connect() as api:
         made = api.post("/webhooks", body)
     note("Keep this secret; it is not shown again.")

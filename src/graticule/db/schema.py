@@ -501,6 +501,7 @@ webhooks = Table(
     Column("url", Text, nullable=False),
     Column("types", Text, nullable=False, comment="JSON list of event types, `*` at their end"),
     Column("catalog_id", String(36), nullable=True, comment="only events of this catalog"),
+    Column("object_id", Text, nullable=True, comment="only events about this object"),
     Column("sealed_secret", Text, nullable=False),
     Column("is_enabled", Boolean, nullable=False),
     _ms("created_at_ms"),

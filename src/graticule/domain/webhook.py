@@ -27,12 +27,17 @@ class Webhook:
     url: str
     types: tuple[str, ...]
     catalog_id: str | None
+    """Only events of what lies in this catalog, and of itself."""
+    object_id: str | None
+    """Only events about this one thing: a table, a namespace, a member, whatever has an id."""
     secret: Secret
     is_enabled: bool
     created_at_ms: int
 
     def wants(self, event: AuditEvent) -> bool:
         if self.catalog_id is not None and event.subject.catalog_id != self.catalog_id:
+            return False
+        if self.object_id is not None and event.subject.id != self.object_id:
             return False
         return any(
             event.type.startswith(type_[:-1]) if type_.endswith("*") else event.type == type_

@@ -50,8 +50,11 @@ class Webhooks:
         url: str,
         types: tuple[str, ...] = EVERYTHING,
         catalog: str | None = None,
+        object_id: str | None = None,
     ) -> Webhook:
         """Announce events of these types at a URL from now on.
+
+        Only those of a catalog, by id or name, or only those about one object, by its id, if given.
 
         Raises:
             AlreadyExists: the organisation has a webhook of that name.
@@ -78,6 +81,7 @@ class Webhooks:
                     url=checked,
                     types=types,
                     catalog_id=self._catalog_id(conn, principal, catalog),
+                    object_id=object_id,
                     secret=webhook_signatures.new_secret(),
                     is_enabled=True,
                     created_at_ms=now_ms,

@@ -22,6 +22,8 @@ class NewWebhook(Body):
     """Event types; one that ends in `*` means all that begin so.  All of them by default."""
     catalog: str | None = None
     """Id or name; events of all catalogs, and of what lies in none, unless given."""
+    object_id: str | None = None
+    """Of the one thing whose events are wanted."""
 
 
 class WebhookChange(Body):
@@ -49,6 +51,7 @@ def create_webhook(call: Call) -> Response:
         url=body.url,
         types=EVERYTHING if body.types is None else tuple(body.types),
         catalog=body.catalog,
+        object_id=body.object_id,
     )
     return json_response(
         {**webhook_to_json(made), "secret": made.secret.reveal()},
@@ -103,6 +106,7 @@ def webhook_to_json(webhook: Webhook) -> Json:
         "url": webhook.url,
         "types": list(webhook.types),
         "catalog_id": webhook.catalog_id,
+        "object_id": webhook.object_id,
         "enabled": webhook.is_enabled,
         "created_at": moment(webhook.created_at_ms),
     }
