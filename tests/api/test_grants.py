@@ -6,21 +6,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from support.bodies import SCHEMA, VIEW_VERSION
 from support.people import grant, new_person, person_of
-
-SCHEMA = {
-    "type": "struct",
-    "schema-id": 0,
-    "fields": [{"id": 1, "name": "id", "type": "long", "required": False}],
-}
-VIEW_VERSION = {
-    "version-id": 1,
-    "timestamp-ms": 1_760_000_000_000,
-    "schema-id": 0,
-    "summary": {},
-    "default-namespace": ["a"],
-    "representations": [{"type": "sql", "sql": "SELECT 1 AS id", "dialect": "spark"}],
-}
 
 
 @pytest.fixture

@@ -13,31 +13,10 @@ import pytest
 
 from graticule.api.routes import ICEBERG_ROOT, MANAGEMENT_ROOT, route_table
 from graticule.domain.tenancy import Role, Scope
+from support.bodies import FUNCTION, SCHEMA, VIEW_VERSION
 from support.people import Person, grant, new_organisation, new_person, with_key
 from support.seaweedfs import BUCKET
 
-SCHEMA = {
-    "type": "struct",
-    "schema-id": 0,
-    "fields": [{"id": 1, "name": "id", "type": "long", "required": False}],
-}
-VIEW_VERSION = {
-    "version-id": 1,
-    "timestamp-ms": 1_760_000_000_000,
-    "schema-id": 0,
-    "summary": {},
-    "default-namespace": ["ns"],
-    "representations": [{"type": "sql", "sql": "SELECT 1 AS id", "dialect": "spark"}],
-}
-FUNCTION = {
-    "definitions": [
-        {
-            "parameters": [],
-            "return-type": "int",
-            "representations": [{"dialect": "spark", "sql": "1"}],
-        }
-    ]
-}
 NOT_IT = [{"type": "assert-table-uuid", "uuid": str(uuid4())}]
 NOT_IT_EITHER = [{"type": "assert-view-uuid", "uuid": str(uuid4())}]
 

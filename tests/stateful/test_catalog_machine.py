@@ -16,24 +16,12 @@ from hypothesis.stateful import (
 )
 from uuid6 import uuid7
 
+from support.bodies import SCHEMA, VIEW_VERSION
 from support.catalog_model import TABLE, VIEW, CatalogModel, Entry, Levels, Name
 from support.database import ENGINES, SQLITE
 from support.profiles import effort
 from support.server import LiveServer, serving
 
-SCHEMA = {
-    "type": "struct",
-    "schema-id": 0,
-    "fields": [{"id": 1, "name": "id", "type": "long", "required": False}],
-}
-VIEW_VERSION = {
-    "version-id": 1,
-    "timestamp-ms": 1_760_000_000_000,
-    "schema-id": 0,
-    "summary": {},
-    "default-namespace": ["a"],
-    "representations": [{"type": "sql", "sql": "SELECT 1 AS id", "dialect": "spark"}],
-}
 PLURAL = {TABLE: "tables", VIEW: "views"}
 
 # Few names, so that histories meet themselves; strange ones, so that the path's encoding matters.

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from support.bodies import FUNCTION, SCHEMA, VIEW_VERSION
 from support.catalog_model import TABLE, VIEW, CatalogModel, Entry, Levels, Name
 from support.database import ENGINES, SQLITE
 from support.people import Person, grant, new_organisation, new_person
@@ -27,28 +28,6 @@ from support.profiles import effort
 from support.seaweedfs import BUCKET
 from support.server import LiveServer, serving
 
-SCHEMA = {
-    "type": "struct",
-    "schema-id": 0,
-    "fields": [{"id": 1, "name": "id", "type": "long", "required": False}],
-}
-VIEW_VERSION = {
-    "version-id": 1,
-    "timestamp-ms": 1_760_000_000_000,
-    "schema-id": 0,
-    "summary": {},
-    "default-namespace": ["a"],
-    "representations": [{"type": "sql", "sql": "SELECT 1 AS id", "dialect": "spark"}],
-}
-FUNCTION = {
-    "definitions": [
-        {
-            "parameters": [],
-            "return-type": "int",
-            "representations": [{"dialect": "spark", "sql": "1"}],
-        }
-    ]
-}
 PLURAL = {TABLE: "tables", VIEW: "views"}
 LEVELS = [("a",), ("a", "b"), ("z",)]
 MARK = re.compile(
