@@ -1,6 +1,5 @@
 """Random histories: a model catalog and the server never disagree, on either database."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -18,9 +17,8 @@ from uuid6 import uuid7
 
 from support.bodies import SCHEMA, VIEW_VERSION
 from support.catalog_model import TABLE, VIEW, CatalogModel, Entry, Levels, Name
-from support.database import ENGINES, SQLITE
 from support.profiles import effort
-from support.server import LiveServer, serving
+from support.server import LiveServer
 
 PLURAL = {TABLE: "tables", VIEW: "views"}
 
@@ -356,26 +354,6 @@ def creation(metadata: dict[str, Any], properties: dict[str, str]) -> dict[str, 
             {"action": "set-properties", "updates": {**metadata["properties"], **properties}},
         ],
     }
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def live(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LiveServer]:
-    """A server on an empty database of each engine."""
-    store = request.getfixturevalue("seaweedfs")
-    folder = tmp_path_factory.mktemp("machine")
-    if request.param == SQLITE:
-        with serving(folder, store) as running:
-            yield running
-        return
-    postgres = request.getfixturevalue("postgres")
-    template = request.getfixturevalue("migrated_postgres")
-    with (
-        postgres.database(template=template) as url,
-        serving(folder, store, database_url=url) as running,
-    ):
-        yield running
 
 
 @pytest.mark.s3

@@ -3,7 +3,6 @@ in what the other one is told.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -22,11 +21,10 @@ from hypothesis.stateful import (
 
 from support.bodies import FUNCTION, SCHEMA, VIEW_VERSION
 from support.catalog_model import TABLE, VIEW, CatalogModel, Entry, Levels, Name
-from support.database import ENGINES, SQLITE
 from support.people import Person, grant, new_organisation, new_person
 from support.profiles import effort
 from support.seaweedfs import BUCKET
-from support.server import LiveServer, serving
+from support.server import LiveServer
 
 PLURAL = {TABLE: "tables", VIEW: "views"}
 LEVELS = [("a",), ("a", "b"), ("z",)]
@@ -341,26 +339,6 @@ class TwoOrganisations(RuleBasedStateMachine):
         path = f"{self.base(number)}/namespaces"
         answer = self.send(number, "POST", path, body, **{"Idempotency-Key": key})
         assert answer.status_code == self.tenants[number].model.create_namespace(levels, {})
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def live(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LiveServer]:
-    """A server on an empty database of each engine."""
-    store = request.getfixturevalue("seaweedfs")
-    folder = tmp_path_factory.mktemp("two organisations")
-    if request.param == SQLITE:
-        with serving(folder, store) as running:
-            yield running
-        return
-    postgres = request.getfixturevalue("postgres")
-    template = request.getfixturevalue("migrated_postgres")
-    with (
-        postgres.database(template=template) as url,
-        serving(folder, store, database_url=url) as running,
-    ):
-        yield running
 
 
 @pytest.mark.s3
