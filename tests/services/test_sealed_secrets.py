@@ -48,6 +48,7 @@ def sealed(tenants, integrations):
             url="https://example.org",
             types=("*",),
             catalog_id=None,
+            object_id=None,
             secret=Secret("secret of w"),
             is_enabled=True,
             created_at_ms=1,
