@@ -12,7 +12,9 @@ import boto3
 import pytest
 
 from graticule.domain.errors import Unavailable
+from graticule.domain.identifiers import TableIdentifier
 from graticule.services import commits
+from graticule.services.table_changes import TableChange
 from support.faults import Answers, LosesAnswer, LosesRequest, faulty
 from support.server import LiveCatalog
 
@@ -239,8 +241,8 @@ def test_a_process_killed_between_metadata_file_and_swap_changes_nothing_that_ca
         table.http.headers["Authorization"].removeprefix("Bearer ")
     )
     catalog = services.catalogs.open(principal, table.catalog.id)
-    change = commits.TableChange(
-        identifier=commits.TableIdentifier.of(["ns"], "t"),
+    change = TableChange(
+        identifier=TableIdentifier.of(["ns"], "t"),
         requirements=[],
         updates=[{"action": "set-properties", "updates": {"a": "1"}}],
     )

@@ -13,7 +13,7 @@ COMMITS_EACH = 4
 SCHEMA = {"type": "struct", "fields": [{"id": 1, "name": "a", "type": "int", "required": False}]}
 
 
-def test_commits_through_two_processes_all_land_and_none_is_written_twice(tmp_path, seaweedfs):
+def test_commits_through_two_processes_all_land_and_waiting_ones_together(tmp_path, seaweedfs):
     keys = seaweedfs.catalog_keys
     with (
         faulty(seaweedfs.endpoint) as store,
@@ -62,7 +62,7 @@ def test_commits_through_two_processes_all_land_and_none_is_written_twice(tmp_pa
         assert statuses == [200] * (WRITERS * COMMITS_EACH)
         landed = {name for name in properties if name[0].isdigit()}
         assert landed == {f"{w}.{n}" for w in range(WRITERS) for n in range(COMMITS_EACH)}
-        assert store.seen["PUT"] - before == WRITERS * COMMITS_EACH
+        assert store.seen["PUT"] - before < WRITERS * COMMITS_EACH
 
 
 def _commit(name: str) -> dict[str, object]:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import Connection, Engine
-from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
 from graticule.db import grants as grants_db
@@ -22,11 +21,9 @@ from graticule.db import idempotency as idempotency_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import SerialisationFailure, read, write
 from graticule.domain.audit import EventType, of_table
-from graticule.domain.catalog import NamespaceRecord, OpenCatalog, TableRecord
+from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import (
-    AlreadyExists,
     CatalogError,
-    CommitConflict,
     CommitStateUnknown,
     InvalidRequest,
     NoSuchFile,
@@ -34,15 +31,14 @@ from graticule.domain.errors import (
 )
 from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
-from graticule.domain.identifiers import TableIdentifier
-from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
-from graticule.iceberg import metadata, replays, requirements, updates
-from graticule.iceberg.properties import check_properties
-from graticule.services import audit_trail, meters, objects, table_locations
+from graticule.iceberg import requirements
+from graticule.services import audit_trail, meters
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
+from graticule.services.groups import Board, Groups, Place
 from graticule.services.idempotency import landed_table, result_of
+from graticule.services.table_changes import Asked, Changing, Prepared, TableChange, TableChanges
 from graticule.services.turns import Turns
 from graticule.storage.metadata_files import MetadataFiles
 
@@ -53,36 +49,11 @@ TABLES_PER_COMMIT_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class TableChange:
-    """What a client asks of one table."""
-
-    identifier: TableIdentifier
-    requirements: Sequence[Json]
-    updates: Sequence[Json]
-    sources: tuple[str, ...] = ()
-    """Places a new table reads beside its location.  Only discovery may set them."""
-
-
-@dataclass(frozen=True, slots=True)
 class Committed:
     """A table after the commit, and its metadata document."""
 
     record: TableRecord
     document: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """One table's part of a commit, with its metadata file decided but not yet written."""
-
-    base: TableRecord | None
-    record: TableRecord
-    applied: updates.Applied
-    encoded: bytes
-
-    @property
-    def is_written(self) -> bool:
-        return self.base is None or self.base.metadata_location != self.record.metadata_location
 
 
 class _SwapLost(Exception):
@@ -106,6 +77,8 @@ class Commits:
         self._credentials = credentials
         self._now_ms = now_ms
         self._turns = turns
+        self._changes = TableChanges(engine, documents, now_ms=now_ms)
+        self._groups: Groups[Asked, Committed] = Groups()
 
     def commit(
         self,
@@ -138,108 +111,67 @@ class Commits:
         if len(changes) > TABLES_PER_COMMIT_MAX:
             raise InvalidRequest(f"a transaction may change at most {TABLES_PER_COMMIT_MAX} tables")
 
-        def attempt(number: int) -> list[Committed] | None:
-            prepared = [self._prepare(principal, catalog, change) for change in changes]
-            if not self._land(principal, catalog, prepared, request):
-                return None
-            return self._finish(catalog, prepared, number)
-
         with meters.counted_commit():
+            if (
+                len(changes) == 1
+                and request is None
+                and not requirements.is_create(changes[0].requirements)
+            ):
+                return [self._commit_together(catalog, Asked(principal, changes[0]))]
+
+            def attempt(number: int) -> list[Committed] | None:
+                prepared = [
+                    self._changes.prepare(catalog, Asked(principal, each)) for each in changes
+                ]
+                if not self._land(catalog, prepared, request):
+                    return None
+                return self._finish(catalog, prepared, number)
+
             return self._turns.until_landed(catalog, identifiers, attempt)
 
-    def _prepare(
-        self, principal: Principal, catalog: OpenCatalog, change: TableChange
-    ) -> _Prepared:
-        """Check the requirements and apply the updates to the table as it is now."""
-        is_create = requirements.is_create(change.requirements)
-        record = self._record(principal, catalog, change.identifier, is_create=is_create)
-        if isinstance(record, NamespaceRecord):
-            return self._prepare_create(catalog, change, record)
-        document = self._documents.parsed(record, catalog.integration)
-        if is_create:
-            if replays.is_same_creation(change.updates, document):
-                return self._replayed(catalog, record, document)
-            raise AlreadyExists(f"Requirement failed: table already exists: {change.identifier}")
-        now_ms = self._now_ms()
-        try:
-            requirements.check_all(change.requirements, document)
-        except CommitConflict:
-            if not replays.is_already_applied(change.updates, document):
-                raise
-            return self._replayed(catalog, record, document)
-        applied = updates.apply(
-            change.updates, document, now_ms=now_ms, metadata_location=record.metadata_location
-        )
-        if not applied.changed:
-            return self._unchanged(catalog, record, applied)
-        location = record.location
-        if applied.document["location"].rstrip("/") != document["location"].rstrip("/"):
-            location = table_locations.check_requested(catalog, applied.document["location"])
-        _check_properties(change, applied.document, location)
-        return _Prepared(
-            base=record,
-            record=_moved(record, applied.document, location, now_ms=now_ms),
-            applied=applied,
-            encoded=metadata.encode(applied.document),
+    def _commit_together(self, catalog: OpenCatalog, asked: Asked) -> Committed:
+        """One table's change, in one metadata file with those of others that wait for it."""
+        identifier = asked.change.identifier
+
+        def work(board: Board[Asked, Committed]) -> None:
+            aboard: Sequence[Place[Asked, Committed]] = ()
+
+            def attempt(number: int) -> bool | None:
+                nonlocal aboard
+                aboard = aboard or board()
+                return self._land_group(catalog, aboard, number) or None
+
+            self._turns.until_landed(catalog, [identifier], attempt)
+
+        return self._groups.together(
+            f"{catalog.catalog.id}/{identifier.namespace.path}/{identifier.name}", asked, work
         )
 
-    def _record(
-        self,
-        principal: Principal,
-        catalog: OpenCatalog,
-        identifier: TableIdentifier,
-        *,
-        is_create: bool,
-    ) -> TableRecord | NamespaceRecord:
-        """The table's row; for one that is to be created and is not there yet, its namespace's.
+    def _land_group(
+        self, catalog: OpenCatalog, aboard: Sequence[Place[Asked, Committed]], number: int
+    ) -> bool:
+        """Apply the changes one after the other, each if it may be, and land what they make.
 
-        Whoever may not make a table in a namespace is not told what is there.
+        Nobody is told anything before that: what one was refused for may be what another changed.
         """
-        if not is_create:
-            return objects.look_up_table(
-                self._engine, principal, catalog, identifier, Privilege.WRITE
-            ).record
-        with read(self._engine) as conn:
-            namespace = objects.namespace(
-                conn, principal, catalog, identifier.namespace, Privilege.WRITE
-            )
-            return tables_db.load(conn, catalog.catalog.id, identifier) or namespace
-
-    def _prepare_create(
-        self, catalog: OpenCatalog, change: TableChange, namespace: NamespaceRecord
-    ) -> _Prepared:
-        requirements.check_all(change.requirements, None)
-        now_ms = self._now_ms()
-        applied = updates.apply(change.updates, None, now_ms=now_ms, metadata_location=None)
-        document = applied.document
-        location = table_locations.check_requested(catalog, document["location"])
-        _check_properties(change, document, location)
-        with read(self._engine) as conn:
-            if tables_db.kind_of(conn, catalog.catalog.id, change.identifier) == tables_db.VIEW:
-                raise AlreadyExists(f"View with same name already exists: {change.identifier}")
-        record = new_record(
-            catalog,
-            namespace.id,
-            change.identifier,
-            document,
-            location,
-            now_ms=now_ms,
-            sources=change.sources,
-        )
-        return _Prepared(
-            base=None, record=record, applied=applied, encoded=metadata.encode(document)
-        )
-
-    def _replayed(self, catalog: OpenCatalog, record: TableRecord, document: Json) -> _Prepared:
-        """A commit that the table holds already: its answer was lost, not the commit."""
-        unchanged = updates.Applied(document, changed=False, expired_metadata_files=())
-        return self._unchanged(catalog, record, unchanged)
-
-    def _unchanged(
-        self, catalog: OpenCatalog, record: TableRecord, applied: updates.Applied
-    ) -> _Prepared:
-        encoded = self._documents.encoded(record, catalog.integration)
-        return _Prepared(base=record, record=record, applied=applied, encoded=encoded)
+        table: Changing | None = None
+        refused: dict[Place[Asked, Committed], Exception] = {}
+        for place in aboard:
+            try:
+                table = self._changes.apply(catalog, place.item, table)
+            except Exception as error:  # noqa: BLE001  its own, and no reason to refuse the others
+                refused[place] = error
+        if table is not None:
+            prepared = self._changes.encode(catalog, table)
+            if not self._land(catalog, [prepared], None):
+                return False
+            [committed] = self._finish(catalog, [prepared], number)
+        for place in aboard:
+            if place in refused:
+                place.fail(refused[place])
+            else:
+                place.settle(committed)
+        return True
 
     def _committed_before(
         self, principal: Principal, catalog: OpenCatalog, request: IdempotentRequest
@@ -256,9 +188,8 @@ class Commits:
 
     def _land(
         self,
-        principal: Principal,
         catalog: OpenCatalog,
-        prepared: Sequence[_Prepared],
+        prepared: Sequence[Prepared],
         request: IdempotentRequest | None,
     ) -> bool:
         """Write the metadata files, then move all pointers in one transaction.
@@ -280,7 +211,7 @@ class Commits:
             with write(self._engine) as conn:
                 idempotency_db.claim(conn, request, result)
                 for part in written:
-                    self._swap(conn, principal, part)
+                    self._swap(conn, part)
         except (_SwapLost, SerialisationFailure):
             self._discard(catalog, written)
             return False
@@ -292,8 +223,9 @@ class Commits:
         return True
 
     @staticmethod
-    def _swap(conn: Connection, principal: Principal, part: _Prepared) -> None:
+    def _swap(conn: Connection, part: Prepared) -> None:
         if part.base is None:
+            [principal] = part.principals
             tables_db.create(conn, part.record, part.encoded)
             grants_db.own_table(conn, principal, part.record)
             _tell(conn, principal, EventType.TABLE_CREATED, part.record)
@@ -309,9 +241,10 @@ class Commits:
         )
         if not tables_db.swap_metadata_location(conn, swap, now_ms=part.record.updated_at_ms):
             raise _SwapLost
-        _tell(conn, principal, EventType.TABLE_COMMITTED, part.record)
+        for principal in part.principals:
+            _tell(conn, principal, EventType.TABLE_COMMITTED, part.record)
 
-    def _resolve_unknown(self, written: Sequence[_Prepared], error: CommitStateUnknown) -> None:
+    def _resolve_unknown(self, written: Sequence[Prepared], error: CommitStateUnknown) -> None:
         """The database's answer to the commit was lost: look whether the pointers moved.
 
         Seeing our own metadata locations proves that it landed.  Anything else proves nothing,
@@ -323,7 +256,7 @@ class Commits:
                 return
         raise error
 
-    def _discard(self, catalog: OpenCatalog, written: Sequence[_Prepared]) -> None:
+    def _discard(self, catalog: OpenCatalog, written: Sequence[Prepared]) -> None:
         """Delete the metadata files of a commit that did not land.  Best effort: orphans only."""
         with suppress(CatalogError):
             store = self._credentials.store_for(catalog.integration)
@@ -331,7 +264,7 @@ class Commits:
                 self._files.delete(store, part.record.metadata_location)
 
     def _finish(
-        self, catalog: OpenCatalog, prepared: Sequence[_Prepared], attempt: int
+        self, catalog: OpenCatalog, prepared: Sequence[Prepared], attempt: int
     ) -> list[Committed]:
         """After the commit point: nothing here may fail the request."""
         for part in prepared:
@@ -348,7 +281,7 @@ class Commits:
             )
         return [Committed(part.record, part.encoded) for part in prepared]
 
-    def _delete_expired(self, catalog: OpenCatalog, part: _Prepared) -> None:
+    def _delete_expired(self, catalog: OpenCatalog, part: Prepared) -> None:
         properties = part.applied.document.get("properties") or {}
         enabled = properties.get("write.metadata.delete-after-commit.enabled", "false")
         if str(enabled).lower() != "true":
@@ -374,61 +307,3 @@ def _tell(conn: Connection, principal: Principal, type_: EventType, record: Tabl
         by=Privilege.WRITE,
         details={"metadata-location": record.metadata_location, "version": record.version},
     )
-
-
-def new_record(
-    catalog: OpenCatalog,
-    namespace_id: str,
-    identifier: TableIdentifier,
-    document: Json,
-    location: Location,
-    *,
-    now_ms: int,
-    sources: tuple[str, ...] = (),
-    metadata_location: str | None = None,
-) -> TableRecord:
-    """The row of a new table.  Its metadata file gets a name unless it has one already."""
-    return TableRecord(
-        id=str(uuid7()),
-        catalog_id=catalog.catalog.id,
-        namespace_id=namespace_id,
-        identifier=identifier,
-        table_uuid=document["table-uuid"],
-        location=location,
-        metadata_location=metadata_location or _metadata_location(document, location, None),
-        version=0,
-        created_at_ms=now_ms,
-        updated_at_ms=now_ms,
-        sources=sources,
-    )
-
-
-def _moved(record: TableRecord, document: Json, location: Location, *, now_ms: int) -> TableRecord:
-    return TableRecord(
-        id=record.id,
-        catalog_id=record.catalog_id,
-        namespace_id=record.namespace_id,
-        identifier=record.identifier,
-        table_uuid=record.table_uuid,
-        location=location,
-        metadata_location=_metadata_location(document, location, record.metadata_location),
-        version=record.version + 1,
-        created_at_ms=record.created_at_ms,
-        updated_at_ms=now_ms,
-        sources=record.sources,
-    )
-
-
-def _metadata_location(document: Json, location: Location, previous: str | None) -> str:
-    properties = document.get("properties") or {}
-    codec = str(properties.get("write.metadata.compression-codec", "none")).lower()
-    name = metadata.next_metadata_file_name(previous, uuid=str(uuid7()), gzip=codec == "gzip")
-    return table_locations.metadata_folder(properties, location).join(name).uri
-
-
-def _check_properties(change: TableChange, document: Json, location: Location) -> None:
-    """Check what this change sets: a table may keep an old property that is refused today."""
-    for update in change.updates:
-        if str(update.get("action", "")).lower() == "set-properties":
-            check_properties(update.get("updates") or update.get("updated") or {})
-    table_locations.check_path_properties(document.get("properties") or {}, location)

@@ -34,8 +34,9 @@ from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.services import table_locations
 from graticule.services.bucket_survey import Survey, reader_of, registered_as
-from graticule.services.commits import Commits, TableChange
+from graticule.services.commits import Commits
 from graticule.services.credentials import Credentials
+from graticule.services.table_changes import TableChange
 from graticule.spatial.bounding_box import BoxStatus
 from graticule.storage import manifest_writer
 from graticule.storage.iam_policy import LocationGrant, fits

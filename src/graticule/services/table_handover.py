@@ -25,10 +25,10 @@ from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.properties import check_properties
 from graticule.services import audit_trail, objects, table_locations
-from graticule.services.commits import new_record
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
 from graticule.services.objects import AllowedTable, no_such_table
+from graticule.services.table_changes import new_record
 from graticule.services.table_loading import LoadedTable, etag_of
 from graticule.services.table_storage import TableStorage
 from graticule.services.tables import refuse_taken

@@ -31,12 +31,12 @@ from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.properties import allows_purge, check_properties
 from graticule.services import audit_trail, objects, table_locations, tabular_names
-from graticule.services.commits import new_record
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
 from graticule.services.namespaces import Page
 from graticule.services.objects import AllowedTable, no_such_table
+from graticule.services.table_changes import new_record
 from graticule.services.table_loading import ALL_SNAPSHOTS, LoadedTable, etag_of
 from graticule.services.table_storage import TableStorage, VendedStorage
 from graticule.storage.metadata_files import MetadataFiles

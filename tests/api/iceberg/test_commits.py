@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 import pytest
 
+from support.patience import until
 from support.server import LiveCatalog
 
 SCHEMA = {"type": "struct", "fields": [{"id": 1, "name": "id", "type": "long", "required": False}]}
@@ -258,7 +259,50 @@ def test_property_commits_of_many_writers_all_land(server, table):
     assert statuses == [200] * 24
     properties = table.load()["metadata"]["properties"]
     assert {f"k{i}" for i in range(24)} <= set(properties)
-    assert len(table.load()["metadata"]["metadata-log"]) == 24
+    # Those that waited for each other share a file.
+    assert 1 <= len(table.load()["metadata"]["metadata-log"]) <= 24
+
+
+def test_commits_that_wait_for_each_other_share_a_file_and_each_has_its_own_outcome(
+    server, http, table
+):
+    """What is refused, and what another has done already, is told to each as if alone."""
+    before, files = table.load(), table.files(server)
+    commits = server.services.commits
+    key = f"{table.catalog.id}/ns/{table.name}"
+    asked = [
+        ([set_properties(a="1")], []),
+        ([set_properties(b="2")], [{"type": "assert-current-schema-id", "current-schema-id": 7}]),
+        ([set_properties(a="1")], []),
+        (add_to_main(11), [main_is(None)]),
+        (add_to_main(12), [main_is(None)]),
+        ([{"action": "no-such-update"}], []),
+        ([set_properties(c="3")], []),
+    ]
+
+    def write(change):
+        with server.http() as http:
+            updates, requirements = change
+            body = {"requirements": requirements, "updates": updates}
+            answer = http.post(table.url, json=body)
+            return answer.status_code, answer.json().get("metadata-location")
+
+    with ThreadPoolExecutor(len(asked)) as pool:
+        with commits._turns.take([key]):
+            futures = []
+            for number, change in enumerate(asked, 1):
+                futures.append(pool.submit(write, change))
+                until(lambda count=number: commits._groups.waiting(key) == count)
+        outcomes = [future.result() for future in futures]
+    after = table.load()
+    landed = (200, after["metadata-location"])
+    assert outcomes == [landed, (409, None), landed, landed, (409, None), (400, None), landed]
+    assert after["metadata"]["properties"] | {"a": "1", "c": "3"} == after["metadata"]["properties"]
+    assert "b" not in after["metadata"]["properties"]
+    assert [s["snapshot-id"] for s in after["metadata"]["snapshots"]] == [11]
+    log = [entry["metadata-file"] for entry in after["metadata"]["metadata-log"]]
+    assert log == [before["metadata-location"]]
+    assert len(table.files(server)) == len(files) + 1
 
 
 def test_of_racing_appends_on_one_branch_exactly_one_lands(server, table):

@@ -10,7 +10,8 @@ from graticule.api.endpoint import Call, bytes_response, json_response, no_conte
 from graticule.api.iceberg import wire
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
-from graticule.services.commits import Committed, TableChange
+from graticule.services.commits import Committed
+from graticule.services.table_changes import TableChange
 from graticule.services.table_loading import LoadedTable, etag_of
 from graticule.services.table_storage import VendedStorage
 from graticule.services.tables import NewTable

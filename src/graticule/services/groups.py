@@ -1,0 +1,154 @@
+"""Group commit: who waits for the same table is carried by whoever has its turn.
+
+One writer leads: it takes everybody who has come by then along, does the work for all of them, and
+hands the lead to one who came meanwhile.  So many writers of one table cost one write a round, not
+one each.  (DeWitt et al., Implementation Techniques for Main Memory Database Systems, 1984.)
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from graticule.domain.errors import Overloaded
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+COMPANIONS_MAX: Final = 64
+"""Changes that one write carries: what a leader does for others has an end."""
+LEAD_TIMEOUT_S: Final = 60.0
+"""How long a writer waits to be carried, or to be given the lead."""
+
+
+class Place(Generic[Item, Outcome]):
+    """One writer's part of a group.  Whoever does the work settles it, one way or the other."""
+
+    __slots__ = ("_called", "_error", "_outcome", "_settled", "item", "leads")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.leads = False
+        self._called = threading.Event()
+        self._settled = False
+        self._outcome: Outcome | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        return self._settled
+
+    def settle(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._settled = True
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._settled = True
+
+    def call(self) -> None:
+        """Wake the writer: it is settled, or has the lead."""
+        self._called.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        return self._called.wait(timeout_s)
+
+    def result(self) -> Outcome:
+        if self._error is not None:
+            raise self._error
+        return self._outcome  # type: ignore[return-value]
+
+
+Board = Callable[[], Sequence[Place[Item, Outcome]]]
+"""Takes along who waits at the moment, the leader first."""
+
+
+class _Line(Generic[Item, Outcome]):
+    """Who waits for one key, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Place[Item, Outcome]] = []
+
+
+class Groups(Generic[Item, Outcome]):
+    """Lines by key, kept only while somebody leads."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line[Item, Outcome]] = {}
+        self._guard = threading.Lock()
+
+    def together(
+        self, key: str, item: Item, work: Callable[[Board[Item, Outcome]], None]
+    ) -> Outcome:
+        """The outcome of `item`, from our own `work` or from somebody else's.
+
+        `work` is called by the leader only.  It boards once, as late as it can, and settles
+        everybody on board; who is not settled when it raises is told what it raised.
+
+        Raises:
+            Overloaded: nobody came to do the work in time; nothing was started.
+        """
+        place: Place[Item, Outcome] = Place(item)
+        with self._guard:
+            line = self._lines.get(key)
+            place.leads = line is None
+            if line is None:
+                line = self._lines[key] = _Line()
+            line.waiting.append(place)
+        if not place.leads:
+            self._await(line, place)
+        if place.leads:
+            self._lead(key, line, place, work)
+        return place.result()
+
+    def waiting(self, key: str) -> int:
+        """How many are not on board yet, the leader among them."""
+        with self._guard:
+            line = self._lines.get(key)
+            return 0 if line is None else len(line.waiting)
+
+    def _await(self, line: _Line[Item, Outcome], place: Place[Item, Outcome]) -> None:
+        while not place.wait(LEAD_TIMEOUT_S):
+            with self._guard:  # who is on board already is not forgotten by its leader
+                if place in line.waiting and not place.leads:
+                    line.waiting.remove(place)
+                    raise Overloaded(
+                        "too many commits wait for this table; nothing was changed", retry_after_s=2
+                    )
+
+    def _lead(
+        self,
+        key: str,
+        line: _Line[Item, Outcome],
+        place: Place[Item, Outcome],
+        work: Callable[[Board[Item, Outcome]], None],
+    ) -> None:
+        aboard: list[Place[Item, Outcome]] = []
+
+        def board() -> Sequence[Place[Item, Outcome]]:
+            with self._guard:
+                line.waiting.remove(place)
+                aboard.extend([place, *line.waiting[: COMPANIONS_MAX - 1]])
+                del line.waiting[: COMPANIONS_MAX - 1]
+            return aboard
+
+        try:
+            work(board)
+        except BaseException as error:  # noqa: BLE001  each of them raises it in its own thread
+            for other in aboard or [place]:
+                if not other.is_settled:
+                    other.fail(error)
+        finally:
+            self._pass_on(key, line, place)
+            for other in aboard:
+                if other is not place:
+                    other.call()
+
+    def _pass_on(self, key: str, line: _Line[Item, Outcome], place: Place[Item, Outcome]) -> None:
+        with self._guard:
+            if place in line.waiting:  # it never boarded
+                line.waiting.remove(place)
+            if line.waiting:
+                line.waiting[0].leads = True
+                line.waiting[0].call()
+            else:
+                del self._lines[key]

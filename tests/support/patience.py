@@ -1,0 +1,20 @@
+"""Waiting for what another thread or process does, as long as it takes and no longer."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+TIMEOUT_S: Final = 20.0
+POLL_S: Final = 0.002
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return once `condition` holds.
+
+    Raises:
+        AssertionError: it does not come to hold in time.
+    """
+    ends_at = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < ends_at, "it never came to pass"
+        time.sleep(POLL_S)
