@@ -104,6 +104,22 @@ def test_split_offsets_are_where_row_groups_begin():
     assert list(found.split_offsets) == sorted(set(found.split_offsets))
 
 
+def test_row_groups_tell_their_bytes_and_rows():
+    data = parquet(
+        {"id": pa.array(range(10)), "odd": pa.array([1] * 10, pa.uint64())}, rows_per_group=4
+    )
+    found = inspected(data).row_groups
+    assert [span.rows for span in found] == [4, 4, 2]
+    # Without page indexes and bloom filters, row groups lie side by side.
+    assert [span.offset + span.size_bytes for span in found[:-1]] == [s.offset for s in found[1:]]
+
+
+def test_field_ids_of_the_writer_are_told():
+    given = pa.field("b", pa.int64(), metadata={"PARQUET:field_id": "7"})
+    table = pa.table([pa.array([1]), pa.array([2])], schema=pa.schema([("a", pa.int64()), given]))
+    assert inspected(parquet(table)).field_ids == {"b": 7}
+
+
 # Types.
 
 

@@ -1,5 +1,7 @@
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,6 +31,18 @@ def test_geometries_are_read_within_the_budget(workers):
     for budget, box in ((0, UNKNOWN), (1 << 20, exact(BoundingBox(1, 2, 1, 2)))):
         found = workers.inspect(Ranges(GOOD), len(GOOD), budget_bytes=budget)
         assert found.geometry["geometry"].file_box == box
+
+
+def test_files_travel_while_all_workers_are_busy(workers):
+    together = threading.Barrier(4, timeout=60)
+
+    def read(offset, length):
+        together.wait()
+        return GOOD[offset : offset + length]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: workers.inspect(read, len(GOOD)).rows, range(4)))
+    assert found == [1, 1, 1, 1]
 
 
 def test_what_is_wrong_with_a_file_is_passed_on(workers):
@@ -64,13 +78,22 @@ def test_no_footer_can_end_this_process(workers):
 
 
 def test_a_worker_that_ends_is_an_unreadable_file_and_is_replaced(workers):
+    large = parquet(
+        {"geometry": pa.array([point(x, x) for x in range(10_000)])},
+        metadata=geo(),
+        use_dictionary=False,
+        compression="none",
+    )
+    whole = Ranges(large)
+
     def read(offset, length):
-        for worker in workers._workers:
-            os.kill(worker._process.pid, 9)
-        return b""
+        if whole.requests:  # the end of the file is read before a worker is asked
+            for worker in workers._workers:
+                os.kill(worker._process.pid, 9)
+        return whole(offset, length)
 
     with pytest.raises(UnreadableFile, match="ended the process"):
-        workers.inspect(read, len(GOOD))
+        workers.inspect(read, len(large), budget_bytes=1 << 20)
     assert workers.inspect(Ranges(GOOD), len(GOOD)).rows == 1
 
 

@@ -15,14 +15,17 @@ from uuid import UUID
 from graticule.discovery.inspection import (
     BoxSource,
     ColumnMetrics,
+    Counts,
+    CrsSource,
     FileInspection,
     GeometryInspection,
 )
+from graticule.planning.row_group import RowGroupSpan
 from graticule.spatial.bounding_box import BoundingBox, BoxStatus, FileBox
 from graticule.spatial.box_columns import BoxColumns
 from graticule.spatial.crs import Crs
 
-CODEC_VERSION: Final = 1
+CODEC_VERSION: Final = 2
 
 _COMPRESSION_LEVEL: Final = 1
 """Half the size of no compression; higher levels save a few bytes and take twice the time."""
@@ -32,7 +35,7 @@ def to_bytes(inspection: FileInspection) -> bytes:
     """A version byte and compressed JSON: about 500 bytes for ten columns and one row group."""
     document = [
         inspection.rows,
-        inspection.row_group_count,
+        inspection.row_groups,
         inspection.split_offsets,
         inspection.fields,
         {path: _metrics_to_json(found) for path, found in inspection.metrics.items()},
@@ -42,6 +45,7 @@ def to_bytes(inspection: FileInspection) -> bytes:
         inspection.created_by,
         inspection.unsupported_columns,
         inspection.notes,
+        inspection.field_ids,
     ]
     text = json.dumps(document, separators=(",", ":"))
     return bytes([CODEC_VERSION]) + zlib.compress(text.encode(), _COMPRESSION_LEVEL)
@@ -65,7 +69,7 @@ def from_bytes(data: bytes) -> FileInspection:
 def _inspection(document: Any) -> FileInspection:
     (
         rows,
-        row_group_count,
+        row_groups,
         split_offsets,
         fields,
         metrics,
@@ -75,10 +79,11 @@ def _inspection(document: Any) -> FileInspection:
         created_by,
         unsupported_columns,
         notes,
+        field_ids,
     ) = document
     return FileInspection(
         rows=rows,
-        row_group_count=row_group_count,
+        row_groups=tuple(RowGroupSpan(*span) for span in row_groups),
         split_offsets=tuple(split_offsets),
         fields=tuple(fields),
         metrics={path: _metrics(found) for path, found in metrics.items()},
@@ -88,6 +93,7 @@ def _inspection(document: Any) -> FileInspection:
         created_by=created_by,
         unsupported_columns=tuple(unsupported_columns),
         notes=tuple(notes),
+        field_ids=field_ids,
     )
 
 
@@ -123,6 +129,10 @@ def _geometry_to_json(found: GeometryInspection) -> list[Any]:
         None if found.box_columns is None else found.box_columns.names,
         None if found.declared_box is None else _box_to_json(found.declared_box),
         found.notes,
+        found.crs_source,
+        astuple(found.counts),
+        found.z,
+        found.m,
     ]
 
 
@@ -138,6 +148,10 @@ def _geometry(document: list[Any]) -> GeometryInspection:
         box_columns,
         declared_box,
         notes,
+        crs_source,
+        counts,
+        z,
+        m,
     ) = document
     return GeometryInspection(
         encoding=encoding,
@@ -150,6 +164,10 @@ def _geometry(document: list[Any]) -> GeometryInspection:
         box_columns=None if box_columns is None else BoxColumns(*box_columns),
         declared_box=None if declared_box is None else _box(declared_box),
         notes=tuple(notes),
+        crs_source=CrsSource(crs_source),
+        counts=Counts(*counts),
+        z=None if z is None else (z[0], z[1]),
+        m=None if m is None else (m[0], m[1]),
     )
 
 

@@ -7,11 +7,10 @@ The others are read as columns and, for files they say nothing of, footers.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from graticule.domain.errors import CatalogError, NoSuchFile, UnreadableFile
+from graticule.domain.errors import NoSuchFile, UnreadableFile
 from graticule.iceberg import metadata
 from graticule.planning.entry_boxes import boxes_from_manifests, leaf_types
 from graticule.planning.file_boxes import FileBoxes
@@ -19,7 +18,8 @@ from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex, Source
 from graticule.planning.table_places import TablePlace
-from graticule.spatial.bounding_box import UNKNOWN, BoxStatus, FileBox
+from graticule.services.footer_boxes import FooterReader
+from graticule.spatial.bounding_box import BoxStatus, FileBox
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.manifest_columns import ManifestFiles, read_manifests
 from graticule.storage.manifests import Manifest, read_manifest_list
@@ -52,9 +52,9 @@ class SnapshotReader:
         self, store: ObjectStore, workers: InspectionWorkers, document: Json, place: TablePlace
     ) -> None:
         self._store = store
-        self._workers = workers
         self._document = document
         self._place = place
+        self._footers = FooterReader(store, workers, document, place)
         self._rules = _rules(place, document)
 
     def index(self, snapshot: Json, earlier: FileIndex | None) -> FileIndex:
@@ -132,8 +132,7 @@ class SnapshotReader:
 
     def _footer_boxes(self, columns: FileColumns, boxes: FileBoxes) -> Mapping[int, FileBox]:
         """Ask the files themselves where manifests say nothing; what cannot be read is unknown."""
-        geometry = self._place.geometry
-        if geometry is None:
+        if self._place.geometry is None:
             return {}
         todo: dict[int, DataFileEntry] = {}
         for position in boxes.unknown.tolist():
@@ -142,23 +141,12 @@ class SnapshotReader:
             entry = columns.entry(position, with_metrics=False)
             if entry.file_format == "parquet":
                 todo[position] = entry
-
-        def footer_box(entry: DataFileEntry) -> FileBox:
-            with suppress(CatalogError):
-                inspection = self._workers.inspect(
-                    lambda offset, length: self._store.get(entry.path, range=(offset, length)),
-                    entry.size_bytes,
-                )
-                found = inspection.geometry.get(geometry)
-                if found is not None:
-                    return found.file_box
-            return UNKNOWN
-
-        if not todo:
-            return {}
-        with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-            found = zip(todo, pool.map(footer_box, todo.values()), strict=True)
-            return {at: box for at, box in found if box.status is not BoxStatus.UNKNOWN}
+        found = self._footers.read(todo)
+        return {
+            at: footer.file_box
+            for at, footer in found.items()
+            if footer.file_box.status is not BoxStatus.UNKNOWN
+        }
 
 
 def _rules(place: TablePlace, document: Json) -> str:

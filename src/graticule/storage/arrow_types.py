@@ -14,6 +14,7 @@ UNKNOWN_TYPE: Final = "unknown"
 """A column that holds nothing but nulls: any other file may decide its type."""
 
 DECIMAL_PRECISION_MAX: Final = 38
+_FIELD_ID: Final = b"PARQUET:field_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class FileSchema:
     fields: tuple[dict[str, Any], ...]
     leaves: tuple[Leaf, ...]
     unsupported: tuple[str, ...]
+    field_ids: dict[str, int]
+    """Of top-level columns, by name; those of strangers, so no two columns need differ in it."""
 
 
 def read_schema(metadata: pq.FileMetaData) -> FileSchema:
@@ -91,7 +94,12 @@ def _translate(metadata: pq.FileMetaData, arrow_schema: pa.Schema) -> FileSchema
         replace(leaf, extension=extensions[leaf.path]) if leaf.path in extensions else leaf
         for leaf in walk.leaves
     )
-    return FileSchema(tuple(fields), leaves, tuple(unsupported))
+    field_ids = {
+        field.name: int(field.metadata[_FIELD_ID])
+        for field in arrow_schema
+        if field.metadata and field.metadata.get(_FIELD_ID, b"").isdigit()
+    }
+    return FileSchema(tuple(fields), leaves, tuple(unsupported), field_ids)
 
 
 def _extension(metadata: dict[bytes, bytes]) -> tuple[str, str] | None:

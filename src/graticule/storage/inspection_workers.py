@@ -14,11 +14,11 @@ import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from graticule.discovery.inspection import FileInspection
 from graticule.domain.errors import CatalogError, Unavailable, UnreadableFile
-from graticule.storage.parquet import ReadRange, compute_boxes, inspect
+from graticule.storage.parquet import ReadRange, compute_boxes, inspect, read_tail
 
 FILE_TIMEOUT_S: Final = 120.0
 """How long a worker may think between two reads before it is taken for stuck."""
@@ -44,15 +44,17 @@ class InspectionWorkers:
     def inspect(self, read: ReadRange, size_bytes: int, *, budget_bytes: int = 0) -> FileInspection:
         """`parquet.inspect`, and `parquet.compute_boxes` if there is a budget for it.
 
-        `read` is called in this process and thread; what it raises is passed on.
+        `read` is called in this process and thread; what it raises is passed on.  The end of the
+        file is read before a worker is taken, so as many files travel as there are callers.
 
         Raises:
             UnreadableFile: the file is corrupt, or reading it ended or stalled the worker.
             Unavailable: the worker cannot be started.
         """
+        tail = read_tail(read, size_bytes)
         worker = self._idle.get()
         try:
-            return worker.inspect(read, size_bytes, budget_bytes, self._timeout_s)
+            return worker.inspect(read, _Task(size_bytes, budget_bytes, tail), self._timeout_s)
         finally:
             self._idle.put(worker)
 
@@ -72,6 +74,14 @@ class InspectionWorkers:
         self.close()
 
 
+class _Task(NamedTuple):
+    """What a worker is sent; `tail` are the last bytes of the file."""
+
+    size_bytes: int
+    budget_bytes: int
+    tail: bytes
+
+
 class _Worker:
     """One process and the pipe to it; used by one thread at a time."""
 
@@ -79,12 +89,10 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
 
-    def inspect(
-        self, read: ReadRange, size_bytes: int, budget_bytes: int, timeout_s: float
-    ) -> FileInspection:
+    def inspect(self, read: ReadRange, task: _Task, timeout_s: float) -> FileInspection:
         pipe = self._started()
         try:
-            pipe.send((size_bytes, budget_bytes))
+            pipe.send(tuple(task))
             return self._serve_reads(pipe, read, timeout_s)
         except (EOFError, ConnectionError) as error:
             self.stop()
@@ -167,12 +175,15 @@ def _work(pipe: Connection) -> None:
     with suppress(EOFError, ConnectionError):
         pipe.send(_READY)
         while True:
-            size_bytes, budget_bytes = pipe.recv()
-            pipe.send(_answer(_remote_read(pipe), size_bytes, budget_bytes))
+            task = _Task(*pipe.recv())
+            read = _remote_read(pipe, task.size_bytes - len(task.tail), task.tail)
+            pipe.send(_answer(read, task.size_bytes, task.budget_bytes))
 
 
-def _remote_read(pipe: Connection) -> ReadRange:
+def _remote_read(pipe: Connection, tail_at: int, tail: bytes) -> ReadRange:
     def read(offset: int, length: int) -> bytes:
+        if offset >= tail_at:
+            return tail[offset - tail_at : offset - tail_at + length]
         pipe.send((_READ, (offset, length)))
         data: bytes | None = pipe.recv()
         if data is None:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from graticule.discovery.inspection import BoxSource, FileInspection, GeometryInspection
 from graticule.domain.errors import CatalogError, UnreadableFile
+from graticule.planning.row_group import RowGroupSpan
 from graticule.spatial.bounding_box import EMPTY, UNKNOWN, BoxStatus, FileBox, combine
 from graticule.spatial.geoparquet import GEO_KEY, Broken, GeoMetadata, parse_geo
 from graticule.spatial.wkb import box_of_wkb
@@ -53,11 +54,11 @@ def inspect(read: ReadRange, size_bytes: int) -> FileInspection:
     return inspect_footer(read_footer(read, size_bytes), size_bytes)
 
 
-def read_footer(read: ReadRange, size_bytes: int) -> pq.FileMetaData:
-    """Fetch and parse the footer.
+def read_tail(read: ReadRange, size_bytes: int) -> bytes:
+    """The end of the file, in which most footers are.
 
     Raises:
-        UnreadableFile: not a Parquet file, cut short, encrypted, or corrupt.
+        UnreadableFile: too short for a Parquet file, or shorter than it should be.
     """
     if size_bytes < _FILE_BYTES_MIN:
         raise UnreadableFile(f"{size_bytes} bytes are too few for a Parquet file")
@@ -65,6 +66,16 @@ def read_footer(read: ReadRange, size_bytes: int) -> pq.FileMetaData:
     tail = read(size_bytes - tail_bytes, tail_bytes)
     if len(tail) != tail_bytes:
         raise UnreadableFile(f"{len(tail)} bytes were read where {tail_bytes} should be")
+    return tail
+
+
+def read_footer(read: ReadRange, size_bytes: int) -> pq.FileMetaData:
+    """Fetch and parse the footer.
+
+    Raises:
+        UnreadableFile: not a Parquet file, cut short, encrypted, or corrupt.
+    """
+    tail = read_tail(read, size_bytes)
     if tail.endswith(_ENCRYPTED_MAGIC):
         raise UnreadableFile("the footer is encrypted")
     if not tail.endswith(_MAGIC):
@@ -77,7 +88,7 @@ def read_footer(read: ReadRange, size_bytes: int) -> pq.FileMetaData:
         raise UnreadableFile(
             f"its footer has {footer_bytes} bytes; at most {FOOTER_BYTES_MAX} are read"
         )
-    if needed > tail_bytes:
+    if needed > len(tail):
         tail = read(size_bytes - needed, needed)
         if len(tail) != needed:
             raise UnreadableFile(f"{len(tail)} bytes were read where {needed} should be")
@@ -121,20 +132,22 @@ def _inspect(metadata: pq.FileMetaData, size_bytes: int) -> FileInspection:
         geo if isinstance(geo, GeoMetadata) else None,
         _texts(key_values),
     )
-    metrics, statistics = collect(row_groups, schema.leaves, keep=boxes.needed_statistics)
-    geometry = boxes.inspect(statistics)
+    collected = collect(row_groups, schema.leaves, keep=boxes.needed_statistics)
+    geometry = boxes.inspect(collected.statistics)
+    spans = _spans(metadata, row_groups, collected.group_bytes, size_bytes)
     return FileInspection(
         rows=metadata.num_rows,
-        row_group_count=metadata.num_row_groups,
-        split_offsets=_split_offsets(metadata, row_groups, size_bytes),
+        row_groups=spans,
+        split_offsets=_split_offsets(spans),
         fields=schema.fields,
-        metrics=metrics,
+        metrics=collected.metrics,
         geometry=geometry,
         primary_geometry=boxes.primary(),
-        positions=None if geometry else boxes.positions(statistics),
+        positions=None if geometry else boxes.positions(collected.statistics),
         created_by=metadata.created_by or "",
         unsupported_columns=schema.unsupported,
         notes=tuple(notes),
+        field_ids=schema.field_ids,
     )
 
 
@@ -147,25 +160,34 @@ def _texts(key_values: dict[bytes, bytes]) -> dict[str, str]:
     }
 
 
-def _split_offsets(
-    metadata: pq.FileMetaData, row_groups: Sequence[pq.RowGroupMetaData], size_bytes: int
-) -> tuple[int, ...]:
-    """Where row groups begin; empty when the offsets are of no use to readers."""
-    offsets, rows = [], 0
+def _spans(
+    metadata: pq.FileMetaData,
+    row_groups: Sequence[pq.RowGroupMetaData],
+    group_bytes: Sequence[int],
+    size_bytes: int,
+) -> tuple[RowGroupSpan, ...]:
+    """Where row groups begin, and what they take; one without columns begins nowhere, at 0."""
+    spans = []
     data_end = size_bytes - metadata.serialized_size - _TRAILER_BYTES
     for index, row_group in enumerate(row_groups):
-        rows += row_group.num_rows
-        if not row_group.num_columns:
-            continue
-        chunk = row_group.column(0)
-        start = chunk.data_page_offset
-        if chunk.has_dictionary_page and chunk.dictionary_page_offset:
-            start = min(start, chunk.dictionary_page_offset)
-        if start + chunk.total_compressed_size > data_end:
-            raise UnreadableFile(f"row group {index} lies beyond the end of the data")
-        offsets.append(start)
+        start = 0
+        if row_group.num_columns:
+            chunk = row_group.column(0)
+            start = chunk.data_page_offset
+            if chunk.has_dictionary_page and chunk.dictionary_page_offset:
+                start = min(start, chunk.dictionary_page_offset)
+            if start + chunk.total_compressed_size > data_end:
+                raise UnreadableFile(f"row group {index} lies beyond the end of the data")
+        spans.append(RowGroupSpan(start, group_bytes[index], row_group.num_rows))
+    rows = sum(span.rows for span in spans)
     if rows != metadata.num_rows:
         raise UnreadableFile(f"it claims {metadata.num_rows} rows but its row groups hold {rows}")
+    return tuple(spans)
+
+
+def _split_offsets(spans: Sequence[RowGroupSpan]) -> tuple[int, ...]:
+    """Where row groups begin; empty when the offsets are of no use to readers."""
+    offsets = [span.offset for span in spans]
     is_ascending = all(a < b for a, b in pairwise(offsets))
     return tuple(offsets) if is_ascending and all(offsets) else ()
 

@@ -23,6 +23,16 @@ _UINT32_MASK: Final = 0xFFFFFFFF
 _EXACT: Final = Context(prec=76)
 
 
+class Collected(NamedTuple):
+    """Metrics per column path, statistics per row group of the columns that were to be kept, and
+    the bytes of each row group, compressed.
+    """
+
+    metrics: dict[str, ColumnMetrics]
+    statistics: dict[str, list["ChunkStatistics"]]
+    group_bytes: list[int]
+
+
 class ChunkStatistics(NamedTuple):
     """One column in one row group, raw.  `lower` and `upper` are None when not written."""
 
@@ -34,35 +44,41 @@ class ChunkStatistics(NamedTuple):
 
 def collect(
     row_groups: Sequence[pq.RowGroupMetaData], leaves: Sequence[Leaf], *, keep: Iterable[str] = ()
-) -> tuple[dict[str, ColumnMetrics], dict[str, list[ChunkStatistics]]]:
-    """Metrics per column path, and the statistics per row group of the columns in `keep`."""
+) -> Collected:
+    """Everything at once; `keep` are paths of columns whose row groups are asked for."""
     kept = frozenset(keep)
     metrics: dict[str, ColumnMetrics] = {}
     statistics: dict[str, list[ChunkStatistics]] = {}
+    group_bytes = [0] * len(row_groups)
     for leaf in leaves:
         into: list[ChunkStatistics] | None = None
         if leaf.path in kept:
             into = statistics[leaf.path] = []
         elif leaf.type is None or leaf.type == UNKNOWN_TYPE:
+            for at, row_group in enumerate(row_groups):
+                group_bytes[at] += row_group.column(leaf.ordinal).total_compressed_size
             continue
-        metrics[leaf.path] = _column_metrics(leaf, row_groups, into)
-    return metrics, statistics
+        metrics[leaf.path] = _column_metrics(leaf, row_groups, into, group_bytes)
+    return Collected(metrics, statistics, group_bytes)
 
 
 def _column_metrics(
-    leaf: Leaf, row_groups: Sequence[pq.RowGroupMetaData], into: list[ChunkStatistics] | None
+    leaf: Leaf,
+    row_groups: Sequence[pq.RowGroupMetaData],
+    into: list[ChunkStatistics] | None,
+    group_bytes: list[int],
 ) -> ColumnMetrics:
     """One pass over the row groups; pyarrow's calls are what it costs, so each is made once."""
     translate = None if leaf.repeated or leaf.is_geospatial else _translator(leaf)
     key = _orderings(leaf)
-    size_bytes = values = 0
+    values, before = 0, sum(group_bytes)
     nulls: int | None = 0
     bounded = translate is not None
     lowest: Any = None
     highest: Any = None
-    for row_group in row_groups:
+    for at, row_group in enumerate(row_groups):
         chunk = row_group.column(leaf.ordinal)
-        size_bytes += chunk.total_compressed_size
+        group_bytes[at] += chunk.total_compressed_size
         chunk_values = chunk.num_values
         values += chunk_values
         chunk_nulls = low = high = None
@@ -89,6 +105,7 @@ def _column_metrics(
             lowest = low
         if highest is None or high > highest:
             highest = high
+    size_bytes = sum(group_bytes) - before
     if leaf.repeated:
         # Counts of elements include rows with an empty list: they are no metrics of Iceberg's.
         return ColumnMetrics(leaf.type or UNKNOWN_TYPE, size_bytes, None, None)
