@@ -35,6 +35,8 @@ def create_app(services: Services, settings: Settings) -> ASGIApp:
     async def lifespan(_app: ASGIApp) -> AsyncIterator[None]:
         services.upkeep.start()
         services.courier.start()
+        if settings.jobs:
+            services.job_worker.start()
         yield
         await anyio.to_thread.run_sync(services.close)
 

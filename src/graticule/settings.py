@@ -242,6 +242,26 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=64, description="Scan plans that are worked on at once, besides those")
     ] = 2
 
+    jobs: Annotated[
+        bool,
+        Field(
+            description="Run jobs (scans, syncs, indexes) in one of the processes of "
+            "`graticule serve`; `off` where `graticule worker` does"
+        ),
+    ] = True
+    job_threads: Annotated[
+        int, Field(ge=1, le=64, description="Jobs that are worked on at once, in that process")
+    ] = 2
+    job_lease_s: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=3600,
+            description="After how long without a sign of life a job is taken over by another "
+            "worker, in seconds",
+        ),
+    ] = 30
+
     inspection_processes: Annotated[
         int, Field(ge=1, le=64, description="Processes that look into data files")
     ] = 2

@@ -17,6 +17,7 @@ from graticule.db.engine import create_engine
 from graticule.db.upgrade import check_current, upgrade
 from graticule.domain.catalog import StorageIntegration
 from graticule.domain.errors import CatalogError
+from graticule.domain.job import JobKind
 from graticule.domain.secret import Secret
 from graticule.domain.verification import Report
 from graticule.outbound.fetch import Fetcher
@@ -44,6 +45,9 @@ from graticule.services.integrations import Integrations
 from graticule.services.issuer_documents import IssuerDocuments
 from graticule.services.issuer_sign_in import IssuerSignIn
 from graticule.services.issuers import Issuers
+from graticule.services.job_run import Handler
+from graticule.services.job_worker import JobWorker
+from graticule.services.jobs import Jobs
 from graticule.services.members import Members
 from graticule.services.metrics import Metrics
 from graticule.services.monitoring import Monitoring
@@ -78,6 +82,7 @@ PAGE_TOKEN_PURPOSE: Final = "page tokens"
 STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
 COURIER_PAUSE_S: Final = 1.0
 TURNS_FILE: Final = "turns.lock"
+JOBS_FILE: Final = "jobs.lock"
 _SPARE_CONNECTIONS: Final = 4
 
 
@@ -123,6 +128,8 @@ class Services:
     indexing: Indexing
     scans: Scans
     discovery: Discovery
+    jobs: Jobs
+    job_worker: JobWorker
     metrics: Metrics
     monitoring: Monitoring
     idempotency: Idempotency
@@ -143,6 +150,7 @@ class Services:
         self.upkeep.close()
         self.courier.close()
         self.verification_runs.close()
+        self.job_worker.close()
         with suppress(CatalogError):
             self.activity.flush()
             self.audit.flush()
@@ -252,6 +260,16 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         period_s=settings.verification_period_s,
     )
     credentials.when_refused(verification_runs.doubt)
+    handlers: dict[JobKind, Handler] = {}
+    jobs = Jobs(engine, now_ms=now_ms)
+    job_worker = JobWorker(
+        engine,
+        handlers,
+        now_ms=now_ms,
+        threads=settings.job_threads,
+        lease_s=settings.job_lease_s,
+        turn=settings.data_dir / JOBS_FILE,
+    )
     return Services(
         engine=engine,
         organisations=Organisations(engine, now_ms=now_ms),
@@ -305,8 +323,10 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             workers,
             now_ms=now_ms,
         ),
+        jobs=jobs,
+        job_worker=job_worker,
         metrics=Metrics(engine, now_ms=now_ms),
-        monitoring=Monitoring(token=_secret(settings.metrics_token)),
+        monitoring=Monitoring(token=_secret(settings.metrics_token), jobs=jobs.counts),
         idempotency=idempotency,
         purging=purging,
         audit=audit,
@@ -323,6 +343,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
                 lambda _stopping: passwords.remove_expired(),
                 lambda _stopping: devices.remove_expired(),
                 verification_runs.run_due,
+                job_worker.remove_finished,
             ]
         ),
         courier=Upkeep([audit.flush, delivery.run_due], pause_s=COURIER_PAUSE_S),

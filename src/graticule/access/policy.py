@@ -33,6 +33,7 @@ class Action(StrEnum):
     MANAGE_WEBHOOKS = "manage webhooks"
     MANAGE_GRANTS = "see or change grants"
     MANAGE_ROLES = "manage roles"
+    MANAGE_JOBS = "see or cancel jobs"
 
 
 @dataclass(frozen=True, slots=True)

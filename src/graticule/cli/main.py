@@ -1,5 +1,5 @@
 """`graticule`: nouns, then verbs.  Talks to a server over its management API, but for `serve`,
-`database`, `organisation`, `issuer` and `demo`, which run where the server does.
+`worker`, `database`, `organisation`, `issuer` and `demo`, which run where the server does.
 
 Imports stay inside commands: `--help` must not wait for half the dependencies.
 """
@@ -17,6 +17,7 @@ from graticule.cli import (
     grant,
     integration,
     issuer,
+    job,
     login,
     member,
     organisation,
@@ -26,6 +27,7 @@ from graticule.cli import (
     table,
     token,
     webhook,
+    worker,
 )
 from graticule.cli.failures import CommandFailure, exit_code_of, show_failure
 from graticule.domain.errors import CatalogError
@@ -42,10 +44,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 app.add_typer(integration.app, name="integration")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(scan.app, name="scan")
+app.add_typer(job.app, name="job")
 app.add_typer(table.app, name="table")
 app.add_typer(function.app, name="function")
 app.command("login")(login.login)

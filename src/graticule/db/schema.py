@@ -457,6 +457,47 @@ purges = Table(
     comment="Dropped tables whose files are still to be deleted",
 )
 
+jobs = Table(
+    "jobs",
+    metadata,
+    _id(),
+    _belongs_to("organisations"),
+    Column("kind", String(16), nullable=False),
+    Column("subject_id", String(36), nullable=False, comment="of the catalog, table, …"),
+    Column("key", _Text, nullable=False, comment="one job of a key is active at a time"),
+    Column("state", String(16), nullable=False),
+    Column("parameters", Text, nullable=False, comment="JSON"),
+    Column("progress", Text, nullable=True, comment="JSON, for people"),
+    Column("checkpoint", Text, nullable=True, comment="JSON: where the next attempt goes on"),
+    Column("result", Text, nullable=True, comment="JSON"),
+    Column("error", Text, nullable=True, comment="why it, or its last attempt, failed"),
+    Column("attempts", Integer, nullable=False, comment="since it last got any further"),
+    Column("requests", Integer, nullable=False, comment="while it was active"),
+    Column("is_cancelling", Boolean, nullable=False),
+    _ms("run_after_ms"),
+    Column("lease_owner", String(128), nullable=True, comment="the attempt that runs"),
+    _ms("lease_until_ms", nullable=True),
+    Column("requested_by", Text, nullable=False),
+    _ms("created_at_ms"),
+    _ms("finished_at_ms", nullable=True),
+    Index(None, "organisation_id", "id"),
+    Index(None, "finished_at_ms"),
+    Index(
+        "uq_jobs_key",
+        "key",
+        unique=True,
+        sqlite_where=text("state IN ('queued', 'running')"),
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
+    Index(
+        "ix_jobs_active",
+        "run_after_ms",
+        sqlite_where=text("state IN ('queued', 'running')"),
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
+    comment="Work that outlives the request that asked for it",
+)
+
 # What happened
 
 audit_events = Table(

@@ -191,6 +191,10 @@ class NoSuchScan(NotFound):
     pass
 
 
+class NoSuchJob(NotFound):
+    pass
+
+
 class NoSuchOrganisation(NotFound):
     pass
 

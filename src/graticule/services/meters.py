@@ -62,6 +62,12 @@ _commits = Counter(
 _LANDED, _CONFLICT, _UNKNOWN, _REFUSED, _FAILED = (
     _commits.labels(outcome) for outcome in ("landed", "conflict", "unknown", "refused", "failed")
 )
+_jobs_ended = Counter(
+    "graticule_jobs_ended",
+    "Jobs that ended, by how",
+    ["kind", "state"],
+    registry=REGISTRY,
+)
 AUDIT_EVENTS_LOST: Final = Counter(
     "graticule_audit_events_lost",
     "Events that were to be audited, and were too many at once",
@@ -74,6 +80,11 @@ def count_request(route: str, method: str, status: int, duration_s: float) -> No
     counter, histogram = _of_route(route, method, status)
     counter.inc()
     histogram.observe(duration_s)
+
+
+def count_job(kind: str, state: str) -> None:
+    """A job that ended in this process."""
+    _jobs_ended.labels(kind, state).inc()
 
 
 @contextmanager

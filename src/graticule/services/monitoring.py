@@ -3,7 +3,8 @@
 import hmac
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from graticule.domain.errors import CatalogError
+from graticule.domain.job import JobKind, JobState
 from graticule.domain.secret import Secret
 from graticule.services import meters
 
@@ -22,9 +25,14 @@ SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LIVE: Final = "gauge_livesum_"
 
 
+JobCounts = Callable[[], Mapping[tuple[JobKind, JobState], int]]
+"""How many jobs of each kind are in each of the states that are no end."""
+
+
 class Monitoring:
-    def __init__(self, *, token: Secret | None) -> None:
+    def __init__(self, *, token: Secret | None, jobs: JobCounts) -> None:
         self._token = token
+        self._jobs = jobs
 
     def may_read(self, bearer: str | None, *, is_local: bool) -> bool:
         """With a token set: whoever shows it.  Without: callers on this very machine."""
@@ -45,6 +53,7 @@ class Monitoring:
             MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
             counted = b""
         registry.register(_About(pids))
+        registry.register(_JobsAtWork(self._jobs))
         return counted + generate_latest(registry)
 
 
@@ -69,6 +78,22 @@ class _About(Collector):
                 for sample in metric.samples:
                     family.add_sample(sample.name, {"pid": str(pid)}, sample.value)
         yield from families.values()
+
+
+class _JobsAtWork(Collector):
+    """Jobs that wait and run, whichever process has them; nothing while the database is away."""
+
+    def __init__(self, counts: JobCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        jobs = GaugeMetricFamily(
+            "graticule_jobs", "Jobs that wait and that run", labels=["kind", "state"]
+        )
+        with suppress(CatalogError):
+            for labels, count in self._counts().items():
+                jobs.add_metric(labels, count)
+        yield jobs
 
 
 def _usage_of(pid: int) -> Iterable[Metric]:
