@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -77,23 +78,30 @@ def test_no_footer_can_end_this_process(workers):
     assert workers.inspect(Ranges(GOOD), len(GOOD)).rows == 1
 
 
-def test_a_worker_that_ends_is_an_unreadable_file_and_is_replaced(workers):
-    large = parquet(
-        {"geometry": pa.array([point(x, x) for x in range(10_000)])},
-        metadata=geo(),
-        use_dictionary=False,
-        compression="none",
-    )
-    whole = Ranges(large)
+LARGE = parquet(
+    {"geometry": pa.array([point(x, x) for x in range(10_000)])},
+    metadata=geo(),
+    use_dictionary=False,
+    compression="none",
+)
+
+
+def signalling(workers, number):
+    """Reads `LARGE`, and once a worker asks for more than its end, signals to the workers."""
+    whole = Ranges(LARGE)
 
     def read(offset, length):
-        if whole.requests:  # the end of the file is read before a worker is asked
+        if whole.requests:
             for worker in workers._workers:
-                os.kill(worker._process.pid, 9)
+                os.kill(worker._process.pid, number)
         return whole(offset, length)
 
+    return read
+
+
+def test_a_worker_that_ends_is_an_unreadable_file_and_is_replaced(workers):
     with pytest.raises(UnreadableFile, match="ended the process"):
-        workers.inspect(read, len(large), budget_bytes=1 << 20)
+        workers.inspect(signalling(workers, signal.SIGKILL), len(LARGE), budget_bytes=1 << 20)
     assert workers.inspect(Ranges(GOOD), len(GOOD)).rows == 1
 
 
@@ -114,5 +122,7 @@ def test_a_worker_knows_no_secrets(monkeypatch, workers):
 
 
 def test_a_worker_that_stalls_is_an_unreadable_file():
-    with InspectionWorkers(1, timeout_s=0.0) as workers, pytest.raises(UnreadableFile, match="0 s"):
-        workers.inspect(Ranges(GOOD), len(GOOD))
+    with InspectionWorkers(1, timeout_s=0.5) as workers:
+        read = signalling(workers, signal.SIGSTOP)
+        with pytest.raises(UnreadableFile, match="0 s"):
+            workers.inspect(read, len(LARGE), budget_bytes=1 << 20)
