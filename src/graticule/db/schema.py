@@ -348,6 +348,76 @@ scans = Table(
     Index(None, "catalog_id", "id"),
 )
 
+discovered_tables = Table(
+    "discovered_tables",
+    metadata,
+    Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", BigInteger, nullable=False, comment="of what is known of its files"),
+    comment="Tables over files where they lie, which are kept in step with the bucket",
+)
+
+discovered_files = Table(
+    "discovered_files",
+    metadata,
+    Column(
+        "table_id",
+        String(36),
+        ForeignKey("discovered_tables.table_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("key", _Text, primary_key=True, comment="relative to the bucket"),
+    Column("etag", Text, nullable=False, comment="empty if only the size is known"),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False, comment="taken, left-out, foreign or undone"),
+    Column("reason", Text, nullable=False, comment="why it is not taken"),
+    Column("manifest", Text, nullable=False, comment="name of the manifest with its entry: a hint"),
+    comment="What a table's files were when discovery last looked",
+)
+
+syncs = Table(
+    "syncs",
+    metadata,
+    _id(),
+    Column("catalog_id", String(36), ForeignKey("catalogs.id", ondelete="CASCADE"), nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("trigger", String(16), nullable=False, comment="request, schedule or event"),
+    Column("parameters", Text, nullable=False, comment="JSON"),
+    Column("report", Text, nullable=True, comment="JSON: what became of each table"),
+    Column("requested_by", Text, nullable=False),
+    _ms("created_at_ms"),
+    _ms("updated_at_ms"),  # a running sync's heartbeat
+    _ms("finished_at_ms", nullable=True),
+    Index(None, "catalog_id", "id"),
+)
+
+sync_settings = Table(
+    "sync_settings",
+    metadata,
+    Column(
+        "catalog_id", String(36), ForeignKey("catalogs.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("interval_minutes", Integer, nullable=True),
+    _ms("next_run_ms", nullable=True),
+    Column("deleted_percent_max", Integer, nullable=False),
+    Column("deleted_files_max", Integer, nullable=False),
+    Column("finds_tables", Boolean, nullable=False, comment="scan for new tables after each sync"),
+    Column("token_hash", String(64), nullable=True, comment="SHA-256 of 256 random bits, hex"),
+    Column("queue_url", Text, nullable=True, comment="SQS queue with the bucket's events"),
+    Index(None, "next_run_ms"),
+)
+
+dirty_objects = Table(
+    "dirty_objects",
+    metadata,
+    Column(
+        "catalog_id", String(36), ForeignKey("catalogs.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("key", _Text, primary_key=True, comment="relative to the bucket"),
+    Column("sequencer", Text, nullable=False, comment="of the newest event, empty if it had none"),
+    _ms("received_at_ms"),
+    comment="Objects that events said have changed: hints of what to look at",
+)
+
 functions = Table(
     "functions",
     metadata,

@@ -36,6 +36,8 @@ GEO_VERSION: Final = "1.1.0"
 POSITIONS_PROPERTY: Final = "graticule.position-columns"
 DISCOVERED_PROPERTY: Final = "graticule.discovered"
 SOURCES_PROPERTY: Final = "graticule.sources"
+DISCOVERED_BY: Final = "graticule.discovered-by"
+"""In a snapshot's summary: `registration`, or `sync` and then its id."""
 NAME_MAPPING_PROPERTY: Final = "schema.name-mapping.default"
 
 FIRST_PARTITION_FIELD_ID: Final = 1000

@@ -47,6 +47,9 @@ log = structlog.get_logger(__name__)
 
 TABLES_PER_COMMIT_MAX: Final = 100
 
+Also = Callable[[Connection, Sequence[TableRecord]], None]
+"""What has to be in the database with a commit or not at all; gets the tables as they are then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -87,8 +90,9 @@ class Commits:
         changes: Sequence[TableChange],
         *,
         request: IdempotentRequest | None = None,
+        also: Also | None = None,
     ) -> list[Committed]:
-        """Apply the changes, each to its table, all or none of them.
+        """Apply the changes, each to its table, all or none of them, and `also` with them.
 
         A swap lost to another writer is retried while the requirements hold.  A commit that this
         table already holds (a client or proxy sent it again) is answered as the success it was.
@@ -115,6 +119,7 @@ class Commits:
             if (
                 len(changes) == 1
                 and request is None
+                and also is None
                 and not requirements.is_create(changes[0].requirements)
             ):
                 return [self._commit_together(catalog, Asked(principal, changes[0]))]
@@ -123,7 +128,7 @@ class Commits:
                 prepared = [
                     self._changes.prepare(catalog, Asked(principal, each)) for each in changes
                 ]
-                if not self._land(catalog, prepared, request):
+                if not self._land(catalog, prepared, request, also):
                     return None
                 return self._finish(catalog, prepared, number)
 
@@ -191,6 +196,7 @@ class Commits:
         catalog: OpenCatalog,
         prepared: Sequence[Prepared],
         request: IdempotentRequest | None,
+        also: Also | None = None,
     ) -> bool:
         """Write the metadata files, then move all pointers in one transaction.
 
@@ -212,6 +218,8 @@ class Commits:
                 idempotency_db.claim(conn, request, result)
                 for part in written:
                     self._swap(conn, part)
+                if also is not None:
+                    also(conn, [part.record for part in written])
         except (_SwapLost, SerialisationFailure):
             self._discard(catalog, written)
             return False

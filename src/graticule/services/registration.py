@@ -9,18 +9,28 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
+from graticule.db import discovered_files as discovered_files_db
 from graticule.db import tables as tables_db
+from graticule.db.discovered_files import InventoryChange
 from graticule.db.engine import read
+from graticule.discovery.diff import KnownFile
 from graticule.discovery.grouping import StoredObject
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.proposal import Proposal, ProposedFile
-from graticule.discovery.registration import TableDefinition, data_files, define_table, file_box_of
-from graticule.domain.catalog import AccessLevel, OpenCatalog
+from graticule.discovery.registration import (
+    DISCOVERED_BY,
+    TableDefinition,
+    data_files,
+    define_table,
+    file_box_of,
+)
+from graticule.domain.catalog import AccessLevel, OpenCatalog, TableRecord
 from graticule.domain.errors import (
     AlreadyExists,
     CatalogError,
@@ -32,6 +42,7 @@ from graticule.domain.errors import (
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
+from graticule.planning.files import DataFileEntry
 from graticule.services import table_locations
 from graticule.services.bucket_survey import Survey, reader_of, registered_as
 from graticule.services.commits import Commits
@@ -137,7 +148,12 @@ class Registration:
         try:
             for at, data in files.items():
                 store.put_if_absent(at, data)
-            self._commits.commit(principal, catalog, [change])
+            self._commits.commit(
+                principal,
+                catalog,
+                [change],
+                also=partial(_keep_inventory, known=_known_files(proposal, entries, manifests)),
+            )
         except CommitStateUnknown:
             raise
         except CatalogError:
@@ -157,6 +173,31 @@ class Registration:
             raise AlreadyExists(f"`{proposal.root}` is registered already, as `{known}`")
         bucket = f"s3://{survey.location.bucket}/"
         return sorted(source.removeprefix(bucket) for source in sources)
+
+
+def _known_files(
+    proposal: Proposal,
+    entries: Sequence[DataFileEntry],
+    manifests: Sequence[manifest_writer.WrittenManifest],
+) -> list[KnownFile]:
+    """What a sync will compare the bucket with, and where it will find each entry."""
+    held_by = {
+        entry.path.partition("://")[2].partition("/")[2]: manifests[
+            position // manifest_writer.MANIFEST_ENTRIES_MAX
+        ]
+        for position, entry in enumerate(entries)
+    }
+    return [
+        KnownFile(file.key, file.etag, file.size_bytes, manifest=held_by[file.key].manifest.name)
+        for file in proposal.files
+    ]
+
+
+def _keep_inventory(
+    conn: Connection, records: Sequence[TableRecord], known: Sequence[KnownFile]
+) -> None:
+    for record in records:
+        discovered_files_db.change(conn, record.id, InventoryChange(revision=0, known=known))
 
 
 def _refuse_changed(store: ObjectStore, survey: Survey, proposal: Proposal) -> None:
@@ -288,6 +329,7 @@ def _snapshot_updates(
         "total-position-deletes": "0",
         "total-equality-deletes": "0",
         "manifests-created": str(manifests),
+        DISCOVERED_BY: "registration",
     }
     snapshot = {
         "snapshot-id": snapshot_id,

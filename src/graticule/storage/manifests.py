@@ -68,6 +68,10 @@ class Manifest:
     first_row_id: int | None = None
 
     @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
     def entry_count(self) -> int | None:
         counts = (self.added_files_count, self.existing_files_count, self.deleted_files_count)
         return None if None in counts else sum(count or 0 for count in counts)
@@ -188,19 +192,32 @@ def read_manifest(data: bytes, manifest: Manifest) -> list[DataFileEntry]:
     Raises:
         UnreadableFile: not a manifest, or not as many entries as the manifest list says.
     """
+    return [entry for status, entry in read_statuses(data, manifest) if status != DELETED]
+
+
+def read_statuses(data: bytes, manifest: Manifest) -> list[tuple[int, DataFileEntry]]:
+    """All entries of one manifest, those too that its snapshot deleted, each with its status.
+
+    Raises:
+        UnreadableFile: not a manifest, or not as many entries as the manifest list says.
+    """
     entries = []
     count = 0
     next_row_id = manifest.first_row_id
     for record in read_avro(data, schema=_ENTRY_SCHEMA, of=manifest.path):
         count += 1
-        if record[0] == DELETED:
-            continue
+        status = record[0]
         entry = _entry(record, manifest)
         # Spec, first row id inheritance: in the order of the entries, from the manifest's own.
-        if next_row_id is not None and entry.first_row_id is None and entry.content == DATA:
+        if (
+            next_row_id is not None
+            and status != DELETED
+            and entry.first_row_id is None
+            and entry.content == DATA
+        ):
             entry = replace(entry, first_row_id=next_row_id)
             next_row_id += entry.record_count
-        entries.append(entry)
+        entries.append((status, entry))
     # PyIceberg takes an Avro file that is cut between two blocks for a complete one.
     if manifest.entry_count is not None and count != manifest.entry_count:
         raise UnreadableFile(

@@ -1,0 +1,136 @@
+"""Syncs in SQL.  Functions over a connection; services open and commit.
+
+A running sync shows that it lives by `beat`.  One that was silent for `SILENCE_MS_MAX` may be taken
+over: what it did is whole, and what it did not do is found again.
+"""
+
+import json
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from graticule.db.engine import serialise_on
+from graticule.db.schema import syncs
+from graticule.domain.errors import WrongState
+from graticule.domain.sync import Sync, SyncState, SyncTrigger
+
+Json = dict[str, Any]
+
+SILENCE_MS_MAX: Final = 60_000
+_INTERRUPTED: Final[Json] = {"error": "the server stopped while the sync was running; start again"}
+
+
+def create(conn: Connection, sync: Sync) -> None:
+    """Insert a running sync.
+
+    Raises:
+        WrongState: another sync of the catalog is running.
+    """
+    refuse_second(conn, sync.catalog_id, now_ms=sync.created_at_ms)
+    conn.execute(
+        insert(syncs).values(
+            id=sync.id,
+            catalog_id=sync.catalog_id,
+            state=sync.state,
+            trigger=sync.trigger,
+            parameters=json.dumps(dict(sync.parameters)),
+            report=None if sync.report is None else json.dumps(dict(sync.report)),
+            requested_by=sync.requested_by,
+            created_at_ms=sync.created_at_ms,
+            updated_at_ms=sync.updated_at_ms,
+            finished_at_ms=sync.finished_at_ms,
+        )
+    )
+
+
+def refuse_second(conn: Connection, catalog_id: str, *, now_ms: int) -> None:
+    """Let one sync at a time run in a catalog; nobody can start one until the transaction ends.
+
+    Raises:
+        WrongState: one is running.
+    """
+    serialise_on(conn, f"sync of catalog {catalog_id}")
+    silent = update(syncs).where(
+        syncs.c.catalog_id == catalog_id,
+        syncs.c.state == SyncState.RUNNING,
+        syncs.c.updated_at_ms < now_ms - SILENCE_MS_MAX,
+    )
+    conn.execute(
+        silent.values(
+            state=SyncState.FAILED,
+            report=json.dumps(_INTERRUPTED),
+            updated_at_ms=now_ms,
+            finished_at_ms=now_ms,
+        )
+    )
+    running = conn.execute(
+        select(syncs.c.id)
+        .where(syncs.c.catalog_id == catalog_id, syncs.c.state == SyncState.RUNNING)
+        .limit(1)
+    ).scalar_one_or_none()
+    if running is not None:
+        raise WrongState(f"sync `{running}` of this catalog is still running; wait for it to end")
+
+
+def load(conn: Connection, catalog_id: str, sync_id: str) -> Sync | None:
+    row = conn.execute(
+        select(syncs).where(syncs.c.id == sync_id, syncs.c.catalog_id == catalog_id)
+    ).one_or_none()
+    return _sync(row) if row is not None else None
+
+
+def page(conn: Connection, catalog_id: str, *, after: str | None, limit: int) -> list[Sync]:
+    """Syncs of a catalog, newest first."""
+    query = select(syncs).where(syncs.c.catalog_id == catalog_id)
+    if after is not None:
+        query = query.where(syncs.c.id < after)
+    return [_sync(row) for row in conn.execute(query.order_by(syncs.c.id.desc()).limit(limit))]
+
+
+def beat(conn: Connection, sync_id: str, report: Json, *, now_ms: int) -> bool:
+    """Show life and what was done so far.  False if the sync is not running any more."""
+    running = update(syncs).where(syncs.c.id == sync_id, syncs.c.state == SyncState.RUNNING)
+    values = {"report": json.dumps(report), "updated_at_ms": now_ms}
+    return conn.execute(running.values(values)).rowcount == 1
+
+
+def move(
+    conn: Connection,
+    sync_id: str,
+    *,
+    expected: SyncState,
+    to: SyncState,
+    now_ms: int,
+    report: Json | None = None,
+    parameters: Json | None = None,
+) -> bool:
+    """Bring a sync from one state to another, if it is in the first.  Atomic.
+
+    Without a report or parameters the old ones stay.
+    """
+    values: Json = {
+        "state": to,
+        "updated_at_ms": now_ms,
+        "finished_at_ms": None if to is SyncState.RUNNING else now_ms,
+    }
+    if report is not None:
+        values["report"] = json.dumps(report)
+    if parameters is not None:
+        values["parameters"] = json.dumps(parameters)
+    there = update(syncs).where(syncs.c.id == sync_id, syncs.c.state == expected)
+    return conn.execute(there.values(values)).rowcount == 1
+
+
+def _sync(row: Row[Any]) -> Sync:
+    return Sync(
+        id=row.id,
+        catalog_id=row.catalog_id,
+        state=SyncState(row.state),
+        trigger=SyncTrigger(row.trigger),
+        parameters=json.loads(row.parameters),
+        report=json.loads(row.report) if row.report is not None else None,
+        requested_by=row.requested_by,
+        created_at_ms=row.created_at_ms,
+        updated_at_ms=row.updated_at_ms,
+        finished_at_ms=row.finished_at_ms,
+    )

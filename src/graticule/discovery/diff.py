@@ -1,0 +1,133 @@
+"""What a table was registered from against what lies there now.  Pure.
+
+Known are only files that discovery itself brought into a table, so what engines wrote is never part
+of a difference.  Two things are the same if ETag and size are: neither says so alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from graticule.discovery.grouping import StoredObject
+
+DELETED_PERCENT_MAX: Final = 20
+DELETED_FILES_MAX: Final = 10
+EVERYTHING_PERCENT: Final = 100
+"""Whoever allows this much is not asked about anything."""
+
+
+class FileState(StrEnum):
+    """What became of a file that was found for a table."""
+
+    TAKEN = "taken"
+    """The table reads it, or did until an engine's commit took it out."""
+    LEFT_OUT = "left-out"
+    """It cannot be read, or does not fit the table."""
+    FOREIGN = "foreign"
+    """An engine brought it into the table by itself: it is the engine's to take out."""
+    UNDONE = "undone"
+    """A sync had brought it in, and was undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file as it was when discovery last looked; `key` is relative to the bucket.
+
+    `etag` is empty where only the size is known.  `manifest` is the name of the manifest that held
+    its entry when it was last written: a hint, since engines rewrite manifests.
+    """
+
+    key: str
+    etag: str
+    size_bytes: int
+    state: FileState = FileState.TAKEN
+    reason: str = ""
+    manifest: str = ""
+
+    def is_still(self, found: StoredObject) -> bool:
+        if self.size_bytes != found.size_bytes:
+            return False
+        return not self.etag or not found.etag or self.etag == found.etag
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """All that is not as it was, sorted by key.
+
+    `forgotten` are files that are gone and were no part of the table.
+    """
+
+    added: tuple[StoredObject, ...] = ()
+    overwritten: tuple[tuple[KnownFile, StoredObject], ...] = ()
+    vanished: tuple[KnownFile, ...] = ()
+    forgotten: tuple[KnownFile, ...] = ()
+    unchanged_count: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.added or self.overwritten or self.vanished or self.forgotten)
+
+
+def diff(
+    known: Mapping[str, KnownFile],
+    present: Iterable[StoredObject],
+    *,
+    again: bool = False,
+) -> Diff:
+    """Compare what is known of a table's files with what is there.
+
+    `again` takes up anew what was left out or undone, though it has not changed.
+    """
+    added: list[StoredObject] = []
+    overwritten: list[tuple[KnownFile, StoredObject]] = []
+    seen: set[str] = set()
+    unchanged = 0
+    for found in present:
+        before = known.get(found.key)
+        if before is None:
+            added.append(found)
+            continue
+        seen.add(found.key)
+        is_out = before.state in {FileState.LEFT_OUT, FileState.UNDONE}
+        if before.state is FileState.FOREIGN or (before.is_still(found) and not (again and is_out)):
+            unchanged += 1
+        else:
+            overwritten.append((before, found))
+    gone = sorted((file for key, file in known.items() if key not in seen), key=_key)
+    return Diff(
+        added=tuple(sorted(added, key=_key)),
+        overwritten=tuple(sorted(overwritten, key=lambda pair: pair[0].key)),
+        vanished=tuple(file for file in gone if file.state is FileState.TAKEN),
+        forgotten=tuple(file for file in gone if file.state is not FileState.TAKEN),
+        unchanged_count=unchanged,
+    )
+
+
+def _key(file: StoredObject | KnownFile) -> str:
+    return file.key
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionGuard:
+    """How many of a table's files may vanish at once without anybody being asked.
+
+    An emptied listing is far more often a lost permission, a wrong prefix or another bucket than
+    what somebody wanted, so all files of a table at once ask, however few they are.
+    """
+
+    percent_max: int = DELETED_PERCENT_MAX
+    files_max: int = DELETED_FILES_MAX
+    confirmed: frozenset[str] = field(default_factory=frozenset)
+    """Keys that an admin was shown and said yes to."""
+
+    def stops(self, found: Diff, known: Mapping[str, KnownFile]) -> bool:
+        """True if somebody has to say yes first."""
+        vanished = [file for file in found.vanished if file.key not in self.confirmed]
+        taken = sum(file.state is FileState.TAKEN for file in known.values())
+        if not vanished:
+            return False
+        if len(vanished) == taken:
+            return self.percent_max < EVERYTHING_PERCENT
+        is_many = len(vanished) > self.files_max
+        return is_many and len(vanished) * 100 > self.percent_max * taken

@@ -1,0 +1,60 @@
+"""A sync: tables registered in place brought into step with the bucket, and what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class SyncState(StrEnum):
+    """running → succeeded, needs-confirmation or failed; undone from succeeded.
+
+    needs-confirmation → running again when confirmed, or discarded.
+    """
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    NEEDS_CONFIRMATION = "needs-confirmation"
+    DISCARDED = "discarded"
+    FAILED = "failed"
+    UNDONE = "undone"
+
+
+class SyncTrigger(StrEnum):
+    REQUEST = "request"
+    SCHEDULE = "schedule"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    id: str
+    catalog_id: str
+    state: SyncState
+    trigger: SyncTrigger
+    parameters: Mapping[str, Any]
+    """What was asked for."""
+    report: Mapping[str, Any] | None
+    """What became of each table; None until there is something to tell."""
+    requested_by: str
+    created_at_ms: int
+    updated_at_ms: int
+    """The last sign of life."""
+    finished_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """How a catalog is kept in step.  Without an interval nothing happens by itself.
+
+    `finds_tables` scans for data that belongs to no table after each scheduled sync.
+    """
+
+    catalog_id: str
+    interval_minutes: int | None = None
+    next_run_ms: int | None = None
+    deleted_percent_max: int = 20
+    deleted_files_max: int = 10
+    finds_tables: bool = False
+    token_hash: str | None = None
+    queue_url: str | None = None
