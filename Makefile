@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 RUN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test test-engines check bench format clean
 .DEFAULT_GOAL := demo
 
 $(UV):
@@ -37,6 +37,13 @@ $(UV):
 	@$(UV) pip install --quiet --python .venv-aws/bin/python awscli==1.46.3
 	@touch $@
 
+# Engines whose dependencies are not ours: tests/engines/environments has a list for each environment.
+.venv-%/.ready: tests/engines/environments/%.txt $(UV)
+	@echo "Installing engines into .venv-$*" >&2
+	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-$*
+	@$(UV) pip install --quiet --python .venv-$*/bin/python --requirement $<
+	@touch $@
+
 # Iceberg's Java client with its compatibility kit. Without a JDK and Maven its tests are skipped, and say so.
 .tools/java/.ready: tests/clients/java/pom.xml $(wildcard tests/clients/java/src/test/java/graticule/*.java)
 	@if command -v mvn >/dev/null && command -v javac >/dev/null; then \
@@ -47,8 +54,15 @@ $(UV):
 demo: .venv/.demo
 	@$(RUN)/graticule demo $(if $(ONCE),--once) $(if $(JSON),--json) $(if $(PORT),--port $(PORT))
 
-test: .venv/.dev .venv-iam/.ready .venv-aws/.ready .tools/java/.ready
+ENGINES := $(patsubst tests/engines/environments/%.txt,.venv-%/.ready,$(wildcard tests/engines/environments/*.txt))
+
+test: .venv/.dev .venv-iam/.ready .venv-aws/.ready .tools/java/.ready $(ENGINES)
 	$(RUN)/pytest $(ARGS)
+
+# All that is tested of engines; writes what held into docs/engines.md.
+test-engines: .venv/.dev $(ENGINES)
+	GRATICULE_WRITE_ENGINES_PAGE=1 $(RUN)/pytest tests/engines --ignore tests/engines/test_page.py $(ARGS)
+	$(RUN)/pytest tests/engines/test_page.py
 
 check: .venv/.dev
 	$(RUN)/ruff check src tests benchmarks
@@ -72,4 +86,4 @@ format: .venv/.dev
 	$(RUN)/ruff format src tests benchmarks
 
 clean:
-	rm -rf .venv .venv-iam .venv-aws .tools .demo
+	rm -rf .venv .venv-* .tools .demo

@@ -73,6 +73,18 @@ class Rules(Protocol):
         """What becomes of the body of the store's answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One request that the store answered: what an access log would have."""
+
+    method: str
+    path: str
+    status: int
+    sent_bytes: int
+    """Of the answer's body."""
+    user_agent: str
+
+
 Fault = LosesAnswer | LosesRequest | PassesOn | Answers | Stalls
 
 
@@ -86,6 +98,7 @@ class FaultyStore:
     """How many requests of each method arrived."""
     headers: list[Mapping[str, str]] = field(default_factory=list)
     """Of every request that arrived, names in any case."""
+    accesses: list[Access] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -122,6 +135,7 @@ def faulty(upstream: str, rules: Rules | None = None) -> Iterator[FaultyStore]:
                     if rules is not None and self.command == "POST":
                         answer = rules.answered(request, answer)
                         headers_back = [h for h in headers_back if h[0].lower() != "content-length"]
+                    proxy.accesses.append(self.access(status, answer))
                     if isinstance(fault, Stalls):
                         proxy.closing.wait()
                     if fault is None or isinstance(fault, PassesOn):
@@ -159,6 +173,11 @@ def faulty(upstream: str, rules: Rules | None = None) -> Iterator[FaultyStore]:
                 return answer.status, answer.getheaders(), answer.read()
             finally:
                 upstream_connection.close()
+
+        def access(self, status: int, answer: bytes) -> Access:
+            sent_bytes = 0 if self.command == "HEAD" else len(answer)
+            agent = self.headers.get("User-Agent") or ""
+            return Access(self.command, self.path, status, sent_bytes, agent)
 
         def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
             self.send_response_only(status)

@@ -80,7 +80,10 @@ class LiveCatalog:
 
 
 @contextmanager
-def serving(folder: Path, store: SeaweedFS, **settings: Any) -> Iterator[LiveServer]:
+def serving(
+    folder: Path, store: SeaweedFS, *, store_endpoint: str | None = None, **settings: Any
+) -> Iterator[LiveServer]:
+    """`store_endpoint`: where clients find the store, if something stands in front of it."""
     usual = {
         "sts_access_key_id": store.catalog_keys.access_key_id,
         "sts_secret_access_key": store.catalog_keys.secret_access_key.reveal(),
@@ -103,7 +106,7 @@ def serving(folder: Path, store: SeaweedFS, **settings: Any) -> Iterator[LiveSer
                     "name": live.integration,
                     "path": f"s3://{BUCKET}",
                     "role_arn": store.role_arn,
-                    "endpoint": store.endpoint,
+                    "endpoint": store_endpoint or store.endpoint,
                     "region": store.region,
                     "path_style": True,
                 },

@@ -62,6 +62,15 @@ class ManagementApi:
                 return cls(saved.url, credential=saved.credential)
         return cls(url or DEFAULT_URL, token=token, credential=credential)
 
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def credential(self) -> str | None:
+        """`client id:client secret`, if it is an API key that we act with.  Secret!"""
+        return self._credential
+
     def __enter__(self) -> Self:
         return self
 

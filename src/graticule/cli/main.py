@@ -11,6 +11,7 @@ import typer
 from graticule.cli import (
     audit,
     catalog,
+    connect,
     database,
     demo,
     function,
@@ -48,6 +49,7 @@ app.command("worker")(worker.worker)
 app.command("demo")(demo.demo)
 app.add_typer(integration.app, name="integration")
 app.add_typer(catalog.app, name="catalog")
+app.command("connect")(connect.connect)
 app.add_typer(scan.app, name="scan")
 app.add_typer(job.app, name="job")
 app.add_typer(table.app, name="table")

@@ -1,0 +1,122 @@
+"""A server whose store is behind a meter, a lake of real places in it, and a runner of engines."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from graticule.demo.lake import write_lake
+from graticule.demo.seaweedfs import SeaweedFS
+from graticule.services import credential_cache
+from support.access_meter import AccessMeter, metering
+from support.buckets import owners_client
+from support.engine_matrix import PAGE, Claim, declared, page_with, rendered
+from support.engine_runs import EngineRunner
+from support.faults import faulty
+from support.lake import RawFolder
+from support.server import LiveCatalog, LiveServer, serving
+from support.strict_stores import ShortSessions
+
+SHORT_LIFE_S = 12.0
+PARIS = (2.1, 48.7, 2.6, 49.05)
+"""West, south, east, north: the window of all suites."""
+AROUND_PARIS = "file_xmin <= 2.6 and file_xmax >= 2.1 and file_ymin <= 49.05 and file_ymax >= 48.7"
+RAW = "places-of-the-world/"
+
+
+@pytest.fixture(scope="session")
+def meter(seaweedfs: SeaweedFS) -> Iterator[AccessMeter]:
+    with metering(seaweedfs.endpoint) as meter:
+        yield meter
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, seaweedfs: SeaweedFS, meter: AccessMeter) -> Iterator[LiveServer]:
+    """In this folder every request for the store passes the meter."""
+    folder = tmp_path_factory.mktemp("engines-server")
+    with serving(folder, seaweedfs, store_endpoint=meter.endpoint) as live:
+        yield live
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The demo's lake, registered in place in the namespace `world` of `catalog`."""
+
+    catalog: LiveCatalog
+    prefix: str
+    files: dict[str, int]
+    rows: dict[str, int]
+
+    def root(self, table: str) -> str:
+        """Where the table's files lie, as a key."""
+        return f"{self.prefix}places/{table}"
+
+
+@pytest.fixture(scope="session")
+def lake(server: LiveServer) -> Lake:
+    """Shared by all suites: read it, and write to catalogs of your own."""
+    s3 = owners_client(server.store)
+    written = write_lake(
+        lambda key, data: s3.put_object(Bucket="lake", Key=key, Body=data), prefix=RAW
+    )
+    catalog = server.new_catalog()
+    with server.http() as http:
+        raw = RawFolder(server, catalog, http, RAW)
+        outcomes = raw.register(raw.scan(), namespace="world").json()["tables"]
+    assert [outcome["error"] for outcome in outcomes] == [None] * len(written.tables)
+    return Lake(
+        catalog,
+        RAW,
+        {table.name: table.files for table in written.tables},
+        {table.name: table.rows for table in written.tables},
+    )
+
+
+@pytest.fixture
+def runner(tmp_path, server: LiveServer, meter: AccessMeter) -> EngineRunner:
+    return EngineRunner(tmp_path, server.key.credential, meter.seen.secrets)
+
+
+@pytest.fixture
+def sessions() -> ShortSessions:
+    return ShortSessions(SHORT_LIFE_S)
+
+
+@pytest.fixture
+def short_lived(tmp_path, seaweedfs: SeaweedFS, sessions, monkeypatch) -> Iterator[LiveCatalog]:
+    """A catalog whose credentials last seconds; what is over, the store refuses."""
+    monkeypatch.setattr(credential_cache, "FRESH_LIFE_MS_MIN", 0)
+    monkeypatch.setattr(credential_cache, "life_to_keep_ms", lambda life_ms: life_ms * 9 // 10)
+    monkeypatch.setattr(credential_cache, "JITTER", 0.0)
+    with (
+        faulty(seaweedfs.endpoint, sessions) as proxy,
+        serving(tmp_path / "short", seaweedfs, store_endpoint=proxy.endpoint) as live,
+    ):
+        yield live.new_catalog()
+
+
+# `make test-engines` writes the page anew, of the claims whose tests passed.
+
+_failed: set[str] = set()
+_passed: set[str] = set()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    name = f"{item.module.__name__.rpartition('.')[2]}::{item.originalname}"
+    if report.when == "call" and report.passed:
+        _passed.add(name)
+    elif not report.passed:
+        _failed.add(name)
+
+
+def pytest_sessionfinish() -> None:
+    if os.environ.get("GRATICULE_WRITE_ENGINES_PAGE") == "1":
+        PAGE.write_text(page_with(rendered(c for c in declared() if _held(c))))
+
+
+def _held(claim: Claim) -> bool:
+    return claim.test in _passed - _failed
