@@ -60,6 +60,7 @@ from graticule.services.roles import Roles
 from graticule.services.scans import Scans
 from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
+from graticule.services.stored_indexes import StoredIndexes
 from graticule.services.table_handover import TableHandover
 from graticule.services.table_storage import TableStorage
 from graticule.services.tables import Tables
@@ -74,6 +75,7 @@ from graticule.services.webhook_delivery import WebhookDelivery
 from graticule.services.webhooks import Webhooks
 from graticule.settings import Settings
 from graticule.storage.identity import ServerIdentity
+from graticule.storage.index_cache import IndexCache
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.metadata_files import MetadataFiles
 from graticule.storage.verification.engine import Request, verify
@@ -83,6 +85,7 @@ STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
 COURIER_PAUSE_S: Final = 1.0
 TURNS_FILE: Final = "turns.lock"
 JOBS_FILE: Final = "jobs.lock"
+INDEXES_FOLDER: Final = "indexes"
 _SPARE_CONNECTIONS: Final = 4
 
 
@@ -227,7 +230,9 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     purging = Purging(engine, keyring, files, credentials, now_ms=now_ms)
     delivery = WebhookDelivery(engine, keyring, now_ms=now_ms, fetcher=fetcher)
     workers = InspectionWorkers(settings.inspection_processes)
-    indexing = Indexing(engine, credentials, workers, now_ms=now_ms)
+    index_cache = IndexCache(settings.data_dir / INDEXES_FOLDER)
+    stored_indexes = StoredIndexes(engine, credentials, index_cache, now_ms=now_ms)
+    indexing = Indexing(stored_indexes, credentials, workers)
 
     def verify_as_server(integration: StorageIntegration) -> Report:
         return verify(Request(integration), identity=identity, outbound=outbound)

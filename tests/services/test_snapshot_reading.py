@@ -13,7 +13,7 @@ from graticule.planning.files import DataFileEntry
 from graticule.planning.table_places import place_of
 from graticule.services.snapshot_reading import SnapshotReader
 from graticule.storage.avro_io import write_avro
-from graticule.storage.index_files import decode_index, encode_index
+from graticule.storage.index_files import About, decode_index, encode_index
 from graticule.storage.manifest_writer import write_manifest_list, write_manifests
 from graticule.storage.manifests import Manifest
 
@@ -111,7 +111,7 @@ def test_what_an_earlier_snapshot_knew_is_not_read_again(data):
     subsets = st.lists(st.sampled_from(manifests), unique_by=lambda m: m.path)
     before, after = data.draw(subsets), data.draw(subsets)
     earlier = reader(store).index(store.snapshot(1, before), None)
-    earlier = decode_index(encode_index(earlier, snapshot_id=1), snapshot_id=1)
+    earlier = decode_index(encode_index(earlier, About(1, "p")), About(1, "p"))
     store.asked.clear()
     snapshot = store.snapshot(2, after)
     found = reader(store).index(snapshot, earlier)

@@ -1,11 +1,15 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 from graticule.domain.errors import UnreadableFile
 from graticule.planning.files import EQUALITY_DELETES, DataFileEntry
 from graticule.planning.index import FileIndex
+from graticule.planning.row_group import RowGroup, RowGroupSpan
+from graticule.planning.row_groups import RowGroups
 from graticule.spatial.bounding_box import EMPTY, UNKNOWN, BoundingBox, exact, outer
-from graticule.storage.index_files import decode_index, encode_index
+from graticule.storage.index_files import About, decode_index, encode_index, map_index, write_index
 
 BOXES = [
     exact(BoundingBox(0, 0, 1, 1)),
@@ -26,10 +30,11 @@ ENTRIES = [
     for number in range(4)
 ]
 INDEX = FileIndex.from_entries(ENTRIES, BOXES)
+ABOUT = About(7, "geometry-2")
 
 
 def test_an_index_comes_back_as_it_was():
-    found = decode_index(encode_index(INDEX, snapshot_id=7), snapshot_id=7)
+    found = decode_index(encode_index(INDEX, ABOUT), ABOUT)
     assert [found.entry(position) for position in range(4)] == ENTRIES
     assert [found.file_box(position) for position in range(4)] == BOXES
     window = [BoundingBox(175, 0, 176, 1)]
@@ -38,14 +43,14 @@ def test_an_index_comes_back_as_it_was():
 
 def test_an_index_of_no_files_comes_back():
     empty = FileIndex.from_entries([], [])
-    assert len(decode_index(encode_index(empty, snapshot_id=7), snapshot_id=7)) == 0
+    assert len(decode_index(encode_index(empty, ABOUT), ABOUT)) == 0
 
 
 def test_delete_files_and_sources_come_back():
     deletes = [DataFileEntry("s3://lake/d", 1, 1, 0, content=EQUALITY_DELETES, equality_ids=(1, 2))]
     sources = [(b"one", 3), (b"", 1)]
     index = FileIndex.build(INDEX.columns, INDEX.places, sources=sources, deletes=deletes)
-    found = decode_index(encode_index(index, snapshot_id=7), snapshot_id=7)
+    found = decode_index(encode_index(index, ABOUT), ABOUT)
     assert (found.deletes, found.sources) == (tuple(deletes), tuple(sources))
 
 
@@ -56,20 +61,49 @@ def test_sources_of_another_number_of_files_are_refused():
 
 def test_an_index_of_another_snapshot_is_refused():
     with pytest.raises(UnreadableFile, match="not of"):
-        decode_index(encode_index(INDEX, snapshot_id=7), snapshot_id=8)
+        decode_index(encode_index(INDEX, ABOUT), About(8, "geometry-2"))
 
 
 @pytest.mark.parametrize("length", [0, 10, 100, 1000])
 def test_an_index_that_is_cut_short_is_unreadable(length):
     with pytest.raises(UnreadableFile):
-        decode_index(encode_index(INDEX, snapshot_id=7)[:length], snapshot_id=7)
+        decode_index(encode_index(INDEX, ABOUT)[:length], ABOUT)
 
 
-def test_no_single_damaged_byte_raises_anything_but_unreadable():
-    data = encode_index(INDEX, snapshot_id=7)
-    for at in range(0, len(data), 5):
-        damaged = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
-        try:
-            decode_index(damaged, snapshot_id=7)
-        except UnreadableFile:
-            continue
+def test_what_a_damaged_byte_changes_is_never_believed():
+    data = encode_index(INDEX, ABOUT)
+    arrays = INDEX.to_arrays()
+    for at in range(0, len(data), 31):
+        damaged = data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :]
+        with suppress(UnreadableFile):
+            found = decode_index(damaged, ABOUT).to_arrays()
+            assert all(np.array_equal(array, found[name]) for name, array in arrays.items())
+
+
+def test_an_index_of_other_columns_is_refused():
+    with pytest.raises(UnreadableFile, match="geometry-2"):
+        decode_index(encode_index(INDEX, ABOUT), About(7, "geometry-3"))
+
+
+def test_a_mapped_index_is_the_file_itself(tmp_path):
+    write_index(tmp_path / "index", INDEX, ABOUT)
+    assert (tmp_path / "index").read_bytes() == encode_index(INDEX, ABOUT)
+    found = map_index(tmp_path / "index", ABOUT)
+    assert [found.entry(position) for position in range(4)] == ENTRIES
+    assert not any(array.flags.owndata for array in found.to_arrays().values() if array.nbytes > 64)
+
+
+def test_row_groups_come_back_with_the_files_that_they_are_of():
+    first = [RowGroup(0, RowGroupSpan(4, 100, 7), BOXES[0])]
+    first.append(RowGroup(1, RowGroupSpan(104, 50, 3), BOXES[1]))
+    third = RowGroup(0, RowGroupSpan(4, 10, 1), UNKNOWN)
+    groups = RowGroups.of({2: [third], 0: first})
+    index = FileIndex.build(INDEX.columns, INDEX.places, row_groups=groups)
+    found = decode_index(encode_index(index, ABOUT), ABOUT).row_groups
+    assert [list(found.of_file(position)) for position in range(4)] == [[0, 1], [], [2], []]
+    assert [found.row(at) for at in range(3)] == [*first, third]
+    again = RowGroups.concatenated([(groups.between(0, 1), 1), (groups.between(1, 4), 3)])
+    assert [again.row(at) for at in range(3)] == [*first, third]
+    told = RowGroups.of({0: first}).told({2: [third]})
+    assert [list(told.of_file(position)) for position in range(4)] == [[0, 1], [], [2], []]
+    assert [told.row(at) for at in range(3)] == [*first, third]

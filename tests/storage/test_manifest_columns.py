@@ -90,7 +90,7 @@ def only_columns_fixture(monkeypatch):
     def never(_data, manifest):
         pytest.fail(f"{manifest.path} was not read as columns")
 
-    monkeypatch.setattr(manifest_columns, "read_manifest", never)
+    monkeypatch.setattr(manifest_columns, "read_statuses", never)
 
 
 def as_entries(batches):

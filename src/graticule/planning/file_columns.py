@@ -21,6 +21,7 @@ from graticule.planning.ragged import (
     RaggedBytes,
     RaggedInts,
     named,
+    whole_numbers,
     within,
 )
 
@@ -145,7 +146,7 @@ class FileColumns:
         numbers = within("numbers", arrays)
         columns = cls(
             paths=RaggedBytes.from_arrays(within("paths", arrays)),
-            numbers={name: numbers[name].astype(np.int64, copy=False) for name in NUMBERS},
+            numbers={name: whole_numbers(numbers[name]) for name in NUMBERS},
             counts={n: IntMaps.from_arrays(within(f"counts.{n}", arrays)) for n in COUNTS},
             bounds={n: ByteMaps.from_arrays(within(f"bounds.{n}", arrays)) for n in BOUNDS},
             split_offsets=RaggedInts.from_arrays(within("split_offsets", arrays)),

@@ -14,6 +14,7 @@ from graticule.planning.file_boxes import EMPTY_CODE, UNKNOWN_CODE, FileBoxes
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
 from graticule.planning.ragged import Arrays, RaggedBytes, named, within
+from graticule.planning.row_groups import RowGroups
 from graticule.spatial.bounding_box import BoundingBox, FileBox
 from graticule.spatial.packed_rtree import PackedRTree
 
@@ -34,13 +35,16 @@ class FileIndex:
     """Delete files, which have no position."""
     tree: PackedRTree
     """Over the finite ones of the boxes; its ids are places in `finite`."""
-    finite: npt.NDArray[np.int64]
+    finite: npt.NDArray[np.int64] | None
+    """None when all are, and a number for each would only take memory."""
     infinite: npt.NDArray[np.int64]
     """The other rows of the boxes, few if any, looked at one by one."""
     unknown: Positions
     """Files that every window may meet."""
     crossing: Positions
     """Files that cross the antigraticule."""
+    row_groups: RowGroups
+    """Of the files that have been looked into; the others have none here."""
 
     @classmethod
     def from_entries(cls, entries: Sequence[DataFileEntry], boxes: Sequence[FileBox]) -> Self:
@@ -54,6 +58,7 @@ class FileIndex:
         *,
         sources: Sequence[Source] = (),
         deletes: Sequence[DataFileEntry] = (),
+        row_groups: RowGroups | None = None,
         tree: PackedRTree | None = None,
     ) -> Self:
         """The index of files and their boxes; `tree` when it is known already.
@@ -66,17 +71,21 @@ class FileIndex:
         if sources and sum(count for _, count in sources) != len(columns):
             raise ValueError("the sources of the index gave another number of files")
         is_finite = np.isfinite(places.sides).all(axis=1)
-        per_file = np.bincount(places.files, minlength=len(places))
+        all_finite = bool(is_finite.all())
+        again = places.files[1:] == places.files[:-1]
         return cls(
             columns=columns,
             places=places,
             sources=tuple(sources),
             deletes=tuple(deletes),
-            tree=PackedRTree.build(places.sides[is_finite]) if tree is None else tree,
-            finite=np.flatnonzero(is_finite),
+            tree=PackedRTree.build(places.sides if all_finite else places.sides[is_finite])
+            if tree is None
+            else tree,
+            finite=None if all_finite else np.flatnonzero(is_finite),
             infinite=np.flatnonzero(~is_finite),
             unknown=places.unknown,
-            crossing=np.flatnonzero(per_file > 1),
+            crossing=np.unique(places.files[1:][again]).astype(np.int64),
+            row_groups=RowGroups.none() if row_groups is None else row_groups,
         )
 
     def __len__(self) -> int:
@@ -100,7 +109,9 @@ class FileIndex:
             found.append(self.crossing)
         for window in windows:
             # The tree rounds outward; the boxes themselves decide.
-            rows = np.concatenate([self.finite[self.tree.search(window)], self.infinite])
+            near = self.tree.search(window)
+            rows = near if self.finite is None else self.finite[near]
+            rows = np.concatenate([rows, self.infinite])
             sides = self.places.sides[rows]
             hit = (
                 (sides[:, 0] <= window.xmax)
@@ -141,6 +152,7 @@ class FileIndex:
                         "values": np.array([count for _, count in self.sources], np.int64)
                     },
                     "deletes": FileColumns.from_entries(self.deletes).to_arrays(),
+                    "row_groups": self.row_groups.to_arrays() if len(self.row_groups) else {},
                 }
             ),
         }
@@ -158,11 +170,15 @@ class FileIndex:
             if len(keys) != len(counts) or any(count < 0 for count in counts):
                 raise ValueError("the sources of the index are damaged")
             deletes = FileColumns.from_arrays(within("deletes", arrays))
+            columns = FileColumns.from_arrays(arrays)
             index = cls.build(
-                FileColumns.from_arrays(arrays),
+                columns,
                 FileBoxes.from_arrays(within("boxes", arrays)),
                 sources=[(keys.row(at), int(count)) for at, count in enumerate(counts)],
                 deletes=[deletes.entry(at) for at in range(len(deletes))],
+                row_groups=RowGroups.from_arrays(
+                    within("row_groups", arrays), file_count=len(columns)
+                ),
                 tree=PackedRTree.from_arrays(within("tree", arrays)),
             )
         except KeyError as error:
@@ -172,9 +188,11 @@ class FileIndex:
 
     def _check(self) -> None:
         ids = self.tree.ids
-        if len(ids) != len(self.finite) or bool((ids >= len(ids)).any()):
+        finite = len(self.places.files) - len(self.infinite)
+        if len(ids) != finite or bool((ids >= finite).any()):
             raise ValueError("the tree of the index is not about its boxes")
-        has_box = np.bincount(self.places.files, minlength=len(self)) > 0
+        has_box = np.zeros(len(self), np.bool_)
+        has_box[self.places.files] = True
         lacks = np.isin(self.places.statuses, (UNKNOWN_CODE, EMPTY_CODE))
         if bool((has_box == lacks).any()):
             raise ValueError("boxes of the index contradict its statuses")

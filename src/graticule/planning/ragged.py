@@ -15,6 +15,18 @@ Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 
 
+def whole_numbers(array: Array) -> npt.NDArray[np.int64]:
+    """Whole numbers as they were stored, which may be in fewer bytes: widened they would no longer
+    lie in the file that all processes share.
+
+    Raises:
+        ValueError: numbers of another kind.
+    """
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"`{array.dtype}` is no type of whole numbers")
+    return array
+
+
 def _ends(lengths: Iterable[int]) -> npt.NDArray[np.int64]:
     sizes = np.fromiter(lengths, dtype=np.int64)
     offsets = np.zeros(len(sizes) + 1, np.int64)
@@ -24,7 +36,7 @@ def _ends(lengths: Iterable[int]) -> npt.NDArray[np.int64]:
 
 def _chained(offsets: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     """The offsets of lists that are put one after the other."""
-    lengths = np.concatenate([np.diff(part) for part in offsets])
+    lengths = np.concatenate([part[1:] - part[:-1] for part in offsets])
     chained = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=chained[1:])
     return chained
@@ -126,7 +138,7 @@ class RaggedInts:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
         offsets, values = _checked(arrays["offsets"], arrays["values"])
-        return cls(offsets, values.astype(np.int64, copy=False))
+        return cls(offsets, whole_numbers(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +180,7 @@ class IntMaps:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
         keys = RaggedInts.from_arrays(within("keys", arrays))
-        values = np.asarray(arrays["values"]).astype(np.int64, copy=False)
+        values = whole_numbers(arrays["values"])
         if len(values) != len(keys.values):
             raise ValueError("a map has as many values as keys")
         return cls(keys, values)
@@ -237,11 +249,10 @@ def _places(keys: RaggedInts, key: int) -> npt.NDArray[np.int64]:
 
 def _checked(offsets: Array, values: Array) -> tuple[npt.NDArray[np.int64], Array]:
     """Offsets come from a file: what points outside must not be sliced."""
-    offsets = np.asarray(offsets).astype(np.int64, copy=False)
-    values = np.asarray(values)
+    offsets = whole_numbers(offsets)
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(values):
         raise ValueError("offsets do not fit their values")
-    if bool((np.diff(offsets) < 0).any()):
+    if bool((offsets[1:] < offsets[:-1]).any()):
         raise ValueError("offsets must not go back")
     return offsets, values
 

@@ -1,31 +1,27 @@
 """The index of each snapshot: which data files it has and where in the plane they lie.
 
-Built on first use (`snapshot_reading`); kept in memory, and beside the table for the next process
-and the next snapshot.  It is derived from what is immutable, so losing it costs time and nothing
-else.  A file it knows nothing about counts as lying everywhere.
+Built on first use (`snapshot_reading`) or by a job after a commit; kept in memory, and for other
+processes and the next snapshot in `stored_indexes`.  It is derived from what is immutable, so
+losing it costs time and nothing else.  A file it knows nothing about counts as lying everywhere.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Engine
-from uuid6 import uuid7
 
-from graticule.db import spatial_indexes as spatial_indexes_db
-from graticule.db.engine import read, write
 from graticule.domain.catalog import OpenCatalog, TableRecord
-from graticule.domain.errors import CatalogError
 from graticule.iceberg import metadata
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex
 from graticule.planning.table_places import TablePlace, place_of
 from graticule.services.credentials import Credentials
-from graticule.services.snapshot_reading import SnapshotReader
-from graticule.storage import index_files
+from graticule.services.snapshot_reading import SnapshotReader, box_rules
+from graticule.services.stored_indexes import IndexKey, StoredIndexes
 from graticule.storage.inspection_workers import InspectionWorkers
 
 Json = dict[str, Any]
@@ -34,12 +30,12 @@ log = structlog.get_logger(__name__)
 INDEXES_CACHED_BYTES_MAX: Final = 512 * 1024 * 1024
 ANCESTORS_MAX: Final = 100
 """How far back an index is looked for that most of the files can be taken from."""
-GEO_FOLDER: Final = "geo"
+_RULES_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFiles:
-    """All live files of one snapshot."""
+    """All live files of one snapshot, or all that a range of snapshots added."""
 
     snapshot_id: int
     index: FileIndex
@@ -50,32 +46,32 @@ class SnapshotFiles:
         return self.index.deletes
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as one request or job found it.  The document is shared: never to be changed."""
+
+    catalog: OpenCatalog
+    record: TableRecord
+    document: Json
+
+    def place(self, schema: Json | None = None) -> TablePlace:
+        return place_of(self.document, schema or metadata.current_schema(self.document))
+
+
 class Indexing:
     def __init__(
-        self,
-        engine: Engine,
-        credentials: Credentials,
-        workers: InspectionWorkers,
-        *,
-        now_ms: Callable[[], int],
+        self, stored: StoredIndexes, credentials: Credentials, workers: InspectionWorkers
     ) -> None:
-        self._engine = engine
+        self._stored = stored
         self._credentials = credentials
         self._workers = workers
-        self._now_ms = now_ms
         self._guard = threading.Lock()
-        self._building: dict[tuple[str, int, str], threading.Lock] = {}
-        self._kept: OrderedDict[tuple[str, int, str], SnapshotFiles] = OrderedDict()
+        self._building: dict[IndexKey, threading.Lock] = {}
+        self._kept: OrderedDict[IndexKey, SnapshotFiles] = OrderedDict()
         self._kept_bytes = 0
 
     def files_of(
-        self,
-        catalog: OpenCatalog,
-        record: TableRecord,
-        document: Json,
-        snapshot: Json,
-        *,
-        schema: Json | None = None,
+        self, table: Table, snapshot: Json, *, schema: Json | None = None
     ) -> SnapshotFiles:
         """The files of a snapshot: from memory, else from the stored index, else built now.
 
@@ -85,9 +81,8 @@ class Indexing:
             NoSuchFile: the manifest list or a manifest is gone.
             UnreadableFile: one of them is not what it should be.
         """
-        place = place_of(document, schema or metadata.current_schema(document))
-        snapshot_id = int(snapshot["snapshot-id"])
-        key = (record.id, snapshot_id, place.key)
+        place = table.place(schema)
+        key = _key(table, snapshot, place)
         known = self._recall(key)
         if known is not None:
             return known
@@ -96,23 +91,73 @@ class Indexing:
         with turn:
             known = self._recall(key)
             if known is None:
-                known = self._load(catalog, record, snapshot_id, place)
-            if known is None:
-                known = self._build(catalog, record, document, snapshot, place)
-                self._store(catalog, record, known)
-            self._remember(key, known)
+                known = self._load(table, key, place) or self._build(table, snapshot, key, place)
+                self._remember(key, known)
         with self._guard:
             self._building.pop(key, None)
         return known
 
-    def _recall(self, key: tuple[str, int, str]) -> SnapshotFiles | None:
+    def files_added(
+        self, table: Table, snapshots: Sequence[Json], *, schema: Json | None = None
+    ) -> SnapshotFiles:
+        """The data files that these snapshots added, in their order; nothing of it is kept.
+
+        Raises:
+            NoSuchFile: the manifest list or a manifest is gone.
+            UnreadableFile: one of them is not what it should be.
+        """
+        place = table.place(schema)
+        index = self._reader(table, place).added(snapshots)
+        return SnapshotFiles(int(snapshots[-1]["snapshot-id"]), index, place)
+
+    def is_at_hand(self, table: Table, snapshot: Json, *, schema: Json | None = None) -> bool:
+        """True if a plan would not have to build the index first."""
+        place = table.place(schema)
+        key = _key(table, snapshot, place)
+        return self._recall(key) is not None or (bool(place.key) and self._stored.has(key))
+
+    def manifests_to_read(self, table: Table, snapshot: Json, *, schema: Json | None = None) -> int:
+        """How many manifests building the index would have to read.  Asks the store for the list.
+
+        Raises:
+            NoSuchFile: the manifest list is gone.
+            UnreadableFile: it is not what it should be.
+        """
+        place = table.place(schema)
+        key = _key(table, snapshot, place)
+        earlier = self._earlier(table, key, place)
+        return self._reader(table, place).unknown_manifest_count(snapshot, earlier)
+
+    def keep_in_step(self, table: Table) -> FileIndex | None:
+        """Index the current snapshot, and let go of indexes that are of no more use.
+
+        Reads the manifests that no earlier index knows.  None for a table without a snapshot, or
+        without a place: that one is planned by its manifests' bounds.
+
+        Raises:
+            NoSuchFile: the manifest list or a manifest is gone.
+            UnreadableFile: one of them is not what it should be.
+        """
+        current = metadata.current_snapshot(table.document)
+        index = None
+        if current is not None and table.place().key:
+            index = self.files_of(table, current).index
+        ids = {int(one["snapshot-id"]) for one in metadata.snapshots(table.document)}
+        heads = {int(ref["snapshot-id"]) for ref in metadata.refs(table.document).values()}
+        if current is not None:
+            heads.add(int(current["snapshot-id"]))
+        self._stored.remove_expired(table.catalog, table.record, snapshots=ids)
+        self._stored.remove_old(table.catalog, table.record, heads=heads)
+        return index
+
+    def _recall(self, key: IndexKey) -> SnapshotFiles | None:
         with self._guard:
             known = self._kept.get(key)
             if known is not None:
                 self._kept.move_to_end(key)
             return known
 
-    def _remember(self, key: tuple[str, int, str], files: SnapshotFiles) -> None:
+    def _remember(self, key: IndexKey, files: SnapshotFiles) -> None:
         with self._guard:
             if key in self._kept:
                 return
@@ -122,89 +167,50 @@ class Indexing:
                 _, dropped = self._kept.popitem(last=False)
                 self._kept_bytes -= dropped.index.size_bytes
 
-    def _load(
-        self, catalog: OpenCatalog, record: TableRecord, snapshot_id: int, place: TablePlace
-    ) -> SnapshotFiles | None:
-        """The stored index; None when there is none, or it is damaged: then it is built again."""
-        with read(self._engine) as conn:
-            at = spatial_indexes_db.location(conn, record.id, snapshot_id, place.key)
-        if at is None:
+    def _load(self, table: Table, key: IndexKey, place: TablePlace) -> SnapshotFiles | None:
+        if not place.key:
             return None
-        try:
-            data = self._credentials.store_for(catalog.integration, in_background=True).get(at)
-            index = index_files.decode_index(data, snapshot_id=snapshot_id)
-        except (CatalogError, ValueError) as error:
-            log.warning("spatial index cannot be used", at=at, error=str(error))
-            return None
-        return SnapshotFiles(snapshot_id, index, place)
+        index = self._stored.load(table.catalog, key)
+        return None if index is None else SnapshotFiles(key.snapshot_id, index, place)
 
     def _build(
-        self,
-        catalog: OpenCatalog,
-        record: TableRecord,
-        document: Json,
-        snapshot: Json,
-        place: TablePlace,
+        self, table: Table, snapshot: Json, key: IndexKey, place: TablePlace
     ) -> SnapshotFiles:
-        store = self._credentials.store_for(catalog.integration, in_background=True)
-        snapshot_id = int(snapshot["snapshot-id"])
-        earlier = self._earlier(catalog, record, document, snapshot_id, place)
-        index = SnapshotReader(store, self._workers, document, place).index(snapshot, earlier)
+        earlier = self._earlier(table, key, place)
+        index = self._reader(table, place).index(snapshot, earlier)
         log.info(
             "snapshot indexed",
-            table_id=record.id,
-            snapshot_id=snapshot_id,
+            table_id=table.record.id,
+            snapshot_id=key.snapshot_id,
             files=len(index),
             unknown=len(index.unknown),
         )
-        return SnapshotFiles(snapshot_id, index, place)
+        if place.key:
+            index = self._stored.publish(table.catalog, table.record, key, index)
+        return SnapshotFiles(key.snapshot_id, index, place)
 
-    def _earlier(
-        self,
-        catalog: OpenCatalog,
-        record: TableRecord,
-        document: Json,
-        snapshot_id: int,
-        place: TablePlace,
-    ) -> FileIndex | None:
+    def _reader(self, table: Table, place: TablePlace) -> SnapshotReader:
+        store = self._credentials.store_for(table.catalog.integration, in_background=True)
+        return SnapshotReader(store, self._workers, table.document, place)
+
+    def _earlier(self, table: Table, key: IndexKey, place: TablePlace) -> FileIndex | None:
         """The index of the nearest ancestor that has one: most of its manifests are here still."""
-        with read(self._engine) as conn:
-            stored = spatial_indexes_db.locations(conn, record.id, place.key)
-        for ancestor_id in _ancestors(document, snapshot_id):
-            known = self._recall((record.id, ancestor_id, place.key))
+        stored = self._stored.snapshots(key.table_id, key.place)
+        for ancestor_id in _ancestors(table.document, key.snapshot_id):
+            at = replace(key, snapshot_id=ancestor_id)
+            known = self._recall(at)
             if known is None and ancestor_id in stored:
-                known = self._load(catalog, record, ancestor_id, place)
+                known = self._load(table, at, place)
             if known is not None:
                 return known.index
         return None
 
-    def _store(self, catalog: OpenCatalog, record: TableRecord, files: SnapshotFiles) -> None:
-        """Keep the index beside the table for other processes.  Best effort.
 
-        In read-only storage each process builds its own.
-        """
-        if not files.place.key or catalog.integration.read_only:
-            return
-        # A fresh name each time: a damaged file must not keep its successor from being written.
-        name = f"{files.snapshot_id}-{files.place.key}-{uuid7()}.arrow"
-        at = record.location.join("metadata", GEO_FOLDER, name).uri
-        try:
-            store = self._credentials.store_for(catalog.integration, in_background=True)
-            data = index_files.encode_index(files.index, snapshot_id=files.snapshot_id)
-            store.put_if_absent(at, data)
-            with write(self._engine) as conn:
-                spatial_indexes_db.put(
-                    conn,
-                    table_id=record.id,
-                    snapshot_id=files.snapshot_id,
-                    place=files.place.key,
-                    index_location=at,
-                    file_count=len(files.index),
-                    unknown_count=len(files.index.unknown),
-                    created_at_ms=self._now_ms(),
-                )
-        except CatalogError as error:
-            log.warning("spatial index not stored", at=at, error=error.message)
+def _key(table: Table, snapshot: Json, place: TablePlace) -> IndexKey:
+    """Table, snapshot, and what boxes are of and how they are found, of which there are many."""
+    rules = blake2b(box_rules(place, table.document).encode(), digest_size=_RULES_BYTES)
+    of = f"{place.key}-{rules.hexdigest()}" if place.key else rules.hexdigest()
+    return IndexKey(table.record.id, int(snapshot["snapshot-id"]), of)
 
 
 def _ancestors(document: Json, snapshot_id: int) -> Iterator[int]:

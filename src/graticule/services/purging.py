@@ -29,7 +29,7 @@ from graticule.domain.errors import (
 from graticule.domain.location import SCHEMES
 from graticule.iceberg import metadata
 from graticule.services.credentials import Credentials
-from graticule.services.indexing import GEO_FOLDER
+from graticule.services.stored_indexes import GEO_FOLDER
 from graticule.storage.manifests import Manifest, read_manifest, read_manifest_list
 from graticule.storage.metadata_files import MetadataFiles
 from graticule.storage.s3 import DELETE_BATCH_KEYS, ObjectStore

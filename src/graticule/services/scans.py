@@ -23,7 +23,7 @@ from graticule.planning.index import Positions
 from graticule.planning.partition_fields import PartitionField, result_type
 from graticule.planning.tasks import content_file, file_scan_task
 from graticule.planning.windows import names_any, window_of
-from graticule.services.indexing import Indexing, SnapshotFiles
+from graticule.services.indexing import Indexing, SnapshotFiles, Table
 from graticule.services.tables import Tables
 from graticule.spatial.bounding_box import BoundingBox, BoxStatus, with_other_turns
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS
@@ -111,7 +111,7 @@ class Scans:
         if snapshot is None:
             return Plan(None, (), (), None, 0)
         schema = _schema(document, snapshot, use_snapshot_schema=request.use_snapshot_schema)
-        files = self._indexing.files_of(catalog, record, document, snapshot, schema=schema)
+        files = self._indexing.files_of(Table(catalog, record, document), snapshot, schema=schema)
         columns = _columns(schema)
         specs = _specs(document)
         bound = pruning.bind(request.filter, columns, specs, case_sensitive=request.case_sensitive)
@@ -153,7 +153,7 @@ class Scans:
         snapshot = _snapshot(document, snapshot_id)
         if snapshot is None:
             return _NO_FILES
-        files = self._indexing.files_of(catalog, record, document, snapshot)
+        files = self._indexing.files_of(Table(catalog, record, document), snapshot)
         index = files.index
         kept = index.select(None if windows is None else with_other_turns(windows))
         sizes, rows = index.columns.numbers["size_bytes"], index.columns.numbers["record_count"]

@@ -7,8 +7,12 @@ The others are read as columns and, for files they say nothing of, footers.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from graticule.domain.errors import NoSuchFile, UnreadableFile
 from graticule.iceberg import metadata
@@ -17,9 +21,10 @@ from graticule.planning.file_boxes import FileBoxes
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex, Source
+from graticule.planning.row_groups import RowGroups
 from graticule.planning.table_places import TablePlace
-from graticule.services.footer_boxes import FooterReader
-from graticule.spatial.bounding_box import BoxStatus, FileBox
+from graticule.services.footer_boxes import FooterBoxes, FooterReader
+from graticule.spatial.bounding_box import BoxStatus
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.manifest_columns import ManifestFiles, read_manifests
 from graticule.storage.manifests import Manifest, read_manifest_list
@@ -27,6 +32,8 @@ from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
 
+BOX_RULES_VERSION: Final = 1
+"""To be raised when boxes are found in another way: then every index is built anew."""
 FOOTERS_PER_INDEX_MAX: Final = 2_000
 """Files whose footers are read when a snapshot is first planned; the rest stay unknown."""
 FETCHES_AT_ONCE: Final = 16
@@ -40,6 +47,7 @@ class _Run:
 
     columns: FileColumns
     boxes: FileBoxes
+    row_groups: RowGroups
     first: int
     last: int
     source: Source
@@ -55,7 +63,7 @@ class SnapshotReader:
         self._document = document
         self._place = place
         self._footers = FooterReader(store, workers, document, place)
-        self._rules = _rules(place, document)
+        self._rules = box_rules(place, document)
 
     def index(self, snapshot: Json, earlier: FileIndex | None) -> FileIndex:
         """The index of a snapshot; files are in the order of its manifests whatever was known.
@@ -64,14 +72,8 @@ class SnapshotReader:
             NoSuchFile: the manifest list or a manifest is gone.
             UnreadableFile: one of them is not what it should be.
         """
-        at = snapshot.get("manifest-list")
-        if not isinstance(at, str):
-            raise UnreadableFile(
-                "the snapshot has no manifest list; format version 1 files are too old"
-            )
-        try:
-            listed = read_manifest_list(self._store.get(at), of=at)
-            manifests = [manifest for manifest in listed if manifest.may_hold_live_files]
+        with _named_in_errors():
+            manifests = self._manifests(snapshot)
             known = {} if earlier is None else _runs_by_source(earlier)
             keys = [self._source_key(manifest) for manifest in manifests]
             fresh = [at for at, key in enumerate(keys) if key not in known]
@@ -81,9 +83,55 @@ class SnapshotReader:
                 deletes += files.deletes
                 ours, fresh = fresh[: len(files.counts)], fresh[len(files.counts) :]
                 runs |= zip(ours, self._runs(files, [keys[at] for at in ours]), strict=True)
-        except NoSuchFile as error:
-            raise NoSuchFile(f"the snapshot cannot be planned: {error.message}") from error
         return self._assembled([runs[at] for at in range(len(manifests))], deletes)
+
+    def added(self, snapshots: Sequence[Json]) -> FileIndex:
+        """The index of the data files that some snapshots added, whatever became of them since.
+
+        Raises:
+            NoSuchFile: a manifest list or a manifest is gone.
+            UnreadableFile: one of them is not what it should be.
+        """
+        with _named_in_errors(), ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
+            manifests = [
+                manifest
+                for snapshot, listed in zip(
+                    snapshots, pool.map(self._manifests, snapshots), strict=True
+                )
+                for manifest in listed
+                if manifest.added_snapshot_id == snapshot["snapshot-id"]
+                and not manifest.holds_deletes
+                and manifest.added_files_count != 0
+            ]
+            runs = []
+            for files in self._read(manifests):
+                (run, *_) = self._runs(replace(files, counts=(len(files.columns),)), [b""])
+                runs += [
+                    replace(run, first=first, last=last, source=(b"", last - first))
+                    for first, last in _stretches(files.added)
+                ]
+        return self._assembled(runs, [])
+
+    def unknown_manifest_count(self, snapshot: Json, earlier: FileIndex | None) -> int:
+        """How many manifests `index` would have to read.
+
+        Raises:
+            NoSuchFile: the manifest list is gone.
+            UnreadableFile: it is not what it should be.
+        """
+        with _named_in_errors():
+            manifests = self._manifests(snapshot)
+        known = set() if earlier is None else {key for key, _ in earlier.sources}
+        return sum(self._source_key(manifest) not in known for manifest in manifests)
+
+    def _manifests(self, snapshot: Json) -> list[Manifest]:
+        at = snapshot.get("manifest-list")
+        if not isinstance(at, str):
+            raise UnreadableFile(
+                "the snapshot has no manifest list; format version 1 files are too old"
+            )
+        listed = read_manifest_list(self._store.get(at), of=at)
+        return [manifest for manifest in listed if manifest.may_hold_live_files]
 
     def _read(self, manifests: Sequence[Manifest]) -> Iterator[ManifestFiles]:
         """The files of manifests in order, which are fetched side by side."""
@@ -102,7 +150,7 @@ class SnapshotReader:
         for key, count in zip(keys, files.counts, strict=True):
             # Delete files are not kept by manifest: whoever holds some is read again.
             source = (b"" if files.deletes else key, count)
-            yield _Run(files.columns, boxes, first, first + count, source)
+            yield _Run(files.columns, boxes, RowGroups.none(), first, first + count, source)
             first += count
 
     def _source_key(self, manifest: Manifest) -> bytes:
@@ -123,14 +171,24 @@ class SnapshotReader:
         boxes = FileBoxes.concatenated(
             [piece.boxes.between(piece.first, piece.last) for piece in pieces]
         )
+        row_groups = RowGroups.concatenated(
+            [
+                (piece.row_groups.between(piece.first, piece.last), piece.last - piece.first)
+                for piece in pieces
+            ]
+        )
+        footers = self._footers_of_unknown(columns, boxes)
         return FileIndex.build(
             columns,
-            boxes.told(self._footer_boxes(columns, boxes)),
+            boxes.told({at: footer.file_box for at, footer in footers.items()}),
             sources=[run.source for run in runs],
             deletes=deletes,
+            row_groups=row_groups.told({at: footer.row_groups for at, footer in footers.items()}),
         )
 
-    def _footer_boxes(self, columns: FileColumns, boxes: FileBoxes) -> Mapping[int, FileBox]:
+    def _footers_of_unknown(
+        self, columns: FileColumns, boxes: FileBoxes
+    ) -> Mapping[int, FooterBoxes]:
         """Ask the files themselves where manifests say nothing; what cannot be read is unknown."""
         if self._place.geometry is None:
             return {}
@@ -141,22 +199,35 @@ class SnapshotReader:
             entry = columns.entry(position, with_metrics=False)
             if entry.file_format == "parquet":
                 todo[position] = entry
-        found = self._footers.read(todo)
         return {
-            at: footer.file_box
-            for at, footer in found.items()
+            at: footer
+            for at, footer in self._footers.read(todo).items()
             if footer.file_box.status is not BoxStatus.UNKNOWN
         }
 
 
-def _rules(place: TablePlace, document: Json) -> str:
+@contextmanager
+def _named_in_errors() -> Iterator[None]:
+    """A table without its manifests is there all the same: say what is gone."""
+    try:
+        yield
+    except NoSuchFile as error:
+        raise NoSuchFile(f"the snapshot cannot be planned: {error.message}") from error
+
+
+def _stretches(flags: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Where the flags are set without a gap: from, and to before."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+def box_rules(place: TablePlace, document: Json) -> str:
     """What decides on the boxes of entries, beside the entries: other rules, other boxes."""
     types = leaf_types(document)
     names = dict.fromkeys([place.geometry, *(n for each in place.columns for n in each.names)])
     ids = [place.field_ids.get(name) for name in names if name is not None]
-    return repr(
-        (place.geometry, place.columns, place.is_lonlat, [(i, types.get(i or 0)) for i in ids])
-    )
+    typed = [(i, types.get(i or 0)) for i in ids]
+    return repr((BOX_RULES_VERSION, place.geometry, place.columns, place.is_lonlat, typed))
 
 
 def _runs_by_source(index: FileIndex) -> dict[bytes, _Run]:
@@ -164,7 +235,10 @@ def _runs_by_source(index: FileIndex) -> dict[bytes, _Run]:
     first = 0
     for key, count in index.sources:
         if key:
-            runs[key] = _Run(index.columns, index.places, first, first + count, (key, count))
+            last = first + count
+            runs[key] = _Run(
+                index.columns, index.places, index.row_groups, first, last, (key, count)
+            )
         first += count
     return runs
 
@@ -174,7 +248,7 @@ def _merged(runs: Sequence[_Run]) -> Iterator[_Run]:
     whole: _Run | None = None
     for run in runs:
         if whole is not None and whole.columns is run.columns and whole.last == run.first:
-            whole = _Run(run.columns, run.boxes, whole.first, run.last, run.source)
+            whole = replace(run, first=whole.first)
             continue
         if whole is not None:
             yield whole

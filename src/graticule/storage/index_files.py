@@ -1,9 +1,13 @@
-"""The index of a snapshot as a file: every array is one row of one Arrow IPC record batch.
+"""The index of a snapshot as a file: every array is a record batch of one row in an Arrow IPC file.
 
-Arrays differ in length and type, so they are stored as bytes beside their NumPy type.  Reading maps
-them where they lie; nothing is copied.
+Arrays differ in length and type, so they are stored as bytes beside their NumPy type and a
+checksum.  Reading maps them where they lie: nothing is copied, and processes that map one file
+share its pages.
 """
 
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,75 +17,133 @@ import pyarrow as pa
 from graticule.domain.errors import UnreadableFile
 from graticule.planning.index import FileIndex
 
-INDEX_FORMAT_VERSION: Final = 2
-_VERSION_KEY: Final = b"graticule.index.version"
-_SNAPSHOT_KEY: Final = b"graticule.index.snapshot-id"
+INDEX_FORMAT_VERSION: Final = 3
 _NUMPY_KINDS: Final = frozenset("biuf")
+_NARROW: Final = (np.uint8, np.uint16, np.uint32)
 _SCHEMA: Final = pa.schema(
-    [("name", pa.string()), ("dtype", pa.string()), ("data", pa.large_binary())]
+    [
+        ("name", pa.string()),
+        ("dtype", pa.string()),
+        ("crc32", pa.uint32()),
+        ("data", pa.large_binary()),
+    ]
 )
 
 
-def encode_index(index: FileIndex, *, snapshot_id: int) -> bytes:
-    """Serialise; the answer names its version and the snapshot that it is about."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in index.to_arrays().items()}
-    # Numbers travel in little-endian order whatever the machine.
-    little = [
-        narrow.astype(narrow.dtype.newbyteorder("<"), copy=False)
-        for narrow in map(_narrowed, arrays.values())
-    ]
-    batch = pa.record_batch(
-        [
-            pa.array(list(arrays), pa.string()),
-            pa.array([array.dtype.str for array in little], pa.string()),
-            pa.array([array.tobytes() for array in little], pa.large_binary()),
-        ],
-        schema=_SCHEMA.with_metadata(
-            {_VERSION_KEY: str(INDEX_FORMAT_VERSION), _SNAPSHOT_KEY: str(snapshot_id)}
-        ),
-    )
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which snapshot an index is of, and what its boxes are of."""
+
+    snapshot_id: int
+    place: str
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        return {
+            b"graticule.index.version": str(INDEX_FORMAT_VERSION).encode(),
+            b"graticule.index.snapshot-id": str(self.snapshot_id).encode(),
+            b"graticule.index.place": self.place.encode(),
+        }
+
+
+def write_index(path: Path, index: FileIndex, about: About) -> None:
+    """Write array after array, so that none is in memory twice.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with pa.OSFile(str(path), "wb") as sink:
+        _write(sink, index, about)
+
+
+def encode_index(index: FileIndex, about: About) -> bytes:
+    """The file as bytes; where there is no disk to write to."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+    _write(sink, index, about)
     return bytes(sink.getvalue())
 
 
-def _narrowed(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Whole numbers in the fewest bytes that hold them all: field ids and offsets are small."""
-    if array.dtype != np.int64 or not array.size or int(array.min()) < 0:
-        return array
-    return array.astype(np.min_scalar_type(int(array.max())))
+def map_index(path: Path, about: About) -> FileIndex:
+    """An index whose arrays lie in the file, which must not change any more.
+
+    Raises:
+        UnreadableFile: not an index, damaged, of another version, or about something else.
+    """
+    try:
+        source = pa.memory_map(str(path))
+    except OSError as error:
+        raise UnreadableFile(f"the index cannot be mapped: {error}") from error
+    return _decode(source, about)
 
 
-def decode_index(data: bytes, *, snapshot_id: int) -> FileIndex:
+def decode_index(data: bytes, about: About) -> FileIndex:
     """The inverse of `encode_index`.
 
     Raises:
-        UnreadableFile: not an index, of another version, or about another snapshot.
+        UnreadableFile: not an index, damaged, of another version, or about something else.
     """
+    return _decode(pa.BufferReader(data), about)
+
+
+def _write(sink: pa.NativeFile, index: FileIndex, about: About) -> None:
+    schema = _SCHEMA.with_metadata(about.metadata)
+    with pa.ipc.new_file(sink, schema) as writer:
+        for name, array in index.to_arrays().items():
+            narrow = _narrowed(np.ascontiguousarray(array))
+            # Numbers travel in little-endian order whatever the machine.
+            little = narrow.astype(narrow.dtype.newbyteorder("<"), copy=False)
+            data = pa.py_buffer(little)
+            offsets = pa.py_buffer(np.array([0, data.size], np.int64))
+            row = [
+                pa.array([name], pa.string()),
+                pa.array([little.dtype.str], pa.string()),
+                pa.array([_checksum(name, little.dtype.str, data)], pa.uint32()),
+                pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, data]),
+            ]
+            writer.write_batch(pa.record_batch(row, schema=schema))
+
+
+def _narrowed(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Whole numbers in the fewest bytes that hold them all: field ids and offsets are small.
+
+    Not in unsigned 64 bits, which NumPy would join with others to floats.
+    """
+    if array.dtype != np.int64 or not array.size or int(array.min()) < 0:
+        return array
+    largest = int(array.max())
+    kind = next((kind for kind in _NARROW if largest <= np.iinfo(kind).max), np.int64)
+    return array.astype(kind)
+
+
+def _decode(source: pa.NativeFile, about: About) -> FileIndex:
     try:
-        with pa.ipc.open_file(pa.BufferReader(data)) as reader:
-            metadata = reader.schema.metadata or {}
-            table = reader.read_all()
-        # The file lies in somebody's bucket, and Arrow follows offsets blindly unless told to look.
-        table.validate(full=True)
-        arrays = {
-            name.as_py(): _array(dtype.as_py(), array.as_buffer())
-            for name, dtype, array in zip(*table.columns, strict=True)
-        }
+        reader = pa.ipc.open_file(source)
+        metadata = reader.schema.metadata or {}
+        found = {key: metadata.get(key) for key in about.metadata}
+        arrays = dict(_array(reader.get_batch(at)) for at in range(reader.num_record_batches))
         index = FileIndex.from_arrays(arrays)
     # A damaged file can hold anything; losing an index only costs building it again.
     except Exception as error:
         raise UnreadableFile(f"the index is damaged: {error}") from error
-    found = (metadata.get(_VERSION_KEY), metadata.get(_SNAPSHOT_KEY))
-    expected = (str(INDEX_FORMAT_VERSION).encode(), str(snapshot_id).encode())
-    if found != expected:
-        raise UnreadableFile(f"the index is of {found}, not of {expected}")
+    if found != about.metadata:
+        raise UnreadableFile(f"the index is of {found}, not of {about.metadata}")
     return index
 
 
-def _array(dtype: str, buffer: pa.Buffer) -> npt.NDArray[np.generic]:
+def _array(batch: pa.RecordBatch) -> tuple[str, npt.NDArray[np.generic]]:
+    # The file lies in somebody's bucket, and Arrow follows offsets blindly unless told to look.
+    batch.validate(full=True)
+    if batch.schema.remove_metadata() != _SCHEMA:
+        raise ValueError("not an array of an index")
+    name, dtype, crc32 = (column[0].as_py() for column in batch.columns[:3])
+    data = batch.column(3)[0].as_buffer()
+    if _checksum(name, dtype, data) != crc32:
+        raise ValueError(f"the array `{name}` is not as it was written")
     kind = np.dtype(dtype)
     if kind.kind not in _NUMPY_KINDS:
         raise ValueError(f"`{dtype}` is not a type of an index")
-    return np.frombuffer(buffer, kind) if buffer is not None and buffer.size else np.zeros(0, kind)
+    return name, np.frombuffer(data, kind) if data.size else np.zeros(0, kind)
+
+
+def _checksum(name: str, dtype: str, data: pa.Buffer) -> int:
+    return zlib.crc32(data, zlib.crc32(f"{name} {dtype}".encode()))

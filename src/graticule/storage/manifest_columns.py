@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DATA, DataFileEntry
@@ -21,7 +22,7 @@ from graticule.storage.avro_columns import (
 )
 from graticule.storage.manifest_fields import WANTED, files_of, required_number
 from graticule.storage.manifest_records import STATUS, find_records, passing_over
-from graticule.storage.manifests import DELETED, Manifest, read_manifest
+from graticule.storage.manifests import ADDED, DELETED, Manifest, read_statuses
 
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 """Of records that are decoded at once: enough to be fast, little enough to be no burden."""
@@ -31,13 +32,15 @@ _BATCH_BYTES: Final = 8 * 1024 * 1024
 class ManifestFiles:
     """The live files of manifests of one partition spec, data files as columns.
 
-    `counts` are the data files of each manifest, `partition` the values of each partition field.
+    `counts` are the data files of each manifest, `partition` the values of each partition field,
+    and `added` says which of the files their manifest added, as against carried along.
     """
 
     manifests: tuple[Manifest, ...]
     counts: tuple[int, ...]
     columns: FileColumns
     partition: tuple[Sequence[object], ...]
+    added: npt.NDArray[np.bool_]
     deletes: tuple[DataFileEntry, ...] = ()
 
     @property
@@ -106,14 +109,20 @@ def _one(source: _Source) -> ManifestFiles:
     try:
         return _decoded([source])
     except NotColumnar:
-        entries = read_manifest(source.data, source.manifest)
-    files = [entry for entry in entries if entry.content == DATA]
+        entries = [
+            (status, entry)
+            for status, entry in read_statuses(source.data, source.manifest)
+            if status != DELETED
+        ]
+    live = [(status, entry) for status, entry in entries if entry.content == DATA]
+    files = [entry for _, entry in live]
     return ManifestFiles(
         (source.manifest,),
         (len(files),),
         FileColumns.from_entries(files),
         tuple(zip(*(entry.partition for entry in files), strict=True)),
-        tuple(entry for entry in entries if entry.content != DATA),
+        np.array([status == ADDED for status, _ in live], np.bool_),
+        tuple(entry for _, entry in entries if entry.content != DATA),
     )
 
 
@@ -138,4 +147,4 @@ def _decoded(batch: Sequence[_Source]) -> ManifestFiles:
         columns, partition = files_of(decoder, records, status, owner, manifests)
     except (ValueError, KeyError, ArithmeticError) as error:
         raise NotColumnar(str(error)) from error
-    return ManifestFiles(manifests, counts, columns, partition)
+    return ManifestFiles(manifests, counts, columns, partition, status == ADDED)
