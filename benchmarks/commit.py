@@ -1,16 +1,21 @@
 """Property commits: all writers on one hot table, and each on a table of its own."""
 
 import json
+from contextlib import ExitStack
 
+from benchmarks import bare_commit
 from benchmarks.documents import schema
 from benchmarks.load_generator import write_load
 from benchmarks.peers.all import running_peers
 from benchmarks.peers.peer import Peer
-from benchmarks.report import Options, Result
+from benchmarks.peers.store import store_in
+from benchmarks.report import OURS, Options, Result
 from benchmarks.rest import BROKEN, Connection, table_path
 
 WRITERS = (1, 8, 60)
 NAMESPACE = "commits"
+BARE = "PUT and answer"
+BARE_PROCESSES = 2
 WARM_UP_S = 5.0
 
 
@@ -22,6 +27,12 @@ def run(options: Options) -> Result:
         "requirement is `assert-table-uuid`; lost are writers whose last acknowledged commit is "
         "not in the table afterwards. The processor's time is that of the catalog's processes; "
         "SeaweedFS's catalog is its store as well, the others write to one that is not counted."
+    )
+    result.notes.append(
+        f"`{BARE}` is {BARE_PROCESSES} processes of our HTTP stack and storage code that do "
+        "nothing else: no authentication, no database, no look at the document. No catalog that is "
+        "made of these and writes a metadata file for each commit can be faster; SeaweedFS's "
+        "catalog writes into its own store without a request."
     )
     with running_peers(options.folder, options.peers) as peers:
         result.subjects, result.skipped = peers.describe(), peers.skipped
@@ -37,7 +48,37 @@ def run(options: Options) -> Result:
                     result.add(case, one.peer.name, **figures)
                 for figure in ("commits_per_s", "p99_ms"):
                     result.compare_with_best(case, figure, "≥ 1.2")
+    _bare(result, options)
     return result
+
+
+def _bare(result: Result, options: Options) -> None:
+    """What the machine leaves room for, beside what the catalogs did with it."""
+    document = json.dumps({"schema": schema(), "padding": "x" * 1500}).encode()
+    with ExitStack() as stack:
+        store = stack.enter_context(store_in(options.folder / "bare-store"))
+        urls = [
+            stack.enter_context(bare_commit.running(options.folder / f"bare-{number}", store))
+            for number in range(BARE_PROCESSES)
+        ]
+        for url in urls:
+            with Connection(url, {}) as http:
+                http.request("PUT", "/", document)
+        for writers in WRITERS:
+            numbers = iter(range(writers))
+            figures, _ = write_load(
+                lambda turn=numbers: Connection(urls[next(turn) % BARE_PROCESSES], {}),
+                lambda http, _writer, _number: http.request("POST", "/", b"")[0],
+                writers=writers,
+                seconds=options.seconds,
+            )
+            case = f"{writers} writers, a table each"
+            result.add(case, BARE, **figures)
+            for subject in (OURS, "SeaweedFS"):
+                done = result.figure(case, subject, "commits_per_s")
+                if done:
+                    ratio = done / result.figure(case, BARE, "commits_per_s")
+                    result.add_ratio(f"{case}: {subject} against {BARE}", ratio)
 
 
 class _Bench:
