@@ -1,5 +1,6 @@
 """The pages say what is: settings, operations, commands, layers, links; and their code runs."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -13,6 +14,7 @@ from graticule.cli.main import app
 from graticule.domain.audit import EventType
 from graticule.settings import Settings
 from support import openapi
+from support.parquet_files import geo, point
 from support.settings_page import settings_table
 from support.snippets import PAGES, ROOT, SHELLS, inline_code, run, snippets, snippets_of
 
@@ -148,9 +150,18 @@ def places(server):
     catalog = type(server.new_catalog())(server, "places", catalog_id).pyiceberg()
     catalog.create_namespace_if_not_exists("world")
     numbers = {"file_xmin": 2.2, "file_xmax": 2.5, "file_ymin": 48.8, "file_ymax": 48.9}
-    rows = pa.table({"name": ["Paris"], **{name: [value] for name, value in numbers.items()}})
+    rows = pa.table(
+        {
+            "name": ["Paris"],
+            "geometry": pa.array([point(2.35, 48.86)], pa.binary()),
+            **{name: [value] for name, value in numbers.items()},
+        }
+    )
     if not catalog.table_exists("world.cities_hilbert"):
-        catalog.create_table("world.cities_hilbert", rows.schema).append(rows)
+        properties = {"geo": json.dumps(geo())}
+        catalog.create_table("world.cities_hilbert", rows.schema, properties=properties).append(
+            rows
+        )
     return server
 
 

@@ -35,6 +35,7 @@ from graticule.services.credentials import Credentials
 from graticule.services.devices import Devices
 from graticule.services.discovery import Discovery
 from graticule.services.documents import Documents
+from graticule.services.file_search import FileSearch
 from graticule.services.functions import Functions
 from graticule.services.grants import Grants
 from graticule.services.idempotency import Idempotency
@@ -130,6 +131,7 @@ class Services:
     functions: Functions
     indexing: Indexing
     scans: Scans
+    file_search: FileSearch
     discovery: Discovery
     jobs: Jobs
     job_worker: JobWorker
@@ -320,6 +322,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         functions=Functions(engine, now_ms=now_ms),
         indexing=indexing,
         scans=Scans(tables, indexing),
+        file_search=FileSearch(tables, indexing, credentials, workers),
         discovery=Discovery(
             engine,
             credentials,

@@ -257,6 +257,7 @@ MANAGEMENT = {
     f"PUT {_FUNCTIONS}/{{function}}": data("write", {**FUNCTION, "version": 9}),
     f"DELETE {_FUNCTIONS}/{{function}}": data("write", query="?version=9"),
     "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/files": data("read"),
+    "POST /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/files/search": data("read", {}),
     "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/metrics": data("read"),
 }
 

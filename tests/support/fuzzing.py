@@ -119,7 +119,8 @@ class _Bodies:
                 return self._objects(schema, frozenset(schema.get("required", ())))
             case "array":
                 items = self.values(schema.get("items", {}))
-                return st.lists(items, min_size=schema.get("minItems", 0), max_size=3)
+                least = schema.get("minItems", 0)
+                return st.lists(items, min_size=least, max_size=max(3, least))
             case "string":
                 return st.sampled_from(["a", "id", "t", "ns", "main", "1", "日本"])
             case "integer":

@@ -146,6 +146,7 @@ _HEAVY: Final = frozenset(
         integrations.rotate_keys,
         discovery.register_proposals,
         files.list_files,
+        files.search_files,
     }
 )
 

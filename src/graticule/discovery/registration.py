@@ -23,17 +23,16 @@ from graticule.domain.errors import InvalidRequest
 from graticule.iceberg.schema import assign_fresh_ids, parse_schema
 from graticule.iceberg.values import encode_value
 from graticule.planning.files import DataFileEntry
+from graticule.planning.table_places import GEO_PROPERTY, POSITIONS_PROPERTY
 from graticule.spatial.bounding_box import UNKNOWN, FileBox, to_partition_values
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS, BoxColumns
 from graticule.spatial.hilbert import hilbert_order
 
 Json = dict[str, Any]
 
-GEO_PROPERTY: Final = "geo"
 GEO_VERSION: Final = "1.1.0"
 """Of GeoParquet, whose column metadata the property borrows."""
 
-POSITIONS_PROPERTY: Final = "graticule.position-columns"
 DISCOVERED_PROPERTY: Final = "graticule.discovered"
 SOURCES_PROPERTY: Final = "graticule.sources"
 DISCOVERED_BY: Final = "graticule.discovered-by"

@@ -9,19 +9,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from graticule.domain.errors import InvalidRequest
 from graticule.iceberg import metadata
+from graticule.iceberg.types import is_geospatial, parse_geospatial
 from graticule.spatial.box_columns import (
     FILE_BOX_COLUMNS,
     BoxColumns,
     find_box_columns,
     find_position_columns,
 )
-from graticule.spatial.crs import parse_name
+from graticule.spatial.crs import (
+    CRS84,
+    UNKNOWN_CRS,
+    Crs,
+    agreed,
+    of_geoparquet,
+    of_parquet,
+    parse_name,
+)
 
 Json = dict[str, Any]
 
 GEO_PROPERTY: Final = "geo"
 """Table property in the shape of GeoParquet metadata: version, primary_column, columns."""
+
+POSITIONS_PROPERTY: Final = "graticule.position-columns"
+"""Table property of tables without geometries: the columns of longitude and latitude."""
 
 _GEOMETRY_TYPES: Final = ("geometry", "geography")
 
@@ -45,22 +58,69 @@ class TablePlace:
             return "columns-" + "-".join(str(self.field_ids[n]) for n in self.columns[-1].names)
         return ""
 
+    @property
+    def positions(self) -> tuple[str, str] | None:
+        """The columns of x and y, where there is no geometry."""
+        if self.geometry is not None or not self.columns:
+            return None
+        columns = self.columns[-1]
+        return None if columns == FILE_BOX_COLUMNS else (columns.xmin, columns.ymin)
 
-def place_of(document: Json, schema: Json) -> TablePlace:
+
+def place_of(document: Json, schema: Json, column: str | None = None) -> TablePlace:
     """The place of a table in one of its schemas: its declared or only geometry column, else a
-    pair of positions.
+    pair of positions; or the geometry `column`.
+
+    Raises:
+        InvalidRequest: `column` is none of the table, or holds no geometries.
     """
     fields = dict(_leaves(schema.get("fields") or [], ""))
     names = list(fields)
     ids = {name: int(field["id"]) for name, field in fields.items()}
     boxes = find_box_columns(names)
-    geometry = _declared(document) or _only_geometry(fields)
+    if column is not None:
+        _require_geometry(document, fields, column)
+    geometry = column or _declared(document) or _only_geometry(fields)
     if geometry is not None and geometry in fields:
         columns = _of_geometry(document, geometry, boxes, names)
         return TablePlace(geometry, columns, ids, is_lonlat=_is_lonlat(document, geometry))
     positions = [BoxColumns.of_position(x, y) for x, y in find_position_columns(names)]
     virtual = [FILE_BOX_COLUMNS] if FILE_BOX_COLUMNS in boxes else []
     return TablePlace(None, tuple(virtual + positions[:1]), ids)
+
+
+def crs_of(document: Json, schema: Json, place: TablePlace) -> Crs:
+    """The reference system of a place's coordinates, unknown unless all that is said of it agrees.
+
+    GeoParquet's rules: a declared column that names none is in longitude and latitude, and null is
+    unknown.  Columns called `lon` and `lat` say themselves what they are, `x` and `y` do not.
+    """
+    if place.geometry is None:
+        return _crs_of_positions(document, place)
+    declared = _column(document, place.geometry)
+    said = [of_geoparquet(declared)] if declared else []
+    type_ = dict(_leaves(schema.get("fields") or [], "")).get(place.geometry, {}).get("type")
+    if isinstance(type_, str) and type_.startswith(_GEOMETRY_TYPES):
+        said.append(of_parquet(parse_geospatial(type_).crs, metadata.properties(document)))
+    return agreed(*said)
+
+
+def _crs_of_positions(document: Json, place: TablePlace) -> Crs:
+    if not place.columns:
+        return UNKNOWN_CRS
+    x = place.columns[-1].xmin
+    is_registered = metadata.properties(document).get(POSITIONS_PROPERTY, "").partition(",")[0] == x
+    return CRS84 if is_registered or "lon" in x.lower() or "lng" in x.lower() else UNKNOWN_CRS
+
+
+def _require_geometry(document: Json, fields: Mapping[str, Json], column: str) -> None:
+    if column not in fields:
+        raise InvalidRequest(f"the table has no column `{column}`")
+    if not (_column(document, column) or is_geospatial(str(fields[column]["type"]))):
+        raise InvalidRequest(
+            f"the column `{column}` is not declared to hold geometries; its type has to be "
+            f"geometry, or the table property `{GEO_PROPERTY}` has to name it"
+        )
 
 
 def _of_geometry(

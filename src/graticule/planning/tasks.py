@@ -5,11 +5,13 @@ hex of the binary form, and a residual is never left out, since without one Java
 partitioned tables and PyIceberg counts too many rows.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from graticule.iceberg import metadata
 from graticule.iceberg.values import to_json_value
 from graticule.planning.files import DATA, EQUALITY_DELETES, DataFileEntry
+from graticule.planning.partition_fields import result_type
 
 Json = dict[str, Any]
 
@@ -103,3 +105,28 @@ def _metrics(entry: DataFileEntry, fields: frozenset[int]) -> Json:
 def _keyed(metric: Mapping[int, Any], fields: frozenset[int]) -> Json:
     keys = sorted(fields & metric.keys())
     return {"keys": keys, "values": [metric[key] for key in keys]}
+
+
+def partition_types(document: Json) -> dict[int, list[str]]:
+    """The types of the partition values of each of a table's specs, by the spec's id."""
+    types = {
+        int(field["id"]): str(field["type"])
+        for schema in metadata.schemas(document)
+        for field in _leaf_fields(schema.get("fields"))
+    }
+    return {
+        int(spec["spec-id"]): [
+            result_type(field["transform"], types.get(int(field["source-id"]), "string"))
+            for field in spec.get("fields") or []
+        ]
+        for spec in metadata.partition_specs(document)
+    }
+
+
+def _leaf_fields(fields: Any) -> Iterator[Json]:
+    for field in fields or []:
+        kind = field.get("type")
+        if isinstance(kind, str):
+            yield field
+        elif isinstance(kind, dict) and kind.get("type") == "struct":
+            yield from _leaf_fields(kind.get("fields"))

@@ -54,8 +54,13 @@ class Table:
     record: TableRecord
     document: Json
 
-    def place(self, schema: Json | None = None) -> TablePlace:
-        return place_of(self.document, schema or metadata.current_schema(self.document))
+    def place(self, schema: Json | None = None, column: str | None = None) -> TablePlace:
+        """Where its rows are, in a schema (the current one) and by a geometry column (the usual).
+
+        Raises:
+            InvalidRequest: `column` is none of the table, or holds no geometries.
+        """
+        return place_of(self.document, schema or metadata.current_schema(self.document), column)
 
 
 class Indexing:
@@ -71,17 +76,24 @@ class Indexing:
         self._kept_bytes = 0
 
     def files_of(
-        self, table: Table, snapshot: Json, *, schema: Json | None = None
+        self,
+        table: Table,
+        snapshot: Json,
+        *,
+        schema: Json | None = None,
+        column: str | None = None,
     ) -> SnapshotFiles:
         """The files of a snapshot: from memory, else from the stored index, else built now.
 
-        `schema` is the one that names the place of rows; the current one unless given.
+        `schema` is the one that names the place of rows; the current one unless given.  `column`
+        is a geometry column to go by, when it is not the usual one.
 
         Raises:
+            InvalidRequest: `column` is none of the table, or holds no geometries.
             NoSuchFile: the manifest list or a manifest is gone.
             UnreadableFile: one of them is not what it should be.
         """
-        place = table.place(schema)
+        place = table.place(schema, column)
         key = _key(table, snapshot, place)
         known = self._recall(key)
         if known is not None:

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
-
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
@@ -25,7 +23,6 @@ from graticule.planning.tasks import content_file, file_scan_task
 from graticule.planning.windows import names_any, window_of
 from graticule.services.indexing import Indexing, SnapshotFiles, Table
 from graticule.services.tables import Tables
-from graticule.spatial.bounding_box import BoundingBox, BoxStatus, with_other_turns
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS
 
 Json = dict[str, Any]
@@ -54,36 +51,6 @@ class Plan:
     delete_files: Sequence[Json]
     next_first: int | None
     files_total: int
-
-
-@dataclass(frozen=True, slots=True)
-class MatchedFile:
-    """One file that a window may touch."""
-
-    entry: DataFileEntry
-    boxes: Sequence[BoundingBox]
-    status: BoxStatus
-
-
-@dataclass(frozen=True, slots=True)
-class FilesInWindow:
-    """Which files of a snapshot a window may touch, and what that saves.
-
-    `unknown_count` of the kept files are kept because nobody knows where they lie.
-    """
-
-    snapshot_id: int | None
-    files: Sequence[MatchedFile]
-    files_total: int
-    files_kept: int
-    rows_total: int
-    rows_kept: int
-    bytes_total: int
-    bytes_kept: int
-    unknown_count: int
-
-
-_NO_FILES: Final = FilesInWindow(None, (), 0, 0, 0, 0, 0, 0, 0)
 
 
 class Scans:
@@ -129,49 +96,6 @@ class Scans:
                 writer.add(entry)
         return Plan(
             files.snapshot_id, writer.tasks, writer.delete_files, next_first, len(files.index)
-        )
-
-    def files_in_window(
-        self,
-        principal: Principal,
-        catalog: OpenCatalog,
-        identifier: TableIdentifier,
-        windows: Sequence[BoundingBox] | None,
-        *,
-        snapshot_id: int | None = None,
-        limit: int,
-    ) -> FilesInWindow:
-        """The files whose geometries may meet a window, at most `limit` of them, with all totals.
-
-        Longitudes may be written -180..180 or 0..360: the window finds files in either.
-
-        Raises:
-            NoSuchTable: the table is not there.
-            InvalidRequest: it has no such snapshot.
-        """
-        record, document = self._tables.open(principal, catalog, identifier)
-        snapshot = _snapshot(document, snapshot_id)
-        if snapshot is None:
-            return _NO_FILES
-        files = self._indexing.files_of(Table(catalog, record, document), snapshot)
-        index = files.index
-        kept = index.select(None if windows is None else with_other_turns(windows))
-        sizes, rows = index.columns.numbers["size_bytes"], index.columns.numbers["record_count"]
-        matched = []
-        for position in kept[:limit].tolist():
-            box = index.file_box(position)
-            entry = index.entry(position, with_metrics=False)
-            matched.append(MatchedFile(entry, box.boxes, box.status))
-        return FilesInWindow(
-            snapshot_id=files.snapshot_id,
-            files=matched,
-            files_total=len(index),
-            files_kept=len(kept),
-            rows_total=int(rows.sum()),
-            rows_kept=int(rows[kept].sum()),
-            bytes_total=int(sizes.sum()),
-            bytes_kept=int(sizes[kept].sum()),
-            unknown_count=len(np.intersect1d(index.unknown, kept)),
         )
 
 
