@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from graticule.access.stage_tokens import StageTokens
 from graticule.api.page_tokens import PageTokens
+from graticule.api.plan_tokens import PlanTokens
 from graticule.api.routes import ICEBERG_ROOT
 from graticule.db.engine import create_engine
 from graticule.db.upgrade import check_current, upgrade
@@ -39,6 +40,7 @@ from graticule.services.file_search import FileSearch
 from graticule.services.functions import Functions
 from graticule.services.grants import Grants
 from graticule.services.idempotency import Idempotency
+from graticule.services.index_jobs import IndexJobs
 from graticule.services.indexing import Indexing
 from graticule.services.integration_policies import IntegrationPolicies
 from graticule.services.integration_updates import IntegrationUpdates
@@ -82,6 +84,7 @@ from graticule.storage.metadata_files import MetadataFiles
 from graticule.storage.verification.engine import Request, verify
 
 PAGE_TOKEN_PURPOSE: Final = "page tokens"
+PLAN_TOKEN_PURPOSE: Final = "scan plans"
 STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
 COURIER_PAUSE_S: Final = 1.0
 TURNS_FILE: Final = "turns.lock"
@@ -145,6 +148,7 @@ class Services:
     courier: Upkeep
     """Writes and announces events: often, unlike upkeep."""
     page_tokens: PageTokens
+    plan_tokens: PlanTokens
     workers: InspectionWorkers
 
     def check_ready(self) -> None:
@@ -267,7 +271,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         period_s=settings.verification_period_s,
     )
     credentials.when_refused(verification_runs.doubt)
-    handlers: dict[JobKind, Handler] = {}
+    index_jobs = IndexJobs(engine, keyring, documents, indexing)
+    handlers: dict[JobKind, Handler] = {JobKind.INDEX: index_jobs.run}
     jobs = Jobs(engine, now_ms=now_ms)
     job_worker = JobWorker(
         engine,
@@ -321,7 +326,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         turns=turns,
         functions=Functions(engine, now_ms=now_ms),
         indexing=indexing,
-        scans=Scans(tables, indexing),
+        scans=Scans(engine, tables, indexing, now_ms=now_ms),
         file_search=FileSearch(tables, indexing, credentials, workers),
         discovery=Discovery(
             engine,
@@ -357,6 +362,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         courier=Upkeep([audit.flush, delivery.run_due], pause_s=COURIER_PAUSE_S),
         workers=workers,
         page_tokens=PageTokens(keyring.derive(PAGE_TOKEN_PURPOSE)),
+        plan_tokens=PlanTokens(keyring.derive(PLAN_TOKEN_PURPOSE), now_ms=now_ms),
     )
 
 

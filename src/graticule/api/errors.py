@@ -40,6 +40,7 @@ STATUS: Final[dict[type[errors.CatalogError], tuple[int, str]]] = {
     errors.NoSuchFunction: (404, "NoSuchFunctionException"),
     errors.NoSuchPlan: (404, "NoSuchPlanIdException"),
     errors.NoSuchPlanTask: (404, "NoSuchPlanTaskException"),
+    errors.PlanFailed: (422, "UnprocessableEntityException"),
     errors.UnreadableFile: (422, "UnprocessableEntityException"),
     errors.AlreadyExists: (409, "AlreadyExistsException"),
     errors.NamespaceNotEmpty: (409, "NamespaceNotEmptyException"),

@@ -238,6 +238,10 @@ class NoSuchGrant(NotFound):
 # What is there, but is not what it should be.
 
 
+class PlanFailed(CatalogError):
+    """A scan that cannot be planned, though its table is there: files of the snapshot are not."""
+
+
 class UnreadableFile(CatalogError):
     """A data, metadata or manifest file that is corrupt, cut short, encrypted or foreign."""
 

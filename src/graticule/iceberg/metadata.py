@@ -142,6 +142,13 @@ def current_schema(document: Json) -> Json:
     return _current(schemas(document), "schema-id", current_schema_id(document))
 
 
+def schema_of(document: Json, snapshot: Json) -> Json:
+    """The schema that a snapshot was written in; the current one if that is not known."""
+    schema_id = snapshot.get("schema-id")
+    found = schema_by_id(document, schema_id) if isinstance(schema_id, int) else None
+    return current_schema(document) if found is None else found
+
+
 def partition_specs(document: Json) -> Sequence[Json]:
     """All specs, each field with its id; an early version 1 document has one list of fields."""
     if document.get("partition-specs"):

@@ -13,7 +13,8 @@ from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
-from graticule.planning.delete_files import deletes_of
+from graticule.planning.columns import specs_of, unpartitioned
+from graticule.planning.delete_files import DeleteFiles
 from graticule.planning.file_matches import (
     ComparedBy,
     Totals,
@@ -133,7 +134,7 @@ class FileSearch:
         files = [self._file(placed, position) for position in listed]
         delete_files: Sequence[DataFileEntry] = ()
         if with_deletes:
-            files, delete_files = _with_deletes(files, placed.files.deletes)
+            files, delete_files = _with_deletes(files, placed)
         if with_row_groups:
             files = self._with_row_groups(catalog, placed, files)
         following = first + limit
@@ -220,15 +221,18 @@ def _reason(placed: PlacedSnapshot) -> str | None:
 
 
 def _with_deletes(
-    files: Sequence[FoundFile], deletes: Sequence[DataFileEntry]
+    files: Sequence[FoundFile], placed: PlacedSnapshot
 ) -> tuple[list[FoundFile], list[DataFileEntry]]:
     """The files with the delete files that apply to them, each delete file told once."""
+    deletes = placed.files.deletes
+    specs = specs_of(placed.document)
+    applying = DeleteFiles(deletes, unpartitioned_specs=unpartitioned(specs))
     places: dict[int, int] = {}
     told: list[DataFileEntry] = []
     found = []
     for file in files:
         references = []
-        for position in deletes_of(file.entry, deletes):
+        for position in applying.of(file.entry):
             if position not in places:
                 places[position] = len(told)
                 told.append(deletes[position])

@@ -112,15 +112,21 @@ class Indexing:
     def files_added(
         self, table: Table, snapshots: Sequence[Json], *, schema: Json | None = None
     ) -> SnapshotFiles:
-        """The data files that these snapshots added, in their order; nothing of it is kept.
+        """The data files that these snapshots added, in their order; kept in memory only.
 
         Raises:
             NoSuchFile: the manifest list or a manifest is gone.
             UnreadableFile: one of them is not what it should be.
         """
         place = table.place(schema)
-        index = self._reader(table, place).added(snapshots)
-        return SnapshotFiles(int(snapshots[-1]["snapshot-id"]), index, place)
+        key = _key(table, snapshots[-1], place)
+        key = replace(key, place=f"{key.place}, added from {snapshots[0]['snapshot-id']} on")
+        known = self._recall(key)
+        if known is None:
+            index = self._reader(table, place).added(snapshots)
+            known = SnapshotFiles(key.snapshot_id, index, place)
+            self._remember(key, known)
+        return known
 
     def is_at_hand(self, table: Table, snapshot: Json, *, schema: Json | None = None) -> bool:
         """True if a plan would not have to build the index first."""

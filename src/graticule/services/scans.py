@@ -1,26 +1,34 @@
-"""Scan plans: which files of a snapshot a query has to read.
+"""Scan plans: which files of a snapshot, or of a range of them, a query has to read.
 
 A window in the filter goes to the snapshot's index; the rest of the filter to column bounds and
 partition values.  A file that may match is never left out, and the residual is always the filter.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
+import numpy as np
+from sqlalchemy import Engine
+
+from graticule.db import jobs as jobs_db
+from graticule.db.engine import read, retry_serialisation, write
 from graticule.domain.catalog import OpenCatalog
-from graticule.domain.errors import InvalidRequest
+from graticule.domain.errors import InvalidRequest, NoSuchFile, PlanFailed, UnreadableFile
 from graticule.domain.identifiers import TableIdentifier
+from graticule.domain.job import Job, JobState
 from graticule.domain.tenancy import Principal
-from graticule.iceberg import expressions, metadata
+from graticule.iceberg import metadata
 from graticule.iceberg.expressions import AlwaysTrue, Expression
 from graticule.planning import pruning
-from graticule.planning.delete_files import deletes_of
-from graticule.planning.files import DataFileEntry
+from graticule.planning.columns import columns_of, specs_of
 from graticule.planning.index import Positions
-from graticule.planning.partition_fields import PartitionField, result_type
-from graticule.planning.tasks import content_file, file_scan_task
+from graticule.planning.scan_tasks import ScanTasks
+from graticule.planning.snapshot_ranges import appends_between
 from graticule.planning.windows import names_any, window_of
+from graticule.services.index_orders import order_for_plan
 from graticule.services.indexing import Indexing, SnapshotFiles, Table
 from graticule.services.tables import Tables
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS
@@ -29,13 +37,23 @@ Json = dict[str, Any]
 
 TASKS_PER_ANSWER_MAX: Final = 5_000
 """More files go into further plan tasks: an answer of 5,000 has some 1.5 MB."""
+PARTS_PER_ANSWER_MAX: Final = 200
+"""Plan tasks that one answer names, to be fetched side by side; the last may name more."""
+HEAVY_MANIFESTS_MIN: Final = 64
+"""From so many manifests on that nobody has read yet, who can wait is told to: some seconds."""
+UNCLAIMED_S_MAX: Final = 10.0
+"""After this long without a worker the index is built by whoever asks for the plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """What a client asks to be planned.  No snapshot means the current one."""
+    """What a client asks to be planned.  No snapshot means the current one.
+
+    With `after_snapshot_id`, only what was appended after it, up to the snapshot.
+    """
 
     snapshot_id: int | None = None
+    after_snapshot_id: int | None = None
     filter: Expression = field(default_factory=AlwaysTrue)
     case_sensitive: bool = True
     use_snapshot_schema: bool = False
@@ -43,60 +61,209 @@ class PlanRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Tasks as JSON.  `next_first` is where the next part begins, None at the end."""
+class Part:
+    """The files of the snapshot from position `first` to before `last`.
 
+    Not places among those that a window leaves: which these are may be known better by the next
+    index of the same snapshot.
+    """
+
+    first: int = 0
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Tasks as JSON, and in which parts to go on."""
+
+    table_id: str
     snapshot_id: int | None
-    tasks: Sequence[Json]
-    delete_files: Sequence[Json]
-    next_first: int | None
-    files_total: int
+    tasks: Sequence[Json] = ()
+    delete_files: Sequence[Json] = ()
+    rest: Sequence[Part] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A plan that waits for an index, which a job builds."""
+
+    table_id: str
+    snapshot_id: int
+    job_id: str
 
 
 class Scans:
-    def __init__(self, tables: Tables, indexing: Indexing) -> None:
+    def __init__(
+        self, engine: Engine, tables: Tables, indexing: Indexing, *, now_ms: Callable[[], int]
+    ) -> None:
+        self._engine = engine
         self._tables = tables
         self._indexing = indexing
+        self._now_ms = now_ms
 
-    def plan(
+    def begin(
         self,
         principal: Principal,
         catalog: OpenCatalog,
         identifier: TableIdentifier,
         request: PlanRequest,
         *,
-        first: int = 0,
-    ) -> Plan:
-        """Plan a scan, from the `first` file that may match on.
+        can_wait: bool = False,
+    ) -> Plan | Submitted:
+        """Plan a scan; if the index takes long to build, and the client can wait, only order it.
 
         Raises:
             NoSuchTable: the table is not there.
             InvalidRequest: it has no such snapshot.
+            PlanFailed: files that the snapshot consists of are gone or damaged.
         """
-        record, document = self._tables.open(principal, catalog, identifier)
-        snapshot = _snapshot(document, request.snapshot_id)
+        table = Table(catalog, *self._tables.open(principal, catalog, identifier))
+        snapshot = _snapshot(table.document, request.snapshot_id)
+        with _failing():
+            if snapshot is not None and can_wait and self._is_heavy(table, snapshot, request):
+                job = self._order(principal, table, snapshot, request)
+                return Submitted(table.record.id, int(snapshot["snapshot-id"]), job.id)
+            return self._plan(table, snapshot, request, Part())
+
+    def go_on(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        request: PlanRequest,
+        part: Part,
+    ) -> Plan:
+        """One part of a plan.
+
+        Raises:
+            NoSuchTable: the table is not there.
+            InvalidRequest: it has no such snapshot, or has no more.
+            PlanFailed: files that the snapshot consists of are gone or damaged.
+        """
+        table = Table(catalog, *self._tables.open(principal, catalog, identifier))
+        with _failing():
+            return self._plan(table, _snapshot(table.document, request.snapshot_id), request, part)
+
+    def result(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        request: PlanRequest,
+        job_id: str | None,
+    ) -> Plan | Submitted:
+        """What has become of a plan.
+
+        Raises:
+            NoSuchTable: the table is not there.
+            InvalidRequest: the snapshot is not there any more.
+            PlanFailed: the index could not be built, or files of the snapshot are gone.
+        """
+        table = Table(catalog, *self._tables.open(principal, catalog, identifier))
+        snapshot = _snapshot(table.document, request.snapshot_id)
+        with _failing():
+            if job_id is not None and snapshot is not None:
+                schema = _schema(table.document, snapshot, request)
+                if not self._indexing.is_at_hand(table, snapshot, schema=schema):
+                    job = self._job(principal, job_id)
+                    if job is not None and self._is_under_way(job):
+                        return Submitted(table.record.id, int(snapshot["snapshot-id"]), job_id)
+                    if job is not None and job.state is JobState.FAILED:
+                        raise PlanFailed(job.error or "the index could not be built")
+            return self._plan(table, snapshot, request, Part())
+
+    def _is_heavy(self, table: Table, snapshot: Json, request: PlanRequest) -> bool:
+        if request.after_snapshot_id is not None:
+            return False
+        schema = _schema(table.document, snapshot, request)
+        if not table.place(schema).key or table.catalog.integration.read_only:
+            return False  # a job could keep the index for nobody
+        if self._indexing.is_at_hand(table, snapshot, schema=schema):
+            return False
+        count = self._indexing.manifests_to_read(table, snapshot, schema=schema)
+        return count >= HEAVY_MANIFESTS_MIN
+
+    def _order(
+        self, principal: Principal, table: Table, snapshot: Json, request: PlanRequest
+    ) -> Job:
+        def order_once() -> Job:
+            with write(self._engine) as conn:
+                return order_for_plan(
+                    conn,
+                    principal,
+                    table.record,
+                    snapshot_id=int(snapshot["snapshot-id"]),
+                    use_snapshot_schema=request.use_snapshot_schema,
+                    now_ms=self._now_ms(),
+                )
+
+        return retry_serialisation(order_once)
+
+    def _job(self, principal: Principal, job_id: str) -> Job | None:
+        with read(self._engine) as conn:
+            return jobs_db.find(conn, principal.organisation_id, job_id)
+
+    def _is_under_way(self, job: Job) -> bool:
+        if job.state is JobState.RUNNING:
+            return True
+        waited_ms = self._now_ms() - job.created_at_ms
+        return job.state is JobState.QUEUED and waited_ms < UNCLAIMED_S_MAX * 1000
+
+    def _plan(self, table: Table, snapshot: Json | None, request: PlanRequest, part: Part) -> Plan:
+        document = table.document
         if snapshot is None:
-            return Plan(None, (), (), None, 0)
-        schema = _schema(document, snapshot, use_snapshot_schema=request.use_snapshot_schema)
-        files = self._indexing.files_of(Table(catalog, record, document), snapshot, schema=schema)
-        columns = _columns(schema)
-        specs = _specs(document)
+            return Plan(table.record.id, None)
+        schema = _schema(document, snapshot, request)
+        files = self._files(table, snapshot, request, schema)
+        if files is None:
+            return Plan(table.record.id, int(snapshot["snapshot-id"]))
+        columns, specs = columns_of(schema), specs_of(document)
         bound = pruning.bind(request.filter, columns, specs, case_sensitive=request.case_sensitive)
         stats = frozenset(columns[n].field_id for n in request.stats_fields if n in columns)
-        writer = _TaskWriter(files, document, specs, request.filter, stats)
+        found = ScanTasks(document, specs, files.deletes, request.filter, stats)
         needs_metrics = bool(stats) or not bound.is_trivial
-        next_first = None
-        for position in _candidates(files, request)[first:]:
-            if len(writer.tasks) == TASKS_PER_ANSWER_MAX:
-                next_first = first
+        candidates = _between(_candidates(files, request), part)
+        done = 0
+        for position in candidates.tolist():
+            if len(found.tasks) == TASKS_PER_ANSWER_MAX:
                 break
-            first += 1
-            entry = files.index.entry(int(position), with_metrics=needs_metrics)
+            done += 1
+            entry = files.index.entry(position, with_metrics=needs_metrics)
             if bound.is_trivial or bound.may_match(entry):
-                writer.add(entry)
-        return Plan(
-            files.snapshot_id, writer.tasks, writer.delete_files, next_first, len(files.index)
-        )
+                found.add(entry)
+        rest = _parts(candidates[done:].tolist(), part.last or len(files.index))
+        snapshot_id = int(snapshot["snapshot-id"])
+        return Plan(table.record.id, snapshot_id, found.tasks, found.delete_files, rest)
+
+    def _files(
+        self, table: Table, snapshot: Json, request: PlanRequest, schema: Json
+    ) -> SnapshotFiles | None:
+        if request.after_snapshot_id is None:
+            return self._indexing.files_of(table, snapshot, schema=schema)
+        end_id = int(snapshot["snapshot-id"])
+        appends = appends_between(table.document, request.after_snapshot_id, end_id)
+        return self._indexing.files_added(table, appends, schema=schema) if appends else None
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """What is wrong with the snapshot's own files is told as such: the table is there."""
+    try:
+        yield
+    except (NoSuchFile, UnreadableFile) as error:
+        raise PlanFailed(error.message) from error
+
+
+def _between(positions: Positions, part: Part) -> Positions:
+    first = int(np.searchsorted(positions, part.first))
+    last = None if part.last is None else int(np.searchsorted(positions, part.last))
+    return positions[first:last]
+
+
+def _parts(positions: Sequence[int], last: int) -> tuple[Part, ...]:
+    """Parts that each fit into an answer, but for the last one if there would be too many."""
+    firsts = positions[::TASKS_PER_ANSWER_MAX][:PARTS_PER_ANSWER_MAX]
+    return tuple(Part(first, end) for first, end in pairwise([*firsts, last]))
 
 
 def _candidates(files: SnapshotFiles, request: PlanRequest) -> Positions:
@@ -111,50 +278,6 @@ def _candidates(files: SnapshotFiles, request: PlanRequest) -> Positions:
     return files.index.select(windows, with_crossing=literal)
 
 
-class _TaskWriter:
-    """Collects tasks, with the delete files that apply to them."""
-
-    def __init__(
-        self,
-        files: SnapshotFiles,
-        document: Json,
-        specs: Mapping[int, Sequence[PartitionField]],
-        residual: Expression,
-        stats: frozenset[int],
-    ) -> None:
-        self.tasks: list[Json] = []
-        self.delete_files: list[Json] = []
-        self._files = files
-        self._stats = stats
-        self._residual = expressions.to_json(expressions.weakened(residual))
-        types = _all_types(document)
-        self._partition_types = {
-            spec_id: [result_type(f.transform, types.get(f.source_id, "string")) for f in fields]
-            for spec_id, fields in specs.items()
-        }
-        self._places: dict[int, int] = {}
-
-    def add(self, entry: DataFileEntry) -> None:
-        references = []
-        for position in deletes_of(entry, self._files.deletes):
-            if position not in self._places:
-                delete = self._files.deletes[position]
-                self._places[position] = len(self.delete_files)
-                self.delete_files.append(
-                    content_file(delete, partition_types=self._partition_types[delete.spec_id])
-                )
-            references.append(self._places[position])
-        self.tasks.append(
-            file_scan_task(
-                entry,
-                self._residual,
-                partition_types=self._partition_types[entry.spec_id],
-                stats_fields=self._stats,
-                delete_file_references=references,
-            )
-        )
-
-
 def _snapshot(document: Json, snapshot_id: int | None) -> Json | None:
     if snapshot_id is None:
         return metadata.current_snapshot(document)
@@ -164,45 +287,7 @@ def _snapshot(document: Json, snapshot_id: int | None) -> Json | None:
     return snapshot
 
 
-def _schema(document: Json, snapshot: Json, *, use_snapshot_schema: bool) -> Json:
-    schema_id = snapshot.get("schema-id")
-    if use_snapshot_schema and isinstance(schema_id, int):
-        schema = metadata.schema_by_id(document, schema_id)
-        if schema is not None:
-            return schema
+def _schema(document: Json, snapshot: Json, request: PlanRequest) -> Json:
+    if request.use_snapshot_schema:
+        return metadata.schema_of(document, snapshot)
     return metadata.current_schema(document)
-
-
-def _columns(schema: Json) -> dict[str, pruning.Column]:
-    return {
-        name: pruning.Column(int(f["id"]), f["type"])
-        for name, f in _fields(schema.get("fields"), "")
-    }
-
-
-def _all_types(document: Json) -> dict[int, str]:
-    """Types of all columns there ever were: a spec may name one that is gone."""
-    return {
-        int(f["id"]): f["type"]
-        for schema in metadata.schemas(document)
-        for _, f in _fields(schema.get("fields"), "")
-    }
-
-
-def _fields(fields: Any, prefix: str) -> Iterator[tuple[str, Json]]:
-    """Primitive fields outside of lists and maps, by full name."""
-    for item in fields or []:
-        name, kind = f"{prefix}{item['name']}", item.get("type")
-        if isinstance(kind, str):
-            yield name, item
-        elif isinstance(kind, dict) and kind.get("type") == "struct":
-            yield from _fields(kind.get("fields"), f"{name}.")
-
-
-def _specs(document: Json) -> dict[int, list[PartitionField]]:
-    return {
-        int(spec["spec-id"]): [
-            PartitionField(int(f["source-id"]), f["transform"]) for f in spec.get("fields") or []
-        ]
-        for spec in metadata.partition_specs(document)
-    }

@@ -1,12 +1,13 @@
 """Scan planning operations of the Iceberg REST specification.
 
-Always answered at once with `completed`; PyIceberg understands nothing else.  Large plans go on in
-plan tasks, which carry all they need and are signed, so no plan is kept anywhere.
+Nothing of a plan is kept: its id and its tasks carry all that was asked, signed, so that any
+replica can answer them.  A plan is complete in the answer that makes it, unless its index has to be
+built first and the client knows how to ask again.
 """
 
-import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -18,24 +19,134 @@ from graticule.domain.errors import (
     InvalidRequest,
     NoSuchPlan,
     NoSuchPlanTask,
-    Unsupported,
+    PlanFailed,
 )
 from graticule.iceberg import expressions
 from graticule.iceberg.expressions import AlwaysTrue
-from graticule.services.scans import Plan, PlanRequest
+from graticule.services.scans import Part, Plan, PlanRequest, Submitted
 
 Json = dict[str, Any]
 
-_TASKS_OF = "plan tasks"
+PLAN_ID_CHARACTERS_MAX: Final = 4_000
+"""A plan id is part of a URL.  Whoever asks for more is answered at once, and can not ask again."""
+TOKENS_CHARACTERS_MAX: Final = 2_000_000
+"""Of all plan tasks in one answer, each of which repeats what was asked."""
+
+_JAVA_VERSION: Final = re.compile(r"Apache Iceberg (\d+)\.(\d+)", re.IGNORECASE)
+_JAVA_POLLS_FROM: Final = (1, 11)
+_FAILED_TYPE: Final = "NotFoundException"
+_FAILED_CODE: Final = 404
 
 
 def plan_table_scan(call: Call) -> Response:
     body = call.json()
     request = _request(body)
-    plan = call.services.scans.plan(
-        call.principal, wire.open_catalog(call), wire.table_of(call), request
-    )
-    answer = {"status": "completed", "plan-id": call.request_id, **_tasks(call, plan, body)}
+    asked = _worth_keeping(body)
+    can_wait = _can_wait(call) and len(_plan_id(call, asked, "", None, "")) < PLAN_ID_CHARACTERS_MAX
+    try:
+        plan = call.services.scans.begin(
+            call.principal,
+            wire.open_catalog(call),
+            wire.table_of(call),
+            request,
+            can_wait=can_wait,
+        )
+    except PlanFailed as error:
+        return _failed(error)
+    if isinstance(plan, Submitted):
+        plan_id = _plan_id(call, asked, plan.table_id, plan.snapshot_id, plan.job_id)
+        return _answer({"status": "submitted", "plan-id": plan_id})
+    plan_id = _plan_id(call, asked, plan.table_id, plan.snapshot_id, None)
+    if len(plan_id) > PLAN_ID_CHARACTERS_MAX:
+        plan_id = call.request_id
+    return _answer({"plan-id": plan_id, **_completed(call, plan, asked)})
+
+
+def fetch_planning_result(call: Call) -> Response:
+    """What has become of a plan; a complete one is made again, of the same snapshot.
+
+    Raises:
+        NoSuchPlan: not a plan of this table, member and server, or one that expired.
+    """
+    call.services.tables.readable(call.principal, wire.open_catalog(call), wire.table_of(call))
+    try:
+        state = call.services.plan_tokens.read(call.name("plan-id"), of=_plan_of(call))
+    except InvalidPageToken as error:
+        raise NoSuchPlan("no such plan; plan the scan again") from error
+    try:
+        plan = call.services.scans.result(
+            call.principal,
+            wire.open_catalog(call),
+            wire.table_of(call),
+            _request(state["asked"], snapshot_id=state["snapshot-id"]),
+            state["job-id"],
+        )
+    except PlanFailed as error:
+        return _failed(error)
+    except InvalidRequest as error:
+        raise NoSuchPlan(f"{error.message}; plan the scan again") from error
+    if plan.table_id != state["table-id"]:
+        raise NoSuchPlan("the table is another one now; plan the scan again")
+    if isinstance(plan, Submitted):
+        return _answer({"status": "submitted"})
+    return _answer(_completed(call, plan, state["asked"]))
+
+
+def cancel_planning(call: Call) -> Response:
+    """Nothing is kept, so there is nothing to cancel; an index under way is of use to the next.
+
+    Clients cancel whenever they close a plan, so any id will do.
+    """
+    call.services.tables.readable(call.principal, wire.open_catalog(call), wire.table_of(call))
+    return no_content()
+
+
+def fetch_scan_tasks(call: Call) -> Response:
+    """The part of a plan that a plan task stands for.
+
+    Raises:
+        NoSuchPlanTask: not a task of this table, member and server, or one that expired.
+    """
+    token = wire.text(call.json(), "plan-task")
+    call.services.tables.readable(call.principal, wire.open_catalog(call), wire.table_of(call))
+    try:
+        state = call.services.plan_tokens.read(token, of=_task_of(call))
+    except InvalidPageToken as error:
+        raise NoSuchPlanTask("no such plan task; plan the scan again") from error
+    try:
+        plan = call.services.scans.go_on(
+            call.principal,
+            wire.open_catalog(call),
+            wire.table_of(call),
+            _request(state["asked"], snapshot_id=state["snapshot-id"]),
+            Part(state["first"], state["last"]),
+        )
+    except (PlanFailed, InvalidRequest) as error:
+        raise NoSuchPlanTask(f"{error.message}; plan the scan again") from error
+    if plan.table_id != state["table-id"]:
+        raise NoSuchPlanTask("the table is another one now; plan the scan again")
+    return json_response(_tasks(call, plan, state["asked"]))
+
+
+def _can_wait(call: Call) -> bool:
+    """Whether the client knows how to ask for a plan again; PyIceberg 0.12 fails if it has to."""
+    if "respond-async" in (call.header("prefer") or "").lower():
+        return True
+    java = _JAVA_VERSION.match(call.header("x-client-version") or "")
+    return java is not None and (int(java[1]), int(java[2])) >= _JAVA_POLLS_FROM
+
+
+def _answer(body: Json) -> Response:
+    return json_response(body, headers={"Cache-Control": "no-store"})
+
+
+def _failed(error: PlanFailed) -> Response:
+    model = {"message": error.message, "type": _FAILED_TYPE, "code": _FAILED_CODE}
+    return _answer({"status": "failed", "error": model})
+
+
+def _completed(call: Call, plan: Plan, asked: Json) -> Json:
+    answer = {"status": "completed", **_tasks(call, plan, asked)}
     accepted = wire.delegations_of(call)
     if Delegation.VENDED_CREDENTIALS in accepted:
         storage = call.services.tables.vend(
@@ -44,77 +155,107 @@ def plan_table_scan(call: Call) -> Response:
         if storage.has_credentials:
             credential = {"prefix": storage.prefix, "config": dict(storage.config)}
             answer["storage-credentials"] = [credential]
-    return json_response(answer, headers={"Cache-Control": "no-store"})
-
-
-def fetch_scan_tasks(call: Call) -> Response:
-    """The part of a plan that a plan task stands for.
-
-    Raises:
-        NoSuchPlanTask: not a task of this server, or of another table.
-    """
-    token = wire.text(call.json(), "plan-task")
-    try:
-        text = call.services.page_tokens.read(token, of=_tasks_of(call))
-    except InvalidPageToken as error:
-        raise NoSuchPlanTask("no such plan task; plan the scan again") from error
-    body = json.loads(text)
-    plan = call.services.scans.plan(
-        call.principal,
-        wire.open_catalog(call),
-        wire.table_of(call),
-        _request(body["request"], snapshot_id=body["snapshot-id"]),
-        first=body["first"],
-    )
-    return json_response(_tasks(call, plan, body["request"]))
-
-
-def fetch_planning_result(call: Call) -> Response:
-    """Nothing is kept: a plan is complete in the answer that made it.
-
-    Raises:
-        NoSuchPlan: always, for a table that is there.
-    """
-    call.services.tables.readable(call.principal, wire.open_catalog(call), wire.table_of(call))
-    raise NoSuchPlan("no plan is kept; it was complete when it was submitted")
-
-
-def cancel_planning(call: Call) -> Response:
-    """Nothing is kept, so there is nothing to cancel; clients cancel when they close a plan."""
-    call.services.tables.readable(call.principal, wire.open_catalog(call), wire.table_of(call))
-    return no_content()
-
-
-def _tasks(call: Call, plan: Plan, body: Json) -> Json:
-    answer: Json = {"file-scan-tasks": plan.tasks}
-    if plan.delete_files:
-        answer["delete-files"] = plan.delete_files
-    if plan.next_first is not None:
-        state = json.dumps(
-            {"request": body, "snapshot-id": plan.snapshot_id, "first": plan.next_first}
-        )
-        answer["plan-tasks"] = [call.services.page_tokens.issue(_tasks_of(call), state)]
     return answer
 
 
-def _tasks_of(call: Call) -> str:
-    return wire.list_of(call, _TASKS_OF, str(wire.table_of(call)))
+def _tasks(call: Call, plan: Plan, asked: Json) -> Json:
+    answer: Json = {"file-scan-tasks": plan.tasks}
+    if plan.delete_files:
+        answer["delete-files"] = plan.delete_files
+    if plan.rest:
+        answer["plan-tasks"] = _plan_tasks(call, plan, asked)
+    return answer
+
+
+def _plan_tasks(call: Call, plan: Plan, asked: Json) -> list[str]:
+    """A token for each part; the last one stands for all that are left, if they get too long."""
+    last = plan.rest[-1].last
+    tokens: list[str] = []
+    size = 0
+    for part in plan.rest:
+        tokens.append(_plan_task(call, plan, asked, part))
+        size += len(tokens[-1])
+        if size > TOKENS_CHARACTERS_MAX and part is not plan.rest[-1]:
+            tokens[-1] = _plan_task(call, plan, asked, Part(part.first, last))
+            break
+    return tokens
+
+
+def _plan_task(call: Call, plan: Plan, asked: Json, part: Part) -> str:
+    state = {
+        "asked": asked,
+        "table-id": plan.table_id,
+        "snapshot-id": plan.snapshot_id,
+        "first": part.first,
+        "last": part.last,
+    }
+    token: str = call.services.plan_tokens.issue(_task_of(call), state)
+    return token
+
+
+def _plan_id(
+    call: Call, asked: Json, table_id: str, snapshot_id: int | None, job_id: str | None
+) -> str:
+    state = {
+        "asked": asked,
+        "table-id": table_id,
+        "snapshot-id": snapshot_id,
+        "job-id": job_id,
+    }
+    token: str = call.services.plan_tokens.issue(_plan_of(call), state)
+    return token
+
+
+def _plan_of(call: Call) -> str:
+    return _of(call, "plan")
+
+
+def _task_of(call: Call) -> str:
+    return _of(call, "plan tasks")
+
+
+def _of(call: Call, kind: str) -> str:
+    """What a token is bound to: the table as one member names it."""
+    table = wire.list_of(call, kind, str(wire.table_of(call)))
+    return f"{table}/{call.principal.member_id}"
+
+
+_KEPT: Final = (
+    "start-snapshot-id",
+    "end-snapshot-id",
+    "filter",
+    "case-sensitive",
+    "use-snapshot-schema",
+    "stats-fields",
+)
+
+
+def _worth_keeping(body: Mapping[str, Any]) -> Json:
+    """What a plan depends on, beside its snapshot."""
+    return {name: body[name] for name in _KEPT if body.get(name) is not None}
 
 
 def _request(body: Mapping[str, Any], *, snapshot_id: int | None = None) -> PlanRequest:
-    if body.get("start-snapshot-id") is not None or body.get("end-snapshot-id") is not None:
-        raise Unsupported(
-            "incremental scans are not planned by this server; plan them in the client"
-        )
     wire.names(body, "select")  # only checked: a plan names files, the client chooses columns
-    wanted = body.get("snapshot-id") if snapshot_id is None else snapshot_id
-    if wanted is not None and (not isinstance(wanted, int) or isinstance(wanted, bool)):
-        raise InvalidRequest("`snapshot-id` must be a whole number")
+    start, end = _id(body, "start-snapshot-id"), _id(body, "end-snapshot-id")
+    wanted = _id(body, "snapshot-id") if snapshot_id is None else snapshot_id
+    if (start is None) != (end is None):
+        raise InvalidRequest("`start-snapshot-id` and `end-snapshot-id` belong together")
+    if start is not None and _id(body, "snapshot-id") is not None:
+        raise InvalidRequest("`snapshot-id` and a range of snapshots exclude each other")
     filter_json = body.get("filter")
     return PlanRequest(
-        snapshot_id=wanted,
+        snapshot_id=wanted if end is None else end,
+        after_snapshot_id=start,
         filter=AlwaysTrue() if filter_json is None else expressions.parse(filter_json),
         case_sensitive=body.get("case-sensitive") is not False,
         use_snapshot_schema=wire.flag(body, "use-snapshot-schema"),
         stats_fields=tuple(wire.names(body, "stats-fields")),
     )
+
+
+def _id(body: Mapping[str, Any], name: str) -> int | None:
+    value = body.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise InvalidRequest(f"`{name}` must be a whole number")
+    return value

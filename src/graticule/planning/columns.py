@@ -1,0 +1,50 @@
+"""The columns and partition specs of a table as planning sees them, from its metadata document."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from graticule.iceberg import metadata
+from graticule.planning.partition_fields import PartitionField
+from graticule.planning.pruning import Column
+
+Json = dict[str, Any]
+
+_VOID: Final = "void"
+
+
+def columns_of(schema: Json) -> dict[str, Column]:
+    """The columns that a filter can name, by full name."""
+    return {name: Column(int(field["id"]), field["type"]) for name, field in fields_by_name(schema)}
+
+
+def fields_by_name(schema: Json) -> Iterator[tuple[str, Json]]:
+    """Primitive fields outside of lists and maps, by full name."""
+    yield from _fields(schema.get("fields"), "")
+
+
+def _fields(fields: Any, prefix: str) -> Iterator[tuple[str, Json]]:
+    for item in fields or []:
+        name, kind = f"{prefix}{item['name']}", item.get("type")
+        if isinstance(kind, str):
+            yield name, item
+        elif isinstance(kind, dict) and kind.get("type") == "struct":
+            yield from _fields(kind.get("fields"), f"{name}.")
+
+
+def unpartitioned(specs: Mapping[int, Sequence[PartitionField]]) -> frozenset[int]:
+    """The specs whose fields say nothing about a row, if they have any left."""
+    return frozenset(
+        spec_id
+        for spec_id, fields in specs.items()
+        if all(field.transform.lower() == _VOID for field in fields)
+    )
+
+
+def specs_of(document: Json) -> dict[int, Sequence[PartitionField]]:
+    """The fields of all partition specs, by id."""
+    return {
+        int(spec["spec-id"]): [
+            PartitionField(int(f["source-id"]), f["transform"]) for f in spec.get("fields") or []
+        ]
+        for spec in metadata.partition_specs(document)
+    }

@@ -1,0 +1,68 @@
+"""The job that brings a table's index up to date: after a commit, or when a plan waits for it."""
+
+from typing import Any
+
+from sqlalchemy import Engine
+
+from graticule.access.keyring import Keyring
+from graticule.db import catalogs as catalogs_db
+from graticule.db import integrations as integrations_db
+from graticule.db import tables as tables_db
+from graticule.db.engine import read
+from graticule.domain.catalog import OpenCatalog
+from graticule.domain.job import Job
+from graticule.iceberg import metadata
+from graticule.services.documents import Documents
+from graticule.services.indexing import Indexing, Table
+from graticule.services.job_run import JobRun
+
+Json = dict[str, Any]
+
+
+class IndexJobs:
+    def __init__(
+        self, engine: Engine, keyring: Keyring, documents: Documents, indexing: Indexing
+    ) -> None:
+        self._engine = engine
+        self._keyring = keyring
+        self._documents = documents
+        self._indexing = indexing
+
+    def run(self, job: Job, run: JobRun) -> Json:
+        """Handle a job.  One that comes too late, its table or snapshot gone, has nothing to do.
+
+        Raises:
+            NoSuchFile: a manifest of the snapshot is gone.
+            UnreadableFile: one is not what it should be.
+        """
+        run.go_on()
+        table = self._table(job)
+        if table is None:
+            return {"files": None}
+        wanted = job.parameters.get("snapshot_id")
+        if wanted is None:
+            index = self._indexing.keep_in_step(table)
+        else:
+            snapshot = metadata.snapshot_by_id(table.document, wanted)
+            if snapshot is None:
+                return {"files": None}
+            of_snapshot = bool(job.parameters.get("use_snapshot_schema"))
+            schema = metadata.schema_of(table.document, snapshot) if of_snapshot else None
+            index = self._indexing.files_of(table, snapshot, schema=schema).index
+        if index is None:
+            return {"files": None}
+        return {"files": len(index), "unknown": len(index.unknown)}
+
+    def _table(self, job: Job) -> Table | None:
+        with read(self._engine) as conn:
+            record = tables_db.load_by_id(conn, job.subject_id)
+            if record is None:
+                return None
+            catalog = catalogs_db.load(conn, job.organisation_id, record.catalog_id)
+            if catalog is None:
+                return None
+            integration = integrations_db.load(conn, self._keyring, catalog.integration_id)
+        if integration is None:
+            return None
+        document = self._documents.parsed(record, integration)
+        return Table(OpenCatalog(catalog, integration), record, document)

@@ -1,0 +1,77 @@
+"""Orders the index of a table to be brought up to date, in the transaction that makes it old."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from uuid6 import uuid7
+
+from graticule.db import jobs as jobs_db
+from graticule.domain.catalog import TableRecord
+from graticule.domain.job import Job, JobKind
+from graticule.domain.tenancy import Principal
+from graticule.iceberg import metadata
+from graticule.planning.table_places import place_of
+
+Json = dict[str, Any]
+
+MAIN_BRANCH: Final = "main"
+INDEX_DELAY_S: Final = 1.0
+"""After a commit: a writer that commits often makes one index of many commits."""
+
+
+def moves_snapshots(updates: Sequence[Mapping[str, Any]]) -> bool:
+    """True if the updates may change which snapshot is the current one, or remove any."""
+    return any(
+        update.get("action") == "remove-snapshots"
+        or (update.get("action") == "set-snapshot-ref" and update.get("ref-name") == MAIN_BRANCH)
+        for update in updates
+    )
+
+
+def order_after_commit(
+    conn: Connection, principal: Principal, record: TableRecord, document: Json, *, now_ms: int
+) -> None:
+    """Order the index of what is the current snapshot by then, if the table has a place.
+
+    While one order waits, no second one is written.
+    """
+    if not place_of(document, metadata.current_schema(document)).key:
+        return
+    job = Job(
+        id=str(uuid7()),
+        organisation_id=principal.organisation_id,
+        kind=JobKind.INDEX,
+        subject_id=record.id,
+        key=f"index/{record.id}",
+        parameters={},
+        requested_by=principal.name,
+        created_at_ms=now_ms,
+        run_after_ms=now_ms + round(INDEX_DELAY_S * 1000),
+    )
+    jobs_db.enqueue(conn, job, again=True)
+
+
+def order_for_plan(
+    conn: Connection,
+    principal: Principal,
+    record: TableRecord,
+    *,
+    snapshot_id: int,
+    use_snapshot_schema: bool,
+    now_ms: int,
+) -> Job:
+    """Order the index of one snapshot, which somebody waits for."""
+    kind = "own" if use_snapshot_schema else "current"
+    job = Job(
+        id=str(uuid7()),
+        organisation_id=principal.organisation_id,
+        kind=JobKind.INDEX,
+        subject_id=record.id,
+        key=f"index/{record.id}/{snapshot_id}/{kind}",
+        parameters={"snapshot_id": snapshot_id, "use_snapshot_schema": use_snapshot_schema},
+        requested_by=principal.name,
+        created_at_ms=now_ms,
+        run_after_ms=now_ms,
+    )
+    return jobs_db.enqueue(conn, job)
