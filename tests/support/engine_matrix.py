@@ -68,7 +68,7 @@ class Claim:
     instead: str | None = None
 
 
-_claims: dict[tuple[str, str, Capability], Claim] = {}
+_claims: dict[tuple[Engine, str, Capability], Claim] = {}
 
 
 def proves(
@@ -110,7 +110,7 @@ def _name(test: Callable[..., object]) -> str:
 
 
 def _state(claim: Claim) -> None:
-    _claims[claim.engine.name, claim.test, claim.capability] = claim
+    _claims[claim.engine, claim.test, claim.capability] = claim
 
 
 def declared() -> list[Claim]:
