@@ -1,27 +1,74 @@
-"""Table names from paths: legal everywhere, readable, and the same in the next scan."""
+"""Names of tables and namespaces from paths: legal everywhere, readable, and always the same.
 
+A name is made of a dataset's own path and of nothing else, so that it does not depend on the order
+of a listing or on what is added later.  Only paths that differ in letters which no name may hold
+come out the same; what tells them apart is made of their paths, too.
+"""
+
+import hashlib
 import re
+import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
-TABLE_NAME_CHARACTERS_MAX: Final = 128
+NAME_CHARACTERS_MAX: Final = 128
 
+_MARK_CHARACTERS: Final = 6
 _ILLEGAL: Final = re.compile(r"[^a-z0-9_]+")
 _GENERIC_STEM: Final = re.compile(
     r"part[-_.]?\d.*"
-    r"|(?:part|data|file|chunk|output|result|export|batch|run)?[\d\W_]*"
-    r"|(?=.*\d)[0-9a-f][0-9a-f-]{7,}(?:[-_.].*)?",
+    r"|(?:part|data|file|chunk|output|result|export|batch|run|tile)?[\d\W_]*"
+    r"|(?=.*\d)[0-9a-f][0-9a-f-]{7,}(?:[-_.].*)?"
+    r"|(?=.*\d)\d+_\d+_.*",
     re.IGNORECASE,
 )
 """What writers call their files when nobody asks: `part-00000-<uuid>.c000`, `data_0`, hex."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be named: `identity` is a root or a file's key, `words` its path in folder names,
+    the last of which is its own.
+    """
+
+    identity: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """`namespace` is empty for what lies at the top of what was looked through."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self.name}" if self.namespace else self.name
+
+
 def table_name(text: str) -> str:
-    """Lower case, digits and underscores; never empty, never beginning with a digit."""
-    name = _ILLEGAL.sub("_", text.lower()).strip("_")[:TABLE_NAME_CHARACTERS_MAX].rstrip("_")
+    """Lower case, digits and underscores; never empty, never beginning with a digit.
+
+    Accents are dropped, percent escapes undone.  Text without a single letter or digit of ASCII, or
+    that is too long, ends in a mark of its own.
+    """
+    plain = unicodedata.normalize("NFKD", unquote(text).lower())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    name = _ILLEGAL.sub("_", plain).strip("_")
     if not name:
-        return "table"
-    return f"t_{name}"[:TABLE_NAME_CHARACTERS_MAX] if name[0].isdigit() else name
+        return f"table_{mark(text)}" if text else "table"
+    name = f"t_{name}" if name[0].isdigit() else name
+    if len(name) <= NAME_CHARACTERS_MAX:
+        return name
+    return f"{name[: NAME_CHARACTERS_MAX - _MARK_CHARACTERS - 1].rstrip('_')}_{mark(text)}"
+
+
+def mark(text: str) -> str:
+    """A few letters that are the same for the same text."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_MARK_CHARACTERS]
 
 
 def is_generic(stem: str) -> bool:
@@ -30,27 +77,55 @@ def is_generic(stem: str) -> bool:
 
 
 def assign_names(
-    wanted: Sequence[tuple[str, str]], *, taken: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """A different name for each identity (a root, or a file's key), given (identity, path) pairs.
+    wanted: Sequence[Wanted], *, taken: Mapping[str, TableName] | None = None
+) -> dict[str, TableName]:
+    """A different name for each identity.
 
-    `taken` are the names of identities that are registered already: they keep theirs.  Who comes
-    second to a name gets the folder above in front of it, then a number.
+    `taken` are the names of identities that were named before: they keep theirs.  Of several with
+    the same name, the one that is spelled so keeps it, and the others get a mark.
     """
-    names = dict(taken or {})
-    used = set(names.values())
-    for identity, path in sorted(wanted):
-        if identity in names:
-            continue
-        segments = [segment for segment in path.split("/") if segment]
-        name = table_name(segments[-1] if segments else "")
-        for depth in range(2, len(segments) + 1):
-            if name not in used:
-                break
-            name = table_name("_".join(segments[-depth:]))
-        numbered, number = name, 2
-        while numbered in used:
-            numbered, number = f"{name}_{number}", number + 1
-        names[identity] = numbered
-        used.add(numbered)
-    return {identity: names[identity] for identity, _ in wanted}
+    before = dict(taken or {})
+    names = {each.identity: before[each.identity] for each in wanted if each.identity in before}
+    used = set(before.values())
+    rivals: defaultdict[TableName, list[Wanted]] = defaultdict(list)
+    for each in wanted:
+        if each.identity not in names:
+            rivals[_plain_name(each.words)].append(each)
+    for name, several in rivals.items():
+        several.sort(key=lambda each: (not _is_spelled(each.words, name), each.identity))
+        for position, each in enumerate(several):
+            free = not position and name not in used
+            names[each.identity] = name if free else _marked(name, each.identity)
+    return names
+
+
+def flat_names(names: Sequence[TableName]) -> dict[TableName, str]:
+    """Names for one namespace together: those that would be the same get their own in front."""
+    by_name: defaultdict[str, list[TableName]] = defaultdict(list)
+    for name in names:
+        by_name[name.name].append(name)
+    return {
+        name: name.name if len(several) == 1 or not name.namespace else _joined(name)
+        for several in by_name.values()
+        for name in several
+    }
+
+
+def _joined(name: TableName) -> str:
+    joined = f"{name.namespace}_{name.name}"
+    return joined if len(joined) <= NAME_CHARACTERS_MAX else table_name(joined)
+
+
+def _plain_name(words: Sequence[str]) -> TableName:
+    *above, own = words or ("",)
+    namespace = table_name("_".join(table_name(word) for word in above)) if above else ""
+    return TableName(namespace, table_name(own))
+
+
+def _is_spelled(words: Sequence[str], name: TableName) -> bool:
+    return "_".join(words[:-1]) == name.namespace and (not words or words[-1] == name.name)
+
+
+def _marked(name: TableName, identity: str) -> TableName:
+    room = NAME_CHARACTERS_MAX - _MARK_CHARACTERS - 1
+    return TableName(name.namespace, f"{name.name[:room].rstrip('_')}_{mark(identity)}")

@@ -1,7 +1,7 @@
 """What the key of an object says: partition values, and whether it is data at all.  Text only.
 
-Sources: Hive's partition folders (`key=value`, escaped like URLs), Hadoop's rule that names with a
-leading `_` or `.` are hidden, and the folders by which table formats are known.
+Sources: Hive's partition folders (`key=value`, escaped like URLs), and Hadoop's rule that names
+with a leading `_` or `.` are hidden.
 """
 
 import re
@@ -9,21 +9,25 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
+from graticule.discovery.existing_tables import is_part_of_metadata
+from graticule.discovery.formats import (
+    PARQUET_SUFFIXES,
+    SHAPEFILE_COMPANIONS,
+    convertible_format,
+    foreign_roots,
+    suffix_of,
+    why_no_table,
+)
+from graticule.discovery.names import is_generic
+from graticule.discovery.value_folders import FolderKind, kind_of
+
 HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 """Hive's spelling of a partition value that is null or empty."""
 
-PARQUET_SUFFIXES: Final = (".parquet", ".geoparquet", ".parq", ".pq")
+NOT_PARQUET: Final = "not a Parquet file"
 
 _HIVE_SEGMENT: Final = re.compile(r"([^=/]+)=([^/]*)")
 _TEMPORARY_SUFFIXES: Final = (".crc", ".tmp", ".temp", ".inprogress", "._copying_")
-_TABLE_FORMATS: Final = {
-    "_delta_log": "a Delta Lake table",
-    ".hoodie": "a Hudi table",
-}
-_ICEBERG_METADATA: Final = re.compile(
-    r"(?:(?P<folder>.*)/)?metadata/[^/]+\.metadata\.json(?:\.gz)?"
-)
-"""`….gz.metadata.json` and `….metadata.json.gz` are both in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +40,18 @@ class HiveValue:
 
 @dataclass(frozen=True, slots=True)
 class DataPath:
-    """The parts of a data file's key.
+    """The parts of a data file's key, below the folder that is looked through.
 
-    `root` is the folder that its table would have: above the first partition folder, else the
-    file's own; empty, or with a trailing slash.
+    `root` is the folder that its table would have: above the first folder whose name is a value
+    and no word, else the file's own; empty, or with a trailing slash.  `words` are the folders with
+    names of their own, also those between or below values; `values` are the others.
     """
 
     key: str
     root: str
     file_name: str
+    words: tuple[str, ...]
+    values: tuple[str, ...]
     hive: tuple[HiveValue, ...]
 
     @property
@@ -52,24 +59,39 @@ class DataPath:
         return tuple(value.key for value in self.hive)
 
     @property
+    def folder(self) -> str:
+        return self.key[: len(self.key) - len(self.file_name)]
+
+    @property
     def stem(self) -> str:
-        lowered = self.file_name.lower()
-        suffix = next((suffix for suffix in PARQUET_SUFFIXES if lowered.endswith(suffix)), "")
+        suffix = suffix_of(self.file_name, PARQUET_SUFFIXES)
         return self.file_name[: len(self.file_name) - len(suffix)]
 
 
-def parse_path(key: str) -> DataPath:
-    """Split a key; folders between or below partition folders say nothing and are passed over."""
-    *folders, file_name = key.split("/")
+def parse_path(key: str, *, base: str = "") -> DataPath:
+    """Split a key below `base`.
+
+    Folders between or below Hive's partition folders say nothing and are passed over.
+    """
+    *folders, file_name = key[len(base) :].split("/")
     hive: list[HiveValue] = []
-    above = folders
-    for position, folder in enumerate(folders):
+    words: list[str] = []
+    values: list[str] = []
+    root_depth = len(folders)
+    for depth, folder in enumerate(folders):
         value = parse_hive_segment(folder)
         if value is not None:
-            if not hive:
-                above = folders[:position]
             hive.append(value)
-    return DataPath(key, "".join(f"{folder}/" for folder in above), file_name, tuple(hive))
+        elif hive:
+            continue
+        elif kind_of(folder) is FolderKind.WORD:
+            words.append(folder)
+            continue
+        else:
+            values.append(folder)
+        root_depth = min(root_depth, depth)
+    root = base + "".join(f"{folder}/" for folder in folders[:root_depth])
+    return DataPath(key, root, file_name, tuple(words), tuple(values), tuple(hive))
 
 
 def parse_hive_segment(segment: str) -> HiveValue | None:
@@ -94,24 +116,27 @@ def reason_to_ignore(key: str, size_bytes: int) -> str | None:
         return "a checksum or temporary file"
     if size_bytes == 0:
         return "empty"
-    if not file_name.lower().endswith(PARQUET_SUFFIXES):
-        return "not a Parquet file"
-    return None
+    if file_name.lower().endswith(PARQUET_SUFFIXES):
+        return None
+    if "." not in file_name and is_generic(file_name):
+        # What Hive, Impala and UNLOAD write has no suffix; only reading shows what it is.
+        return None
+    return why_no_table(file_name) or NOT_PARQUET
 
 
 def is_worth_reporting(reason: str) -> bool:
     """Markers and hidden files are everywhere; a user wants to hear of the rest."""
-    return reason in {"empty", "not a Parquet file"}
+    return not reason.startswith(("a folder marker", "in the hidden", "a hidden", "a checksum"))
 
 
-def table_format_root(key: str) -> tuple[str, str] | None:
-    """The root of a table in another format that this object betrays, and what it is."""
-    match = _ICEBERG_METADATA.fullmatch(key)
-    if match is not None:
-        above = f"{match['folder']}/" if match["folder"] else ""
-        return above, "an Iceberg table; register its metadata file"
-    folders = key.split("/")[:-1]
-    for position, folder in enumerate(folders):
-        if folder in _TABLE_FORMATS:
-            return "".join(f"{above}/" for above in folders[:position]), _TABLE_FORMATS[folder]
-    return None
+def is_telling(key: str) -> bool:
+    """True if grouping has to see an object although it is no data file of a table.
+
+    The others are only counted: who streams a listing may leave them out.
+    """
+    return (
+        is_part_of_metadata(key)
+        or convertible_format(key) is not None
+        or bool(suffix_of(key, SHAPEFILE_COMPANIONS))
+        or next(foreign_roots(key), None) is not None
+    )

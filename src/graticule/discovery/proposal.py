@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from graticule.discovery.grouping import Skipped
+from graticule.discovery.grouping import Skipped, common_folder
+from graticule.discovery.names import TableName
 from graticule.spatial.box_columns import BoxColumns
 
 Json = dict[str, Any]
@@ -19,7 +20,13 @@ class Confidence(StrEnum):
     MEDIUM = "medium"
     """Something was inferred: a promotion, a missing column, a place by column names."""
     LOW = "low"
-    """The files of one folder had to be torn apart."""
+    """The files of one folder had to be torn apart, or many folders taken for one table."""
+
+    def is_at_least(self, other: "Confidence") -> bool:
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS = {Confidence.LOW: 0, Confidence.MEDIUM: 1, Confidence.HIGH: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +73,13 @@ class ProposedPlace:
 class Proposal:
     """One table.  `root` is a folder with a trailing slash, or the key of the only file.
 
+    `namespace` is a suggestion, made of the folders above; empty at the top of what was scanned.
     `fields` are Iceberg fields as JSON without ids, without Hive columns that no file holds.
     `sources` are what a reader must be allowed to read, relative to the bucket as all keys are.
     """
 
     name: str
+    namespace: str
     root: str
     sources: tuple[str, ...]
     files: tuple[ProposedFile, ...]
@@ -79,6 +88,11 @@ class Proposal:
     place: ProposedPlace | None
     reasons: tuple[str, ...]
     confidence: Confidence
+    geometry_columns: tuple[ProposedPlace, ...] = ()
+
+    @property
+    def qualified_name(self) -> TableName:
+        return TableName(self.namespace, self.name)
 
     @property
     def rows(self) -> int:
@@ -91,8 +105,11 @@ class Proposal:
     def to_json(self) -> Json:
         """For reports: everything but the files, which are counted."""
         return {
+            "kind": "files",
             "name": self.name,
+            "namespace": self.namespace,
             "root": self.root,
+            "metadata-location": None,
             "sources": list(self.sources),
             "file-count": len(self.files),
             "row-count": self.rows,
@@ -102,6 +119,7 @@ class Proposal:
                 {"name": column.name, "type": column.type} for column in self.hive_columns
             ],
             "place": None if self.place is None else _place_json(self.place),
+            "geometry-columns": [_place_json(column) for column in self.geometry_columns],
             "reasons": list(self.reasons),
             "confidence": self.confidence.value,
         }
@@ -122,14 +140,90 @@ def _place_json(place: ProposedPlace) -> Json:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposals:
-    tables: tuple[Proposal, ...]
-    skipped: tuple[Skipped, ...]
-    skipped_count: int
+class ExistingProposal:
+    """An Iceberg table that lies there already, to be registered by its metadata file.
+
+    `metadata_location` is its current file.  What it does not say is None.
+    `partitioned_by` are names and transforms.
+    """
+
+    name: str
+    namespace: str
+    root: str
+    metadata_location: str
+    fields: tuple[Mapping[str, Any], ...]
+    partitioned_by: tuple[Mapping[str, str], ...]
+    rows: int | None
+    file_count: int | None
+    size_bytes: int | None
+    reasons: tuple[str, ...]
+    confidence: Confidence = Confidence.HIGH
+
+    @property
+    def qualified_name(self) -> TableName:
+        return TableName(self.namespace, self.name)
 
     def to_json(self) -> Json:
         return {
-            "tables": [table.to_json() for table in self.tables],
+            "kind": "iceberg",
+            "name": self.name,
+            "namespace": self.namespace,
+            "root": self.root,
+            "metadata-location": self.metadata_location,
+            "sources": [],
+            "file-count": self.file_count,
+            "row-count": self.rows,
+            "size-bytes": self.size_bytes,
+            "fields": [dict(field) for field in self.fields],
+            "partitioned-by": list(self.partitioned_by),
+            "place": None,
+            "geometry-columns": [],
+            "reasons": list(self.reasons),
+            "confidence": self.confidence.value,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertibleProposal:
+    """Files that can be no table where they lie, but could be converted to one."""
+
+    name: str
+    namespace: str
+    format: str
+    keys: tuple[str, ...]
+    size_bytes: int
+    reasons: tuple[str, ...]
+
+    def to_json(self) -> Json:
+        return {
+            "kind": "convert",
+            "name": self.name,
+            "namespace": self.namespace,
+            "format": self.format,
+            "root": self.keys[0] if len(self.keys) == 1 else common_folder(self.keys),
+            "file-count": len(self.keys),
+            "size-bytes": self.size_bytes,
+            "reasons": list(self.reasons),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """`tables` are to be made over files where they lie."""
+
+    tables: tuple[Proposal, ...]
+    skipped: tuple[Skipped, ...]
+    skipped_count: int
+    existing: tuple[ExistingProposal, ...] = ()
+    convertible: tuple[ConvertibleProposal, ...] = ()
+
+    def to_json(self) -> Json:
+        return {
+            "tables": [
+                *(table.to_json() for table in self.tables),
+                *(table.to_json() for table in self.existing),
+            ],
+            "convertible": [files.to_json() for files in self.convertible],
             "skipped": [{"key": entry.key, "reason": entry.reason} for entry in self.skipped],
             "skipped-count": self.skipped_count,
         }

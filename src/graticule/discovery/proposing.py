@@ -4,201 +4,160 @@ A file that cannot be read is reported and left out: a table with it would fail 
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
-from graticule.discovery.grouping import Candidate, CandidateFile, Grouping, Skipped
-from graticule.discovery.hive_types import infer_type, parse_value
-from graticule.discovery.inspection import FileInspection, GeometryInspection
-from graticule.discovery.names import assign_names, is_generic
-from graticule.discovery.proposal import (
-    Confidence,
-    HiveColumn,
-    Proposal,
-    Proposals,
-    ProposedFile,
-    ProposedPlace,
-)
-from graticule.discovery.schema_merge import UNKNOWN_TYPE, Fields, families, first_conflict
-from graticule.spatial.bounding_box import BoxStatus, combine
-from graticule.spatial.crs import agreed
-
-SOURCES_AS_FILES_MAX = 4
-"""A table of more files of a shared folder is vended the folder: policies have little room."""
-
-Inspections = Mapping[str, FileInspection | str]
-"""By key; a text is the reason why the file cannot be read."""
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A proposal before it has a name; `path` is what its name is made of."""
-
-    identity: str
-    path: str
-    root: str
-    sources: tuple[str, ...]
-    members: list[tuple[CandidateFile, FileInspection]]
-    fields: Fields
-    hive_keys: tuple[str, ...]
-    confidence: Confidence = Confidence.HIGH
-    reasons: list[str] = field(default_factory=list)
+from graticule.discovery.assembly import NAMES_SHOWN, Draft, Inspections, assemble
+from graticule.discovery.convertible import convertible_drafts
+from graticule.discovery.copies import note_copies
+from graticule.discovery.existing_proposals import ExistingInspection, existing_drafts, words_of
+from graticule.discovery.grouping import Grouping
+from graticule.discovery.hive_columns import hive_columns_of, hive_text
+from graticule.discovery.names import TableName, Wanted, assign_names, table_name
+from graticule.discovery.places import explain_places, geometries_of, place_of
+from graticule.discovery.proposal import HiveColumn, Proposal, Proposals, ProposedFile
+from graticule.discovery.schema_merge import UNKNOWN_TYPE, Fields
+from graticule.discovery.sources import Landscape
 
 
 def propose(
     grouping: Grouping,
     inspections: Inspections,
     *,
+    existing: Mapping[str, ExistingInspection | str] | None = None,
     root_name: str = "table",
-    taken: Mapping[str, str] | None = None,
+    taken: Mapping[str, TableName] | None = None,
 ) -> Proposals:
     """Tables sorted by root.
 
-    `root_name` names a table that lies at the very root of what was scanned.  `taken` holds the
-    names of tables that are registered already, by root.
+    `existing` says what the Iceberg tables are that lie there already, by their root, or why one
+    cannot be registered.  `root_name` names a table that lies at the very root of what was scanned.
+    `taken` holds the names that were given before, by root.
     """
-    skipped: list[Skipped] = []
-    drafts: list[_Draft] = []
-    for candidate in grouping.candidates:
-        readable: list[tuple[CandidateFile, FileInspection]] = []
-        for file in candidate.files:
-            found = inspections.get(file.object.key, "not inspected")
-            if isinstance(found, str):
-                skipped.append(Skipped(file.object.key, found))
-            elif not found.fields:
-                skipped.append(
-                    Skipped(file.object.key, "without a column that Iceberg has a type for")
-                )
-            else:
-                readable.append((file, found))
-        if readable:
-            drafts.extend(_drafts(candidate, readable, skipped, root_name))
-    names = assign_names([(draft.identity, draft.path) for draft in drafts], taken=taken)
+    drafts, skipped = assemble(grouping, inspections)
+    found, broken = existing_drafts(grouping.existing, existing or {})
+    convertible = convertible_drafts(grouping.convertible, grouping.companions, base=grouping.base)
+    names = assign_names(
+        [
+            *(Wanted(draft.identity, draft.words or (root_name,)) for draft in drafts),
+            *(Wanted(each.root, words_of(each.root, grouping.base, root_name)) for each in found),
+            *(Wanted(each.identity, each.words or (root_name,)) for each in convertible),
+        ],
+        taken=taken,
+    )
+    for draft in drafts:
+        _explain_name(draft, names[draft.identity], root_name)
+    note_copies(drafts)
+    landscape = Landscape(
+        [
+            *((key, draft.identity) for draft in drafts for key in draft.keys),
+            *((each.metadata_key, each.root) for each in found),
+        ]
+    )
     return Proposals(
-        tables=tuple(_finished(draft, names[draft.identity]) for draft in drafts),
-        skipped=(*grouping.skipped, *skipped),
-        skipped_count=grouping.skipped_count + len(skipped),
+        tables=tuple(_finished(draft, names[draft.identity], landscape) for draft in drafts),
+        existing=tuple(each.named(names[each.root]) for each in found),
+        convertible=tuple(each.named(names[each.identity]) for each in convertible),
+        skipped=(*grouping.skipped, *broken, *skipped),
+        skipped_count=grouping.skipped_count + len(broken) + len(skipped),
     )
 
 
-def _drafts(
-    candidate: Candidate,
-    readable: Sequence[tuple[CandidateFile, FileInspection]],
-    skipped: list[Skipped],
-    root_name: str,
-) -> list[_Draft]:
-    found = families([inspection.fields for _, inspection in readable])
-    folder = candidate.root or root_name
-    drafts = []
-    for number, (fields, positions) in enumerate(found):
-        members = [readable[position] for position in positions]
-        keys = tuple(file.object.key for file, _ in members)
-        if candidate.hive_keys and number:
-            # Partition folders promise one schema: what breaks it is an accident, not a table.
-            reason = first_conflict(found[0][0], fields)
-            skipped.extend(Skipped(key, f"does not fit the others: {reason}") for key in keys)
-            continue
-        draft = _Draft(
-            identity=candidate.root if not number else keys[0],
-            path=folder,
-            root=candidate.root,
-            sources=(candidate.root,),
-            members=members,
-            fields=fields,
-            hive_keys=candidate.hive_keys,
-        )
-        if len(found) > 1 and not candidate.hive_keys:
-            _separate(draft, keys, others=len(found) - 1)
-        elif len(keys) == 1 and not candidate.hive_keys and not is_generic(members[0][0].path.stem):
-            _single(draft, members[0][0])
-        drafts.append(draft)
-    return drafts
-
-
-def _single(draft: _Draft, file: CandidateFile) -> None:
-    """A file with a name of its own is a table of its own."""
-    draft.identity = draft.root = file.object.key
-    draft.sources = (file.object.key,)
-    draft.path = f"{file.path.root}{file.path.stem}"
-
-
-def _separate(draft: _Draft, keys: tuple[str, ...], *, others: int) -> None:
-    draft.reasons.append(f"{others} other schema{'s' if others > 1 else ''} in the same folder")
-    if len(keys) == 1 and not is_generic(draft.members[0][0].path.stem):
-        _single(draft, draft.members[0][0])
+def _explain_name(draft: Draft, name: TableName, root_name: str) -> None:
+    own = (draft.words or (root_name,))[-1]
+    if name.name == table_name(own):
         return
-    draft.confidence = Confidence.LOW
-    if len(keys) <= SOURCES_AS_FILES_MAX:
-        draft.sources = keys
+    draft.lower(f"another dataset is named almost like `{own}`: this one got a mark")
 
 
-def _finished(draft: _Draft, name: str) -> Proposal:
-    hive_columns = _hive_columns(draft)
+def _finished(draft: Draft, name: TableName, landscape: Landscape) -> Proposal:
+    hive_columns = hive_columns_of(draft)
     hive_keys = [column.name for column in hive_columns]
     # A column that is null in every file has no type in format version 2.
     fields = tuple(column for column in draft.fields if column["type"] != UNKNOWN_TYPE)
-    place = _place([inspection for _, inspection in draft.members])
-    _explain(draft, fields, hive_columns, place)
+    inspections = [inspection for _, inspection in draft.members]
+    place = place_of(inspections)
+    geometry_columns = geometries_of(inspections)
+    _explain(draft, fields, hive_columns)
+    explain_places(draft, place, geometry_columns, inspections)
     files = tuple(
         ProposedFile(
             key=file.object.key,
             size_bytes=file.object.size_bytes,
             etag=file.object.etag,
             rows=inspection.rows,
-            hive=tuple(_hive_text(file, key) for key in hive_keys),
+            hive=tuple(hive_text(file, key) for key in hive_keys),
         )
         for file, inspection in draft.members
     )
     return Proposal(
-        name=name,
+        name=name.name,
+        namespace=name.namespace,
         root=draft.root,
-        sources=draft.sources,
+        sources=landscape.sources_of(draft.identity, draft.root, draft.keys),
         files=files,
         fields=fields,
         hive_columns=hive_columns,
         place=place,
+        geometry_columns=geometry_columns,
         reasons=tuple(draft.reasons),
         confidence=draft.confidence,
     )
 
 
-def _lower(draft: _Draft, reason: str) -> None:
-    draft.reasons.append(reason)
-    if draft.confidence is Confidence.HIGH:
-        draft.confidence = Confidence.MEDIUM
-
-
 def _explain(
-    draft: _Draft,
+    draft: Draft,
     fields: Fields,
     hive_columns: Sequence[HiveColumn],
-    place: ProposedPlace | None,
 ) -> None:
     count = len(draft.members)
     draft.reasons.insert(0, "one file" if count == 1 else f"{count} files of one schema")
     if hive_columns:
         names = ", ".join(f"`{column.name}`" for column in hive_columns)
         draft.reasons.append(f"partitioned by {names} in folder names")
+    missing: dict[str, int] = {}
+    widened = []
     schemas = _distinct_schemas(draft)
     for column in fields:
         name, types = column["name"], Counter[object]()
         for by_name, files in schemas:
             types[repr(by_name.get(name))] += files
-        if missing := types.pop(repr(None), 0):
-            _lower(draft, f"column `{name}` is missing in {missing} files")
+        if without := types.pop(repr(None), 0):
+            missing[name] = without
         if set(types) - {repr(column["type"]), repr(UNKNOWN_TYPE)}:
-            _lower(draft, f"column `{name}` has different types that fit together")
-    left_out = sorted(
-        {name for _, inspection in draft.members for name in inspection.unsupported_columns}
-    )
-    for name in left_out:
-        _lower(draft, f"column `{name}` is left out: Iceberg has no type for it")
-    if place is not None and place.column is None and place.box_columns is not None:
-        x, y = place.box_columns.xmin, place.box_columns.ymin
-        _lower(draft, f"positions in `{x}` and `{y}`, by their names and ranges")
+            widened.append(name)
+    if missing:
+        draft.lower(f"{_columns(list(missing))} missing in {_files(max(missing.values()))}")
+    if widened:
+        draft.lower(f"{_columns(widened)} of different types that fit together")
+    left_out = {name for _, inspection in draft.members for name in inspection.unsupported_columns}
+    if left_out:
+        draft.lower(f"{_columns(sorted(left_out))} left out: Iceberg has no such type")
+    alike = _alike_but_for_case([*(column["name"] for column in fields), *draft.hive_keys])
+    if alike:
+        draft.lower(f"{_columns(alike)} alike but for upper and lower case: some engines refuse")
 
 
-def _distinct_schemas(draft: _Draft) -> list[tuple[dict[str, object], int]]:
+def _columns(names: Sequence[str]) -> str:
+    """The subject and the verb of a sentence about columns."""
+    shown = ", ".join(f"`{name}`" for name in names[:NAMES_SHOWN])
+    if len(names) == 1:
+        return f"column {shown} is"
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return f"columns {shown}{more} are"
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _alike_but_for_case(names: Sequence[str]) -> list[str]:
+    by_lower: dict[str, set[str]] = {}
+    for name in names:
+        by_lower.setdefault(name.lower(), set()).add(name)
+    return sorted(name for same in by_lower.values() if len(same) > 1 for name in same)
+
+
+def _distinct_schemas(draft: Draft) -> list[tuple[dict[str, object], int]]:
     """Types by column name, and how many files are so: there are few of them in many files."""
     counted: dict[str, tuple[dict[str, object], int]] = {}
     for _, inspection in draft.members:
@@ -207,80 +166,3 @@ def _distinct_schemas(draft: _Draft) -> list[tuple[dict[str, object], int]]:
         by_name = known[0] if known else {column["name"]: column["type"] for column in fields}
         counted[key] = (by_name, known[1] + 1 if known else 1)
     return list(counted.values())
-
-
-def _hive_text(file: CandidateFile, key: str) -> str | None:
-    return next((value.value for value in file.path.hive if value.key == key), None)
-
-
-def _hive_columns(draft: _Draft) -> tuple[HiveColumn, ...]:
-    columns = []
-    in_files = {column["name"]: column["type"] for column in draft.fields}
-    for key in dict.fromkeys(draft.hive_keys):
-        texts = [_hive_text(file, key) for file, _ in draft.members]
-        type_ = in_files.get(key, UNKNOWN_TYPE)
-        if type_ == UNKNOWN_TYPE:
-            columns.append(HiveColumn(key, infer_type(texts), in_files=False))
-        elif isinstance(type_, str) and all(map(_reads_as(type_), texts)):
-            columns.append(HiveColumn(key, type_, in_files=True))
-        else:
-            _lower(
-                draft, f"folder names do not fit column `{key}`, which the files hold themselves"
-            )
-    return tuple(columns)
-
-
-def _reads_as(type_: str) -> Callable[[str | None], bool]:
-    def reads(text: str | None) -> bool:
-        try:
-            parse_value(type_, text)
-        except Exception:  # noqa: BLE001 - any failure means the same: it does not read
-            return False
-        return True
-
-    return reads
-
-
-def _place(inspections: Sequence[FileInspection]) -> ProposedPlace | None:
-    """The geometry that most files name first, else positions that all files have."""
-    votes = Counter(
-        inspection.primary_geometry for inspection in inspections if inspection.primary_geometry
-    )
-    if votes:
-        column = votes.most_common(1)[0][0]
-        found = [inspection.geometry.get(column) for inspection in inspections]
-        return _summary(column, found, inspections)
-    positions = [inspection.positions for inspection in inspections if inspection.rows]
-    pairs = {found.box_columns for found in positions if found is not None}
-    if len(pairs) != 1 or None in positions:
-        return None
-    return _summary(None, [inspection.positions for inspection in inspections], inspections)
-
-
-def _summary(
-    column: str | None,
-    found: Sequence[GeometryInspection | None],
-    inspections: Sequence[FileInspection],
-) -> ProposedPlace:
-    known = [geometry for geometry in found if geometry is not None]
-    boxes = [geometry.file_box for geometry in known]
-    located = [box for box in boxes if box.status is not BoxStatus.UNKNOWN]
-    extent = combine(located).extent
-    with_rows = [
-        geometry for geometry, inspection in zip(found, inspections, strict=True) if inspection.rows
-    ]
-    columns = {geometry.box_columns if geometry is not None else None for geometry in with_rows}
-    edges = {geometry.edges for geometry in known}
-    crs = agreed(*(geometry.crs for geometry in known))
-    return ProposedPlace(
-        column=column,
-        encoding=Counter(geometry.encoding for geometry in known).most_common(1)[0][0],
-        crs=crs.identifier,
-        edges=edges.pop() if len(edges) == 1 else "unknown",
-        types=tuple(sorted({kind for geometry in known for kind in geometry.types})),
-        box_columns=columns.pop() if len(columns) == 1 else None,
-        extent=None if extent is None else (extent.xmin, extent.ymin, extent.xmax, extent.ymax),
-        sources=dict(sorted(Counter(geometry.source.value for geometry in known).items())),
-        unknown_files=sum(box.status is BoxStatus.UNKNOWN for box in boxes)
-        + sum(geometry is None for geometry in found),
-    )

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from graticule.discovery.grouping import Grouping, Skipped, StoredObject, group
+from graticule.discovery.ignoring import NOTHING_IGNORED, Ignored
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.proposal import Proposal, Proposals
 from graticule.discovery.proposing import propose
@@ -19,6 +20,7 @@ from graticule.domain.errors import (
 )
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
+from graticule.services.closer_looks import look_into_geometries, read_existing
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.parquet import ReadRange
 from graticule.storage.s3 import ObjectStore
@@ -49,6 +51,7 @@ def look(
     workers: InspectionWorkers,
     *,
     excluded: Sequence[Location],
+    ignored: Ignored = NOTHING_IGNORED,
     progress: Progress = lambda _: None,
 ) -> Survey:
     """Look through everything below `location` but the `excluded` folders.
@@ -60,12 +63,20 @@ def look(
         InvalidRequest: more objects than one scan takes.
     """
     objects, unsafe = _list(store, location, excluded, progress)
-    grouping = group(objects)
-    grouping = Grouping(
-        grouping.candidates, (*grouping.skipped, *unsafe), grouping.skipped_count + len(unsafe)
+    grouping = group(objects, base=location.key_prefix, ignored=ignored)
+    grouping = replace(
+        grouping,
+        skipped=(*grouping.skipped, *unsafe),
+        skipped_count=grouping.skipped_count + len(unsafe),
     )
     inspections = _inspect(store, workers, grouping, len(objects), progress)
-    proposals = propose(grouping, inspections, root_name=location.name)
+    inspections |= look_into_geometries(store, workers, grouping, inspections)
+    proposals = propose(
+        grouping,
+        inspections,
+        existing=read_existing(store, grouping.existing),
+        root_name=location.name,
+    )
     return Survey(
         location=location,
         proposals=proposals,
@@ -152,8 +163,12 @@ def reader_of(store: ObjectStore, stored: StoredObject) -> ReadRange:
 def survey_report(survey: Survey, *, registered: Mapping[str, TableIdentifier]) -> Json:
     """The report of a scan, in which tables that are registered already are marked."""
     report = survey.proposals.to_json()
-    for table, proposal in zip(report["tables"], survey.proposals.tables, strict=True):
-        known = registered_as(survey, proposal, registered)
+    # Iceberg tables come last, and have no sources.
+    proposals = (*survey.proposals.tables, *survey.proposals.existing)
+    for table, proposal in zip(report["tables"], proposals, strict=True):
+        known = None
+        if isinstance(proposal, Proposal):
+            known = registered_as(survey, proposal, registered)
         table["registered-as"] = None if known is None else str(known)
     return report | {"objects": survey.objects_count, "bytes": survey.bytes_total}
 

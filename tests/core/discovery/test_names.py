@@ -1,7 +1,14 @@
 import pytest
 
 from graticule.discovery.hive_types import infer_type, parse_value
-from graticule.discovery.names import assign_names, is_generic, table_name
+from graticule.discovery.names import (
+    TableName,
+    Wanted,
+    assign_names,
+    flat_names,
+    is_generic,
+    table_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -10,12 +17,14 @@ from graticule.discovery.names import assign_names, is_generic, table_name
         ("Cities", "cities"),
         ("world cities (2024)", "world_cities_2024"),
         ("2024-roads", "t_2024_roads"),
-        ("Zürich", "z_rich"),
-        ("日本", "table"),
+        ("Zürich", "zurich"),
+        ("日本", "table_cf2abf"),
         ("", "table"),
         ("__x__", "x"),
-        ("a" * 200, "a" * 128),
-        ("1" * 200, ("t_" + "1" * 128)[:128]),
+        ("world%20cities", "world_cities"),
+        ("a" * 128, "a" * 128),
+        ("a" * 200, "a" * 121 + "_c2a908"),
+        ("1" * 200, "t_" + "1" * 119 + "_90b03b"),
     ],
 )
 def test_names_are_legal_everywhere(text, name):
@@ -44,19 +53,47 @@ def test_names_that_writers_make_up_say_nothing(stem, generic):
     assert is_generic(stem) is generic
 
 
-def test_who_comes_second_to_a_name_gets_its_folder_in_front():
-    wanted = [("b/roads/", "b/roads/"), ("a/roads/", "a/roads/"), ("roads/", "roads/")]
-    assert assign_names(wanted) == {
-        "a/roads/": "roads",
-        "b/roads/": "b_roads",
-        "roads/": "roads_2",
+def test_a_name_is_made_of_the_folder_and_a_namespace_of_those_above():
+    wanted = [
+        Wanted("b/roads/", ("b", "roads")),
+        Wanted("a/roads/", ("a", "roads")),
+        Wanted("x/y/roads/", ("x", "y", "roads")),
+        Wanted("roads/", ("roads",)),
+    ]
+    named = {
+        "a/roads/": TableName("a", "roads"),
+        "b/roads/": TableName("b", "roads"),
+        "x/y/roads/": TableName("x_y", "roads"),
+        "roads/": TableName("", "roads"),
     }
+    assert assign_names(wanted) == assign_names(wanted[::-1]) == named
 
 
-def test_registered_tables_keep_their_names():
-    taken = {"b/roads/": "roads", "gone/": "old"}
-    wanted = [("a/roads/", "a/roads/"), ("b/roads/", "b/roads/")]
-    assert assign_names(wanted, taken=taken) == {"a/roads/": "a_roads", "b/roads/": "roads"}
+def test_of_names_that_come_out_the_same_the_one_spelled_so_keeps_it():
+    wanted = [Wanted(root, (root[:-1],)) for root in ("Roads/", "roads/", "ROADS/")]
+    assert assign_names(wanted) == {
+        "Roads/": TableName("", "roads_36cb00"),
+        "roads/": TableName("", "roads"),
+        "ROADS/": TableName("", "roads_5ded0c"),
+    }
+    assert assign_names(wanted[::-1]) == assign_names(wanted)
+
+
+def test_names_that_were_given_before_stay():
+    taken = {"b/": TableName("", "a"), "gone/": TableName("", "old")}
+    wanted = [Wanted("a/", ("a",)), Wanted("b/", ("b",)), Wanted("old/", ("old",))]
+    named = {str(name) for name in assign_names(wanted, taken=taken).values()}
+    assert (named & {"a", "old"}, len(named)) == ({"a"}, 3)
+    assert assign_names(wanted, taken=taken)["b/"] == TableName("", "a")
+
+
+def test_in_one_namespace_names_that_would_be_the_same_get_their_own_in_front():
+    names = [TableName("a", "roads"), TableName("b", "roads"), TableName("b", "towns")]
+    assert list(flat_names(names).values()) == ["a_roads", "b_roads", "towns"]
+    assert flat_names([TableName("", "roads"), TableName("b", "roads")]) == {
+        TableName("", "roads"): "roads",
+        TableName("b", "roads"): "b_roads",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,294 +1,200 @@
-"""A small zoo of lakes: what lies there, and what must be made of it."""
+"""A zoo of buckets, without a bucket: what must be proposed for each, and why."""
 
-import pyarrow as pa
+import fnmatch
+import random
+
 import pytest
 
+from graticule.discovery.existing_proposals import inspect_existing
 from graticule.discovery.grouping import StoredObject, group
+from graticule.discovery.ignoring import Ignored
+from graticule.discovery.looking import confirmed, unconfirmed
 from graticule.discovery.proposing import propose
-from graticule.domain.errors import UnreadableFile
+from graticule.domain.errors import InvalidRequest, UnreadableFile
+from graticule.domain.location import Location
 from graticule.storage.parquet import compute_boxes, inspect
-from support.parquet_files import Ranges, boxes, covering, geo, native, parquet, point
+from support.parquet_files import Ranges
+from support.zoo.every import EVERY
+from support.zoo.layout import cities, plain, roads, stock
 
-GEOMETRY = parquet({"id": pa.array([1]), "geometry": native([point(1, 2)])})
-ROADS = parquet({"lanes": pa.array([2]), "surface": pa.array(["gravel"])})
-PLAIN = parquet({"id": pa.array([1]), "name": pa.array(["a"])})
-WIDER = parquet({"id": pa.array([1]), "name": pa.array(["a"]), "extra": pa.array([1.5])})
-NARROW = parquet({"id": pa.array([1], pa.int32()), "name": pa.array(["a"])})
-TEXT_ID = parquet({"id": pa.array(["x"]), "name": pa.array(["a"])})
-YEARLY = parquet({"id": pa.array([1]), "year": pa.array([2020], pa.int32())})
-LONLAT = parquet({"lon": pa.array([7.4]), "lat": pa.array([46.9])})
-PROJECTED = parquet({"x": pa.array([600_000.0]), "y": pa.array([200_000.0])})
-COVERED = parquet(
-    {"geometry": pa.array([point(1, 2)]), "bbox": boxes([(1, 2, 1, 2)])},
-    metadata=geo(covering=covering()),
-)
-UNDECLARED = parquet({"geom": pa.array([point(1, 2)])})
-NULLS = parquet({"id": pa.array([1]), "name": pa.nulls(1)})
-NO_ROWS = parquet({"id": pa.array([], pa.int64()), "geometry": native([])})
+BUCKET = "lake"
 
 
-def proposals(lake, **options):
-    grouping = group(StoredObject(key, len(data)) for key, data in lake.items())
+def proposals(objects, *, base="", ignore=(), shuffled=False, **options):
+    """What discovery proposes for these objects, as a scan of `s3://lake/<base>` would."""
+    lake = {f"{base}{key}": data for key, data in objects.items()}
+    stored = [StoredObject(key, len(data), f"{hash(data)}") for key, data in lake.items()]
+    if shuffled:
+        random.Random(7).shuffle(stored)
+    grouping = group(stored, base=base, ignored=Ignored(tuple(ignore), base))
     inspections = {}
     for candidate in grouping.candidates:
         for file in candidate.files:
             data = lake[file.object.key]
             try:
-                found = inspect(Ranges(data), len(data))
-                inspections[file.object.key] = compute_boxes(Ranges(data), len(data), found)
+                inspections[file.object.key] = inspect(Ranges(data), len(data))
             except UnreadableFile as error:
                 inspections[file.object.key] = error.message
-    return propose(grouping, inspections, **options)
+        sample = unconfirmed(candidate, inspections)
+        if sample is not None:
+            data = lake[sample.key]
+            seen = compute_boxes(Ranges(data), len(data), inspections[sample.key])
+            inspections |= confirmed(candidate, inspections, seen)
+    existing = {}
+    for table in grouping.existing:
+        hint = lake.get(table.hint_key, b"").decode() if table.hint_key else None
+        key = table.current(hint)
+        try:
+            found = inspect_existing(table, Location.parse(f"s3://{BUCKET}/{key}"), lake[key])
+        except InvalidRequest as error:
+            found = error.message
+        existing[table.root] = found
+    return propose(grouping, inspections, existing=existing, **options)
 
 
-def summary(found):
-    """Name, root, file names, partition columns, place and confidence of each table."""
-    return [
-        (
-            table.name,
-            table.root,
-            [file.key.removeprefix(table.root) for file in table.files],
-            [(column.name, column.type) for column in table.hive_columns],
-            table.place and (table.place.column or "lon/lat"),
-            table.confidence.value,
-        )
-        for table in found.tables
-    ]
+def summary(table, base):
+    place = table.place
+    return {
+        "files": tuple(file.key.removeprefix(base) for file in table.files),
+        "rows": table.rows,
+        "by": ", ".join(f"{column.name} {column.type}" for column in table.hive_columns),
+        "place": place and f"{place.column or 'lon/lat'} {place.encoding} {place.crs}",
+        "confidence": table.confidence.value,
+    }
 
 
-ZOO = {
-    "one file is a table named after it": (
-        {"places/airports.parquet": GEOMETRY},
-        [("airports", "places/airports.parquet", [""], [], "geometry", "high")],
-        [],
-    ),
-    "one file with a made-up name is named after its folder": (
-        {"places/part-00000.parquet": GEOMETRY},
-        [("places", "places/", ["part-00000.parquet"], [], "geometry", "high")],
-        [],
-    ),
-    "a folder of files of one schema is a table": (
-        {f"cities/part-{n}.parquet": GEOMETRY for n in range(3)},
-        [("cities", "cities/", [f"part-{n}.parquet" for n in range(3)], [], "geometry", "high")],
-        [],
-    ),
-    "files at the very root take the name of what was scanned": (
-        {"part-0.parquet": PLAIN, "part-1.parquet": PLAIN},
-        [("lake", "", ["part-0.parquet", "part-1.parquet"], [], None, "high")],
-        [],
-    ),
-    "partition folders are one table above the first of them": (
-        {
-            "events/year=2020/month=01/a.parquet": PLAIN,
-            "events/year=2021/month=12/a.parquet": PLAIN,
-        },
-        [
-            (
-                "events",
-                "events/",
-                ["year=2020/month=01/a.parquet", "year=2021/month=12/a.parquet"],
-                [("year", "int"), ("month", "int")],
-                None,
-                "high",
-            )
-        ],
-        [],
-    ),
-    "a null partition is a value like any other": (
-        {
-            "t/c=EU/a.parquet": PLAIN,
-            "t/c=__HIVE_DEFAULT_PARTITION__/a.parquet": PLAIN,
-        },
-        [
-            (
-                "t",
-                "t/",
-                ["c=EU/a.parquet", "c=__HIVE_DEFAULT_PARTITION__/a.parquet"],
-                [("c", "string")],
-                None,
-                "high",
-            )
-        ],
-        [],
-    ),
-    "a partition column that the files hold keeps the type of the files": (
-        {"t/year=2020/a.parquet": YEARLY},
-        [("t", "t/", ["year=2020/a.parquet"], [("year", "int")], None, "high")],
-        [],
-    ),
-    "folder names that do not fit the column of the files are no partition": (
-        {"t/year=none/a.parquet": YEARLY},
-        [("t", "t/", ["year=none/a.parquet"], [], None, "medium")],
-        [],
-    ),
-    "nested folders are tables of their own": (
-        {"a/x.parquet": PLAIN, "a/b/y.parquet": PLAIN, "a/b/c/z.parquet": PLAIN},
-        [
-            ("x", "a/x.parquet", [""], [], None, "high"),
-            ("y", "a/b/y.parquet", [""], [], None, "high"),
-            ("z", "a/b/c/z.parquet", [""], [], None, "high"),
-        ],
-        [],
-    ),
-    "files beside partition folders are another table": (
-        {"t/c=1/a.parquet": PLAIN, "t/loose.parquet": PLAIN},
-        [
-            ("loose", "t/loose.parquet", [""], [], None, "high"),
-            ("t", "t/", ["c=1/a.parquet"], [("c", "int")], None, "high"),
-        ],
-        [],
-    ),
-    "files of different schemas in one folder are different tables": (
-        {"world/cities.parquet": GEOMETRY, "world/roads.parquet": ROADS},
-        [
-            ("cities", "world/cities.parquet", [""], [], "geometry", "high"),
-            ("roads", "world/roads.parquet", [""], [], None, "high"),
-        ],
-        [],
-    ),
-    "one odd file is torn from its folder": (
-        {"w/a1.parquet": PLAIN, "w/a2.parquet": PLAIN, "w/other.parquet": ROADS},
-        [
-            ("w", "w/", ["a1.parquet", "a2.parquet"], [], None, "low"),
-            ("other", "w/other.parquet", [""], [], None, "high"),
-        ],
-        [],
-    ),
-    "columns may be missing": (
-        {"t/1.parquet": PLAIN, "t/2.parquet": WIDER},
-        [("t", "t/", ["1.parquet", "2.parquet"], [], None, "medium")],
-        [],
-    ),
-    "int and long fit together": (
-        {"t/1.parquet": PLAIN, "t/2.parquet": NARROW},
-        [("t", "t/", ["1.parquet", "2.parquet"], [], None, "medium")],
-        [],
-    ),
-    "what breaks the schema of partition folders is reported": (
-        {"t/c=1/a.parquet": PLAIN, "t/c=2/a.parquet": PLAIN, "t/c=3/a.parquet": TEXT_ID},
-        [("t", "t/", ["c=1/a.parquet", "c=2/a.parquet"], [("c", "int")], None, "high")],
-        [
-            (
-                "t/c=3/a.parquet",
-                "does not fit the others: column `id` is long in one file and string in another",
-            )
-        ],
-    ),
-    "longitudes and latitudes are places": (
-        {"stops/1.parquet": LONLAT, "stops/2.parquet": LONLAT},
-        [("stops", "stops/", ["1.parquet", "2.parquet"], [], "lon/lat", "medium")],
-        [],
-    ),
-    "metres are no longitudes": (
-        {"stops.parquet": PROJECTED},
-        [("stops", "stops.parquet", [""], [], None, "high")],
-        [],
-    ),
-    "junk is passed over, and what might be missed is reported": (
-        {
-            "t/part-0.parquet": GEOMETRY,
-            "t/_SUCCESS": b"",
-            "t/.part-0.parquet.crc": b"crc",
-            "t/_temporary/0/x.parquet": GEOMETRY,
-            "t/notes.txt": b"hello",
-            "t/empty.parquet": b"",
-            "t/cut.parquet": GEOMETRY[:-9],
-        },
-        [("t", "t/", ["part-0.parquet"], [], "geometry", "high")],
-        [
-            ("t/empty.parquet", "empty"),
-            ("t/notes.txt", "not a Parquet file"),
-            ("t/cut.parquet", "it does not end like a Parquet file"),
-        ],
-    ),
-    "tables of other formats are recognised and left alone": (
-        {
-            "ice/metadata/00000-a.metadata.json": b"{}",
-            "ice/data/x.parquet": PLAIN,
-            "delta/_delta_log/0.json": b"{}",
-            "delta/part-0.parquet": PLAIN,
-            "delta2/part-0.parquet": PLAIN,
-        },
-        [("delta2", "delta2/", ["part-0.parquet"], [], None, "high")],
-        [
-            ("delta/", "is a Delta Lake table"),
-            ("ice/", "is an Iceberg table; register its metadata file"),
-        ],
-    ),
-    "bytes that turn out to be geometries are a place": (
-        {"shapes.parquet": UNDECLARED},
-        [("shapes", "shapes.parquet", [""], [], "geom", "high")],
-        [],
-    ),
-    "files without rows belong to their folder": (
-        {"t/0.parquet": NO_ROWS, "t/1.parquet": GEOMETRY},
-        [("t", "t/", ["0.parquet", "1.parquet"], [], "geometry", "high")],
-        [],
-    ),
-    "columns of nulls fit any type": (
-        {"t/0.parquet": NULLS, "t/1.parquet": PLAIN},
-        [("t", "t/", ["0.parquet", "1.parquet"], [], None, "high")],
-        [],
-    ),
-    "the same name twice is told apart by the folder above": (
-        {"de/roads/part-0.parquet": ROADS, "fr/roads/part-0.parquet": ROADS},
-        [
-            ("roads", "de/roads/", ["part-0.parquet"], [], None, "high"),
-            ("fr_roads", "fr/roads/", ["part-0.parquet"], [], None, "high"),
-        ],
-        [],
-    ),
-}
+def placed(table, expected):
+    """The expected place, with the table's own where the pattern leaves it open."""
+    if table.place is None or not expected.place:
+        return expected.place or None
+    found = f"{table.place.column or 'lon/lat'} {table.place.encoding} {table.place.crs}"
+    return found if fnmatch.fnmatchcase(found, expected.place) else expected.place
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_the_zoo(name):
-    lake, tables, skipped = ZOO[name]
-    found = proposals(lake, root_name="lake")
-    assert summary(found) == tables
-    assert [(entry.key, entry.reason) for entry in found.skipped] == skipped
-    assert found.skipped_count == len(skipped)
+@pytest.mark.parametrize("layout", EVERY, ids=lambda layout: layout.id)
+def test_the_zoo(layout):
+    base = "some/raw/"
+    objects = layout.build(f"s3://{BUCKET}/{base.rstrip('/')}")
+    found = proposals(objects, base=base, ignore=layout.ignore, root_name="raw")
+    by_files = {tuple(file.key.removeprefix(base) for file in t.files): t for t in found.tables}
+    for expected in layout.tables:
+        table = by_files.pop(expected.files)
+        assert fnmatch.fnmatchcase(str(table.qualified_name), expected.name)
+        assert summary(table, base) == {
+            "files": expected.files,
+            "rows": expected.rows,
+            "by": expected.by,
+            "place": placed(table, expected),
+            "confidence": expected.confidence,
+        }, table.reasons
+        for reason in expected.because:
+            assert any(reason in each for each in table.reasons), table.reasons
+    assert by_files == {}
+    assert {str(t.qualified_name): t.rows for t in found.existing} == layout.existing
+    assert {
+        f"{each.namespace}.{each.name}".lstrip("."): each.format for each in found.convertible
+    } == layout.convertible
+    skipped = {entry.key.removeprefix(base): entry.reason for entry in found.skipped}
+    assert skipped.keys() == layout.skipped.keys()
+    assert [k for k, reason in layout.skipped.items() if not skipped[k].startswith(reason)] == []
+    assert found.skipped_count == len(layout.skipped)
+
+
+def everything():
+    """All layouts side by side, each in a folder of its own."""
+    lake = {}
+    for number, layout in enumerate(EVERY):
+        folder = f"layout_{number}"
+        objects = layout.build(f"s3://{BUCKET}/{folder}")
+        lake |= {f"{folder}/{key}": data for key, data in objects.items()}
+    return lake
 
 
 def test_the_order_of_a_listing_does_not_matter():
-    lake = {key: data for animals in ZOO.values() for key, data in animals[0].items()}
-    backwards = dict(reversed(lake.items()))
-    assert proposals(lake) == proposals(backwards)
+    lake = everything()
+    assert proposals(lake) == proposals(lake, shuffled=True)
 
 
-def test_sources_are_the_folder_or_the_few_files_of_a_shared_one():
+def test_what_is_added_later_leaves_names_and_tables_as_they_were():
     lake = {
-        "one.parquet": PLAIN,
-        "t/1.parquet": ROADS,
-        "t/2.parquet": ROADS,
-        "t/data_1.parquet": PLAIN,
-        "u/1.parquet": PLAIN,
-        "u/2.parquet": PLAIN,
+        "de/roads/part-0.parquet": roads(),
+        "World Cities/part-0.parquet": cities(),
+        "logs/2024/01/part-0.parquet": plain(),
+        "t/c=1/a.parquet": plain(),
     }
-    assert [table.sources for table in proposals(lake).tables] == [
+    before = {table.root: table.qualified_name for table in proposals(lake).tables}
+    later = lake | {
+        "a/roads/part-0.parquet": roads(),
+        "de/cities/part-0.parquet": cities(),
+        "logs/2024/02/part-0.parquet": plain(),
+        "roads/part-0.parquet": stock(),
+        "t/c=2/a.parquet": plain(),
+        "t/extra/part-0.parquet": stock(),
+        "zoo/World Cities/part-0.parquet": cities(),
+    }
+    after = {table.root: table.qualified_name for table in proposals(later).tables}
+    assert {root: after[root] for root in before} == before
+    assert len(set(after.values())) == len(after) == 9
+
+
+def test_names_do_not_depend_on_which_folder_is_scanned_as_long_as_it_is_above():
+    lake = {"x/y/de/roads/part-0.parquet": roads()}
+    [whole] = proposals(lake).tables
+    [below] = proposals({"de/roads/part-0.parquet": roads()}, base="x/y/").tables
+    assert (str(whole.qualified_name), str(below.qualified_name)) == ("x_y_de.roads", "de.roads")
+
+
+def test_sources_are_folders_of_their_own_else_the_files_one_by_one():
+    lake = {
+        "one.parquet": plain(),
+        "t/1.parquet": roads(),
+        "t/2.parquet": roads(),
+        "t/data_1.parquet": plain(),
+        "u/1.parquet": plain(),
+        "u/2.parquet": plain(),
+        "v/c=1/a.parquet": plain(),
+        "v/c=2/a.parquet": plain(),
+        "v/loose.parquet": plain(),
+    }
+    assert {table.sources for table in proposals(lake).tables} == {
         ("one.parquet",),
         ("t/1.parquet", "t/2.parquet"),
         ("t/data_1.parquet",),
         ("u/",),
-    ]
+        ("v/c=1/", "v/c=2/"),
+        ("v/loose.parquet",),
+    }
 
 
-def test_the_place_of_a_table_sums_up_its_files():
-    (table,) = proposals({"t/1.parquet": COVERED, "t/2.parquet": COVERED}).tables
-    assert table.to_json()["place"] == {
+def test_a_thousand_like_folders_at_any_depth_are_no_thousand_tables():
+    """The crawler failure: each folder of a partition that nobody named became a table."""
+    places = [(f"region_{r}x", f"town_{r}_{t}") for r in range(25) for t in range(4)]
+    lake = {f"meters/{r}/{t}/part-0.parquet": stock() for r, t in places}
+    [table] = proposals(lake).tables
+    assert (str(table.qualified_name), len(table.files), table.confidence.value) == (
+        "meters",
+        100,
+        "low",
+    )
+
+
+def test_the_report_of_a_place_sums_up_its_files():
+    lake = {"t/part-1.parquet": cities((1, 2)), "t/part-2.parquet": cities((3, 4), (5, 6))}
+    [table] = proposals(lake).to_json()["tables"]
+    place = {
         "column": "geometry",
         "encoding": "WKB",
         "crs": "OGC:CRS84",
         "edges": "planar",
-        "types": [],
-        "box-columns": {side: f"bbox.{side}" for side in ("xmin", "ymin", "xmax", "ymax")},
-        "extent": [1.0, 2.0, 1.0, 2.0],
-        "sources": {"covering": 2},
+        "types": ["Point"],
+        "box-columns": None,
+        "extent": [1.0, 2.0, 5.0, 6.0],
+        "sources": {"native": 2},
         "unknown-files": 0,
     }
+    assert (table["place"], table["geometry-columns"]) == (place, [place])
 
 
 def test_a_million_other_objects_are_one_number():
-    lake = {f"images/{number}.png": b"png" for number in range(1500)}
-    found = proposals(lake)
+    found = proposals({f"images/{number}.bin": b"png" for number in range(1500)})
     assert (len(found.skipped), found.skipped_count) == (1000, 1500)
