@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import dedent
 
 import pytest
 
@@ -11,8 +12,8 @@ from graticule.demo.seaweedfs import SeaweedFS
 from graticule.services import credential_cache
 from support.access_meter import AccessMeter, metering
 from support.buckets import owners_client
-from support.engine_matrix import PAGE, Claim, declared, page_with, rendered
-from support.engine_runs import EngineRunner
+from support.engine_matrix import PAGE, Claim, Engine, declared, page_with, rendered
+from support.engine_runs import EngineRunner, connect_text
 from support.faults import faulty
 from support.lake import RawFolder
 from support.server import LiveCatalog, LiveServer, serving
@@ -21,6 +22,9 @@ from support.strict_stores import ShortSessions
 SHORT_LIFE_S = 12.0
 PARIS = (2.1, 48.7, 2.6, 49.05)
 """West, south, east, north: the window of all suites."""
+PARIS_WKT = "POLYGON ((2.1 48.7, 2.6 48.7, 2.6 49.05, 2.1 49.05, 2.1 48.7))"
+IN_PARIS = (263, 1041125236)
+"""How many cities lie in the window, and the sum of their ids."""
 AROUND_PARIS = "file_xmin <= 2.6 and file_xmax >= 2.1 and file_ymin <= 49.05 and file_ymax >= 48.7"
 RAW = "places-of-the-world/"
 
@@ -76,6 +80,17 @@ def lake(server: LiveServer) -> Lake:
 @pytest.fixture
 def runner(tmp_path, server: LiveServer, meter: AccessMeter) -> EngineRunner:
     return EngineRunner(tmp_path, server.key.credential, meter.seen.secrets)
+
+
+@pytest.fixture
+def python(runner: EngineRunner):
+    """Runs statements behind the printed text of a Python engine; gives what they told."""
+
+    def run(engine: Engine, catalog: LiveCatalog, statements: str, **options: str):
+        text = connect_text(catalog, engine.text, **options)
+        return runner.python("engines", text, dedent(statements)).result
+
+    return run
 
 
 @pytest.fixture

@@ -1,0 +1,26 @@
+"""The engines that the suites claim things about, each with the version that it is tested in."""
+
+import re
+from pathlib import Path
+
+from support.engine_matrix import ROOT, Engine, pinned
+
+
+def _version_in_pom(pom: Path, name: str) -> str:
+    found = re.search(rf"<{re.escape(name)}>([^<]+)<", pom.read_text())
+    assert found is not None, f"{pom} has no {name}"
+    return found[1]
+
+
+DUCKDB = Engine("DuckDB", pinned("duckdb"), "duckdb")
+PYICEBERG = Engine("PyIceberg", pinned("pyiceberg", "engines"), "pyiceberg")
+JAVA = Engine(
+    "Java `RESTCatalog`",
+    _version_in_pom(ROOT / "tests/clients/java/pom.xml", "iceberg.version"),
+    "java",
+)
+POLARS = Engine("Polars", pinned("polars", "engines"), "polars")
+DAFT = Engine("Daft", pinned("daft", "engines"), "daft")
+DATAFUSION = Engine("DataFusion", pinned("datafusion", "engines"), "datafusion")
+SEDONADB = Engine("SedonaDB", pinned("sedonadb", "engines"), "sedonadb")
+CHDB = Engine("ClickHouse (chDB)", pinned("chdb", "engines"), "chdb")
