@@ -9,7 +9,8 @@ import pytest
 
 from graticule.discovery.inspection import ColumnMetrics
 from graticule.domain.errors import StorageUnavailable, UnreadableFile
-from graticule.storage.parquet import TAIL_BYTES, compute_boxes, inspect
+from graticule.storage.parquet import TAIL_BYTES, inspect
+from graticule.storage.parquet_computed import compute_boxes
 from support.parquet_files import Ranges, geo, native, parquet, point
 
 

@@ -7,7 +7,8 @@ import pytest
 from graticule.discovery.inspection import BoxSource
 from graticule.spatial.bounding_box import EMPTY, UNKNOWN, BoundingBox, exact, outer
 from graticule.spatial.box_columns import BoxColumns
-from graticule.storage.parquet import accept_declared_boxes, compute_boxes, inspect
+from graticule.storage.parquet import inspect
+from graticule.storage.parquet_computed import compute_boxes
 from support.parquet_files import (
     EMPTY_LINE,
     Ranges,
@@ -242,15 +243,7 @@ def test_reading_the_geometries_beats_a_declared_box_that_lies():
         exact(BoundingBox(50, 50, 50, 50)),
         BoxSource.COMPUTED,
     )
-    assert accept_declared_boxes(found) == found
-
-
-def test_a_declared_box_is_accepted_on_request_for_the_file_only():
-    columns = {"geometry": pa.array([line((0, 0), (1, 1))])}
-    found = accept_declared_boxes(inspected(columns, metadata=geo(bbox=[0, 0, 1, 1])))
-    accepted = found.geometry["geometry"]
-    assert where(accepted) == (outer(BoundingBox(0, 0, 1, 1)), BoxSource.METADATA)
-    assert accepted.row_group_boxes == (UNKNOWN,)
+    assert "does not hold all" in found.geometry["geometry"].notes[0]
 
 
 def test_broken_metadata_are_noted_and_leave_the_rest_to_the_file():
@@ -308,7 +301,7 @@ def test_a_geoarrow_extension_declares_a_geometry():
         ([ewkb_point(1, 2)], exact(BoundingBox(1, 2, 1, 2))),
         ([point(1, 2, order=">")], exact(BoundingBox(1, 2, 1, 2))),
         ([point(1, 2)[:-1]], UNKNOWN),
-        ([point(1, 2) + b"\0"], UNKNOWN),
+        ([point(1, 2) + b"\0"], exact(BoundingBox(1, 2, 1, 2))),  # all readers allow it
         ([b"POINT (1 2)"], UNKNOWN),
     ],
     ids=["null", "empty", "mixed", "nan", "all-nan", "inf", "ewkb", "big", "cut", "tail", "wkt"],

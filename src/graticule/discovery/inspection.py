@@ -26,8 +26,6 @@ class BoxSource(StrEnum):
     """Statistics of coordinate columns: GeoArrow leaves, or a longitude/latitude pair."""
     COMPUTED = "computed"
     """Read from the geometries themselves."""
-    METADATA = "metadata"
-    """The `bbox` in the GeoParquet metadata, which edits of the file do not keep true."""
     NONE = "none"
 
 

@@ -52,7 +52,7 @@ from graticule.spatial.bounding_box import BoxStatus
 from graticule.storage import manifest_writer
 from graticule.storage.iam_policy import LocationGrant, fits
 from graticule.storage.inspection_workers import InspectionWorkers
-from graticule.storage.parquet import COMPUTE_BUDGET_BYTES
+from graticule.storage.parquet_computed import COMPUTE_BUDGET_BYTES
 from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]

@@ -18,7 +18,8 @@ from typing import Any, Final, NamedTuple, Self
 
 from graticule.discovery.inspection import FileInspection
 from graticule.domain.errors import CatalogError, Unavailable, UnreadableFile
-from graticule.storage.parquet import ReadRange, compute_boxes, inspect, read_tail
+from graticule.storage.parquet import ReadRange, inspect, read_tail
+from graticule.storage.parquet_computed import compute_boxes
 
 FILE_TIMEOUT_S: Final = 120.0
 """How long a worker may think between two reads before it is taken for stuck."""
@@ -42,7 +43,7 @@ class InspectionWorkers:
             self._idle.put(worker)
 
     def inspect(self, read: ReadRange, size_bytes: int, *, budget_bytes: int = 0) -> FileInspection:
-        """`parquet.inspect`, and `parquet.compute_boxes` if there is a budget for it.
+        """`parquet.inspect`, and `parquet_computed.compute_boxes` if there is a budget for it.
 
         `read` is called in this process and thread; what it raises is passed on.  The end of the
         file is read before a worker is taken, so as many files travel as there are callers.

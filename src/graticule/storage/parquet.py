@@ -1,4 +1,4 @@
-"""Inspect Parquet files by their footers, and read geometry columns where footers know nothing.
+"""Inspect Parquet files by their footers.
 
 Works over a callable that reads byte ranges, so it neither knows nor cares where files are.
 Whatever is wrong with a file is an `UnreadableFile`; what is wrong with the store passes through.
@@ -7,24 +7,19 @@ One exception: pyarrow ends the process over some footers that contradict themse
 strangers use `inspection_workers`, which runs the same functions where that does no harm.
 """
 
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graticule.discovery.inspection import BoxSource, FileInspection, GeometryInspection
+from graticule.discovery.inspection import FileInspection
 from graticule.domain.errors import CatalogError, UnreadableFile
 from graticule.planning.row_group import RowGroupSpan
-from graticule.spatial.bounding_box import EMPTY, UNKNOWN, BoxStatus, FileBox, combine
 from graticule.spatial.geoparquet import GEO_KEY, Broken, GeoMetadata, parse_geo
-from graticule.spatial.wkb import box_of_wkb
-from graticule.storage.arrow_types import Leaf, read_schema
-from graticule.storage.parquet_boxes import BoxReader, checked_crs
+from graticule.storage.arrow_types import read_schema
+from graticule.storage.parquet_boxes import BoxReader
 from graticule.storage.parquet_metrics import collect
 
 ReadRange = Callable[[int, int], bytes]
@@ -34,11 +29,6 @@ TAIL_BYTES: Final = 64 * 1024
 """Read first, in one request: most footers fit."""
 
 FOOTER_BYTES_MAX: Final = 64 * 1024 * 1024
-COMPUTE_BUDGET_BYTES: Final = 256 * 1024 * 1024
-"""Geometry bytes, uncompressed, that `compute_boxes` reads of one file by default."""
-
-BATCH_ROWS: Final = 64 * 1024
-
 _MAGIC: Final = b"PAR1"
 _ENCRYPTED_MAGIC: Final = b"PARE"
 _TRAILER_BYTES: Final = 8
@@ -143,7 +133,7 @@ def _inspect(metadata: pq.FileMetaData, size_bytes: int) -> FileInspection:
         metrics=collected.metrics,
         geometry=geometry,
         primary_geometry=boxes.primary(),
-        positions=None if geometry else boxes.positions(collected.statistics),
+        positions=None if boxes.declares_any else boxes.positions(collected.statistics),
         created_by=metadata.created_by or "",
         unsupported_columns=schema.unsupported,
         notes=tuple(notes),
@@ -190,190 +180,3 @@ def _split_offsets(spans: Sequence[RowGroupSpan]) -> tuple[int, ...]:
     offsets = [span.offset for span in spans]
     is_ascending = all(a < b for a, b in pairwise(offsets))
     return tuple(offsets) if is_ascending and all(offsets) else ()
-
-
-# Reading geometries.
-
-
-def compute_boxes(
-    read: ReadRange,
-    size_bytes: int,
-    inspection: FileInspection,
-    *,
-    budget_bytes: int = COMPUTE_BUDGET_BYTES,
-) -> FileInspection:
-    """Read the geometries of the row groups that the footer knows nothing about.
-
-    Columns are taken in turn, the primary one first; once `budget_bytes` are spent (uncompressed)
-    what is left stays unknown.  Candidates whose bytes turn out to be WKB become geometries, the
-    others stop being candidates.  Spherical edges are left alone: vertices do not bound them.
-
-    Raises:
-        UnreadableFile: the file is corrupt behind its footer.
-    """
-    open_columns = [name for name, column in inspection.geometry.items() if _is_open(column)]
-    if not open_columns:
-        return inspection
-    open_columns.sort(key=lambda name: name != inspection.primary_geometry)
-    metadata = read_footer(read, size_bytes)
-    try:
-        leaves = {leaf.path: leaf for leaf in read_schema(metadata).leaves}
-        source = pa.PythonFile(_RangeFile(read, size_bytes), mode="r")
-        file = pq.ParquetFile(source, metadata=metadata)
-        geometry: dict[str, GeometryInspection] = dict(inspection.geometry)
-        for name in open_columns:
-            column, spent = _compute_column(file, leaves[name], geometry[name], budget_bytes)
-            budget_bytes -= spent
-            if column is None:
-                del geometry[name]
-            else:
-                geometry[name] = column
-    except CatalogError:
-        raise
-    # Data pages are as foreign as footers.
-    except Exception as error:
-        raise UnreadableFile(f"its geometries cannot be read: {error}") from error
-    primary = inspection.primary_geometry
-    if primary is None:
-        primary = next((name for name, column in geometry.items() if column.is_geometry), None)
-    return replace(inspection, geometry=geometry, primary_geometry=primary)
-
-
-def _is_open(column: GeometryInspection) -> bool:
-    has_unknown = any(box.status is BoxStatus.UNKNOWN for box in column.row_group_boxes)
-    return (
-        column.encoding in {"WKB", "EWKB", "candidate"} and has_unknown and column.edges == "planar"
-    )
-
-
-def _compute_column(
-    file: pq.ParquetFile, leaf: Leaf, column: GeometryInspection, budget_bytes: int
-) -> tuple[GeometryInspection | None, int]:
-    """The column with what could be computed, and the bytes it took; None if it is no geometry."""
-    boxes = list(column.row_group_boxes)
-    encoding = column.encoding
-    spent = 0
-    for group, box in enumerate(boxes):
-        if box.status is not BoxStatus.UNKNOWN:
-            continue
-        chunk = file.metadata.row_group(group).column(leaf.ordinal)
-        cost = max(chunk.total_uncompressed_size, chunk.total_compressed_size)
-        if spent + cost > budget_bytes:
-            continue
-        spent += cost
-        boxes[group], is_extended = _box_of_row_group(file, leaf, group)
-        if boxes[group].status is BoxStatus.UNKNOWN and column.encoding == "candidate":
-            return None, spent
-        if is_extended:
-            encoding = "EWKB"
-    if encoding == "candidate" and all(
-        box.status in {BoxStatus.EXACT, BoxStatus.EMPTY} for box in boxes
-    ):
-        encoding = "WKB"
-    file_box = combine(boxes)
-    notes = list(column.notes)
-    crs = checked_crs(column.crs, file_box, boxes, notes)
-    is_known = file_box.status is not BoxStatus.UNKNOWN
-    return (
-        replace(
-            column,
-            encoding=encoding,
-            crs=crs,
-            file_box=file_box,
-            row_group_boxes=tuple(boxes),
-            source=BoxSource.COMPUTED if is_known else BoxSource.NONE,
-            notes=tuple(notes),
-        ),
-        spent,
-    )
-
-
-def _box_of_row_group(file: pq.ParquetFile, leaf: Leaf, group: int) -> tuple[FileBox, bool]:
-    parts: list[FileBox] = []
-    is_extended = False
-    batches = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[leaf.parquet_path])
-    for batch in batches:
-        array = batch.column(0)
-        if isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        array = array.cast(pa.large_binary())
-        box, extended = _box_of_array(array)
-        is_extended = is_extended or extended
-        if box.status is BoxStatus.UNKNOWN:
-            return UNKNOWN, is_extended
-        parts.append(box)
-    return combine(parts), is_extended
-
-
-_EWKB_FLAGS: Final = 0xE0000000
-
-
-def _box_of_array(array: Any) -> tuple[FileBox, bool]:
-    """The box of a large_binary array, and whether its first value is EWKB."""
-    if len(array) == array.null_count:
-        return EMPTY, False
-    _, offsets_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
-    data = np.frombuffer(data_buffer or b"", np.uint8)
-    valid = None
-    if array.null_count:
-        valid = array.is_valid().to_numpy(zero_copy_only=False)
-    first = array[0 if valid is None else int(np.argmax(valid))].as_py()
-    little = first[:1] == b"\x01"
-    kind = int.from_bytes(first[1:5], "little" if little else "big")
-    return box_of_wkb(offsets, data, valid=valid), bool(kind & _EWKB_FLAGS)
-
-
-class _RangeFile(io.RawIOBase):
-    """What pyarrow needs of a file, over range reads.  Every read is one request."""
-
-    def __init__(self, read: ReadRange, size_bytes: int) -> None:
-        super().__init__()
-        self._read = read
-        self._size_bytes = size_bytes
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def size(self) -> int:
-        return self._size_bytes
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(self._size_bytes - self._position, 0)
-        length = left if size is None or size < 0 else min(size, left)
-        if not length:
-            return b""
-        data = self._read(self._position, length)
-        self._position += len(data)
-        return data
-
-
-def accept_declared_boxes(inspection: FileInspection) -> FileInspection:
-    """Believe the `bbox` of the GeoParquet metadata where nothing better is known.
-
-    The last resort, for files too large to read: an edit may have made such a box wrong.  It holds
-    for the file only, never for a row group, and only if a writer signed the file.
-    """
-    geometry = {
-        name: replace(column, file_box=column.declared_box, source=BoxSource.METADATA)
-        if column.declared_box is not None
-        and column.source is BoxSource.NONE
-        and column.edges == "planar"
-        and column.crs.is_lonlat == checked_crs(column.crs, column.declared_box, (), []).is_lonlat
-        and inspection.created_by
-        else column
-        for name, column in inspection.geometry.items()
-    }
-    return replace(inspection, geometry=geometry)

@@ -2,16 +2,23 @@
 
 What is trusted, per row group and in this order: native geospatial statistics, then statistics of
 covering columns, then statistics of coordinates.  The `bbox` of the GeoParquet metadata is only
-reported: it survives edits that make it wrong.  What is not certain is unknown.
+reported, and noted where it is wrong: it survives edits.  What is not certain is unknown.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import pyarrow.parquet as pq
 
-from graticule.discovery.inspection import BoxSource, GeometryInspection
+from graticule.discovery.inspection import (
+    BoxSource,
+    Counts,
+    CrsSource,
+    GeometryInspection,
+    Range,
+)
 from graticule.domain.errors import InvalidRequest
 from graticule.spatial.bounding_box import (
     EMPTY,
@@ -30,8 +37,10 @@ from graticule.spatial.box_columns import BoxColumns, find_box_columns, find_pos
 from graticule.spatial.covering import ColumnRange, box_of_covering, box_of_positions
 from graticule.spatial.crs import CRS84, UNKNOWN_CRS, Crs
 from graticule.spatial.geoparquet import GeoMetadata
+from graticule.spatial.wkb import type_name
 from graticule.storage.arrow_types import FileSchema, Leaf
 from graticule.storage.parquet_geometry import (
+    CANDIDATE,
     CANDIDATE_NAMES,
     DeclaredGeometry,
     declared_geometries,
@@ -45,17 +54,6 @@ LONGITUDE_LIMIT_DEG: Final = 360.0
 """Longitudes are written -180..180 or 0..360; beyond that the numbers are no longitudes."""
 
 _POINT_TYPES: Final = frozenset({"Point", "MultiPoint"})
-_TYPE_NAMES: Final = {
-    1: "Point",
-    2: "LineString",
-    3: "Polygon",
-    4: "MultiPoint",
-    5: "MultiLineString",
-    6: "MultiPolygon",
-    7: "GeometryCollection",
-}
-_DIMENSIONS: Final = ("", " Z", " M", " ZM")
-
 Statistics = Mapping[str, Sequence[ChunkStatistics]]
 
 
@@ -79,6 +77,11 @@ class BoxReader:
         self.columns = declared_geometries(schema, geo, key_values)
 
     @property
+    def declares_any(self) -> bool:
+        """Whether a column is certainly a geometry; a candidate is not."""
+        return any(column.encoding != CANDIDATE for column in self.columns)
+
+    @property
     def needed_statistics(self) -> set[str]:
         """Paths of leaf columns whose statistics per row group `inspect` looks at."""
         needed = {name for box in self._boxes for name in box.names}
@@ -87,7 +90,7 @@ class BoxReader:
             covering = column.covering
             needed.update(covering.names if covering else ())
             needed.update(_native_leaves(column, self._leaves) or ())
-        if not self.columns:
+        if not self.declares_any:
             needed.update(name for pair in self._positions for name in pair)
         return needed
 
@@ -96,7 +99,7 @@ class BoxReader:
 
     def primary(self) -> str | None:
         """The column that a search means when it names none."""
-        names = [column.name for column in self.columns if column.encoding != "candidate"]
+        names = [column.name for column in self.columns if column.encoding != CANDIDATE]
         if self._geo is not None and self._geo.primary_column in names:
             return self._geo.primary_column
         preferred = [name for name in names if name.lower() in CANDIDATE_NAMES]
@@ -118,6 +121,7 @@ class BoxReader:
                 return GeometryInspection(
                     encoding="lonlat",
                     crs=CRS84,
+                    crs_source=CrsSource.FORMAT,
                     edges="planar",
                     types=("Point",),
                     file_box=combine(boxes),
@@ -129,29 +133,37 @@ class BoxReader:
 
     def _inspect(self, column: DeclaredGeometry, statistics: Statistics) -> GeometryInspection:
         notes: list[str] = []
-        boxes, types = self._native_boxes(column)
+        native = self._native_boxes(column)
+        boxes, types = native.boxes, native.types
         file_box, source = combine(boxes), BoxSource.NATIVE
         box_columns: BoxColumns | None = None
         # Vertices do not bound edges that bulge, and only reading shows what a candidate is.
         vertices_suffice = column.edges == "planar" or _are_points(types or column.types)
         if not vertices_suffice:
             notes.append(f"edges are {column.edges}: only native statistics bound them")
-        elif column.encoding != "candidate":
+        elif column.encoding != CANDIDATE:
             box_columns = self._box_columns(column, statistics, boxes, file_box)
             if file_box.status is BoxStatus.UNKNOWN:
                 source = self._fill_gaps(boxes, column, box_columns, statistics)
                 file_box = combine(boxes)
+        crs = checked_crs(column.crs, file_box, boxes, notes)
+        declared_box = column.geo.bbox if column.geo is not None else None
+        notes += declared_box_note(declared_box, file_box)
         return GeometryInspection(
             encoding=column.encoding,
-            crs=checked_crs(column.crs, file_box, boxes, notes),
+            crs=crs,
+            crs_source=column.crs_source if crs.is_known else CrsSource.NONE,
             edges=column.edges,
             types=types or column.types,
             file_box=file_box,
             row_group_boxes=tuple(boxes),
             source=source if file_box.status is not BoxStatus.UNKNOWN else BoxSource.NONE,
             box_columns=box_columns,
-            declared_box=column.geo.bbox if column.geo is not None else None,
+            declared_box=declared_box,
             notes=tuple(notes),
+            counts=Counts(_whole(statistics.get(column.name, ())).null_count),
+            z=native.z,
+            m=native.m,
         )
 
     def _fill_gaps(
@@ -174,23 +186,29 @@ class BoxReader:
                 least = BoxSource.COLUMNS
         return least
 
-    def _native_boxes(self, column: DeclaredGeometry) -> tuple[list[FileBox], tuple[str, ...]]:
+    def _native_boxes(self, column: DeclaredGeometry) -> "_Native":
         groups = range(len(self._row_groups))
         if column.leaf is None or not column.leaf.is_geospatial:
-            return [UNKNOWN if rows else EMPTY for rows in self._group_rows], ()
+            return _Native([UNKNOWN if rows else EMPTY for rows in self._group_rows])
         boxes, codes = [], set[int]()
+        heights, measures = _Ranges(), _Ranges()
         for group in groups:
+            if not self._group_rows[group]:
+                boxes.append(EMPTY)
+                continue
             chunk = self._row_groups[group].column(column.leaf.ordinal)
             found = chunk.geo_statistics if chunk.is_geo_stats_set else None
-            if found is None or not self._group_rows[group]:
-                boxes.append(UNKNOWN if self._group_rows[group] else EMPTY)
+            if found is None:
+                boxes.append(UNKNOWN)
                 codes.add(0)
                 continue
             codes.update(found.geospatial_types or (0,))
+            heights.add(found.zmin, found.zmax)
+            measures.add(found.mmin, found.mmax)
             boxes.append(_native_box(found.xmin, found.ymin, found.xmax, found.ymax, column=column))
         # A row group that does not say may hold any type.
-        types = () if 0 in codes else tuple(_type_name(code) for code in sorted(codes))
-        return boxes, types
+        types = () if 0 in codes else tuple(type_name(code) for code in sorted(codes))
+        return _Native(boxes, types, heights.range, measures.range)
 
     def _covering_box(
         self, column: DeclaredGeometry, columns: BoxColumns, statistics: Statistics, group: int
@@ -231,7 +249,7 @@ class BoxReader:
         candidates = [] if column.covering is None else [column.covering]
         for columns in self._boxes:
             stem = columns.xmin[:-4].rstrip("_.").lower()
-            if stem == f"{column.name}_bbox".lower() or (stem == "bbox" and len(self.columns) == 1):
+            if stem == f"{column.name}_bbox".lower() or (stem == "bbox" and self._is_only(column)):
                 candidates.append(columns)
         # Engines prune best on columns that are not part of a struct.
         candidates.sort(key=lambda columns: any("." in name for name in columns.names))
@@ -245,6 +263,9 @@ class BoxReader:
             if extent is not None and (proven is None or extent.contains(proven)):
                 return columns
         return None
+
+    def _is_only(self, column: DeclaredGeometry) -> bool:
+        return [each for each in self.columns if each.encoding != CANDIDATE] == [column]
 
     def _covering_extent(
         self, column: DeclaredGeometry, columns: BoxColumns, statistics: Statistics
@@ -273,6 +294,28 @@ class BoxReader:
         return ColumnRange(
             chunk.lower, chunk.upper, chunk.null_count, is_float32=leaf.physical == "FLOAT"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Native:
+    """What geospatial statistics say, the boxes per row group."""
+
+    boxes: list[FileBox]
+    types: tuple[str, ...] = ()
+    z: Range | None = None
+    m: Range | None = None
+
+
+@dataclass(slots=True)
+class _Ranges:
+    """The range of heights, or measures, of the row groups that have some."""
+
+    range: Range | None = None
+
+    def add(self, low: float | None, high: float | None) -> None:
+        if low is not None and high is not None and low <= high:
+            before = self.range or (low, high)
+            self.range = (min(before[0], low), max(before[1], high))
 
 
 def _whole(chunks: Sequence[ChunkStatistics]) -> ChunkStatistics:
@@ -346,11 +389,12 @@ def checked_crs(crs: Crs, file_box: FileBox, boxes: Sequence[FileBox], notes: li
     return UNKNOWN_CRS
 
 
-def _type_name(code: int) -> str:
-    dimension, kind = divmod(code, 1000)
-    if kind not in _TYPE_NAMES or dimension >= len(_DIMENSIONS):
-        return "Unknown"
-    return _TYPE_NAMES[kind] + _DIMENSIONS[dimension]
+def declared_box_note(declared: FileBox | None, found: FileBox) -> list[str]:
+    """What there is to say of a `bbox` in the GeoParquet metadata beside the true one."""
+    if declared is None or not declared.boxes or found.status is not BoxStatus.EXACT:
+        return []
+    inside = all(any(outside.contains(box) for outside in declared.boxes) for box in found.boxes)
+    return [] if inside else ["the `bbox` of the GeoParquet metadata does not hold all geometries"]
 
 
 def _are_points(types: Sequence[str]) -> bool:

@@ -1,7 +1,7 @@
 """Which columns of a Parquet file are geometries, by what its footer declares.
 
 Declared means: by the Parquet type, by the GeoParquet metadata, or by the Arrow extension type that
-the writer left behind.  Bytes that only their name suggests to be geometries are candidates.
+the writer left behind.  Bytes or text that only a name suggests to be geometries are candidates.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from graticule.discovery.inspection import CrsSource
 from graticule.spatial.box_columns import BoxColumns
 from graticule.spatial.crs import (
     UNKNOWN_CRS,
@@ -21,9 +22,14 @@ from graticule.spatial.crs import (
 from graticule.spatial.geoparquet import NATIVE_ENCODINGS, GeoColumn, GeoMetadata
 from graticule.storage.arrow_types import FileSchema, Leaf
 
+CANDIDATE: Final = "candidate"
+"""The encoding of a column whose values nobody has looked at."""
+
 CANDIDATE_NAMES: Final = frozenset(
     {"geometry", "geom", "wkb_geometry", "the_geom", "shape", "geography", "geog", "wkb"}
 )
+_TEXT_NAMES: Final = frozenset({"wkt", "geojson", "geo_json", "ewkt", "ewkb"})
+_ENDINGS: Final = ("_wkb", "_wkt", "_geojson", "_geom", "_geometry")
 _GEOARROW_WKB: Final = frozenset({"geoarrow.wkb", "ogc.wkb"})
 
 
@@ -34,6 +40,7 @@ class DeclaredGeometry:
     name: str
     encoding: str
     crs: Crs
+    crs_source: CrsSource
     edges: str
     types: tuple[str, ...]
     leaf: Leaf | None
@@ -58,7 +65,7 @@ def declared_geometries(
     for field in schema.fields:
         name = field["name"]
         leaf = leaves.get(name)
-        if leaf is not None and (leaf.repeated or leaf.type != "binary"):
+        if leaf is not None and (leaf.repeated or leaf.type not in {"binary", "string"}):
             continue
         column = _declare(name, leaf, None if geo is None else geo.column(name), key_values)
         if column is not None:
@@ -75,18 +82,45 @@ def _declare(
         return _from_geoparquet(geo, geo.encoding, leaf)
     if leaf.is_geospatial:
         return _from_parquet_type(leaf, geo, key_values)
+    if leaf.type == "string":
+        return _text(leaf, geo)
     if geo is not None and geo.is_wkb:
         return _from_geoparquet(geo, "WKB", leaf)
     if leaf.extension is not None and leaf.extension[0] in _GEOARROW_WKB:
         crs, edges = _geoarrow_metadata(leaf.extension[1])
-        return DeclaredGeometry(name, "WKB", crs, edges, (), leaf, None)
-    if name.lower() in CANDIDATE_NAMES or name.lower().endswith("_wkb"):
-        return DeclaredGeometry(name, "candidate", UNKNOWN_CRS, "planar", (), leaf, None)
+        return DeclaredGeometry(name, "WKB", crs, CrsSource.ARROW, edges, (), leaf, None)
+    if name.lower() in CANDIDATE_NAMES or name.lower().endswith(_ENDINGS):
+        return _candidate(leaf)
     return None
 
 
+def _text(leaf: Leaf, geo: GeoColumn | None) -> DeclaredGeometry | None:
+    """WKT, GeoJSON or WKB in hexadecimal digits, as tables have them that were text files once."""
+    if geo is not None:
+        return _from_geoparquet(geo, CANDIDATE, leaf)
+    name = leaf.path.lower()
+    if name in CANDIDATE_NAMES | _TEXT_NAMES or name.endswith(_ENDINGS):
+        return _candidate(leaf)
+    return None
+
+
+def _candidate(leaf: Leaf) -> DeclaredGeometry:
+    return DeclaredGeometry(
+        leaf.path, CANDIDATE, UNKNOWN_CRS, CrsSource.NONE, "planar", (), leaf, None
+    )
+
+
 def _from_geoparquet(geo: GeoColumn, encoding: str, leaf: Leaf | None) -> DeclaredGeometry:
-    return DeclaredGeometry(geo.name, encoding, geo.crs, geo.edges, geo.geometry_types, leaf, geo)
+    return DeclaredGeometry(
+        geo.name,
+        encoding,
+        geo.crs,
+        CrsSource.GEOPARQUET,
+        geo.edges,
+        geo.geometry_types,
+        leaf,
+        geo,
+    )
 
 
 def _from_parquet_type(
@@ -98,7 +132,7 @@ def _from_parquet_type(
     if geo is not None:
         crs = agreed(crs, geo.crs)
         edges = edges if geo.is_planar else geo.edges
-    return DeclaredGeometry(leaf.path, "WKB", crs, edges, (), leaf, geo)
+    return DeclaredGeometry(leaf.path, "WKB", crs, CrsSource.PARQUET, edges, (), leaf, geo)
 
 
 def _geoarrow_metadata(text: str) -> tuple[Crs, str]:

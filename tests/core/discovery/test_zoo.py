@@ -12,7 +12,8 @@ from graticule.discovery.looking import confirmed, unconfirmed
 from graticule.discovery.proposing import propose
 from graticule.domain.errors import InvalidRequest, UnreadableFile
 from graticule.domain.location import Location
-from graticule.storage.parquet import compute_boxes, inspect
+from graticule.storage.parquet import inspect
+from graticule.storage.parquet_computed import compute_boxes
 from support.parquet_files import Ranges
 from support.zoo.every import EVERY
 from support.zoo.layout import cities, plain, roads, stock
