@@ -30,6 +30,7 @@ from graticule.services.audit import Audit
 from graticule.services.authentication import Authentication
 from graticule.services.browser_sessions import BrowserSessions
 from graticule.services.browsing import Browsing
+from graticule.services.bucket_survey import BucketSurveys
 from graticule.services.catalogs import Catalogs
 from graticule.services.commits import Commits
 from graticule.services.credentials import Credentials
@@ -163,7 +164,6 @@ class Services:
         with suppress(CatalogError):
             self.activity.flush()
             self.audit.flush()
-        self.discovery.close()
         self.workers.close()
         self.turns.close()
         self.engine.dispose()
@@ -282,6 +282,17 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         lease_s=settings.job_lease_s,
         turn=settings.data_dir / JOBS_FILE,
     )
+    discovery = Discovery(
+        engine,
+        keyring,
+        credentials,
+        namespaces,
+        registration=Registration(engine, credentials, commits, workers, now_ms=now_ms),
+        surveys=BucketSurveys(engine, workers, now_ms=now_ms),
+        now_ms=now_ms,
+        wake=job_worker.wake,
+    )
+    handlers[JobKind.SCAN] = discovery.run
     return Services(
         engine=engine,
         organisations=Organisations(engine, now_ms=now_ms),
@@ -328,14 +339,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         indexing=indexing,
         scans=Scans(engine, tables, indexing, now_ms=now_ms),
         file_search=FileSearch(tables, indexing, credentials, workers),
-        discovery=Discovery(
-            engine,
-            credentials,
-            namespaces,
-            Registration(engine, credentials, commits, workers, now_ms=now_ms),
-            workers,
-            now_ms=now_ms,
-        ),
+        discovery=discovery,
         jobs=jobs,
         job_worker=job_worker,
         metrics=Metrics(engine, now_ms=now_ms),

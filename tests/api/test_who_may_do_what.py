@@ -248,6 +248,7 @@ MANAGEMENT = {
     f"GET {_SCANS}": admins(),
     f"POST {_SCANS}": admins(body={"prefix": "s3://elsewhere/x"}),
     f"GET {_SCANS}/{{scan}}": admins(),
+    f"POST {_SCANS}/{{scan}}/cancel": admins(),
     f"POST {_SCANS}/{{scan}}/register": admins(body={"namespace": "ns"}),
     f"GET {_FUNCTIONS}": data("browse"),
     f"POST {_FUNCTIONS}": data("write", {**FUNCTION, "name": "f"}),

@@ -18,6 +18,11 @@ app = typer.Typer(help="Find and register data that lies in a bucket.", no_args_
 POLL_S: Final = 0.5
 RUNNING: Final = "running"
 FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+
+_ENDED: Final = {FAILED: "failed", CANCELLED: "was cancelled"}
+_THOUSAND: Final = 1000
+_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 Catalog = Annotated[str, typer.Argument(help="Name or id", metavar="CATALOG")]
 ScanId = Annotated[str, typer.Argument(help="The scan's id", metavar="SCAN")]
@@ -46,7 +51,7 @@ def start(
         scan = api.post(f"{_catalog(catalog)}/scans", {"prefix": prefix})
         if wait or register:
             scan = _follow(api, catalog, scan)
-        if register and scan["state"] != FAILED:
+        if register and scan["state"] not in {FAILED, CANCELLED}:
             registered = _register(api, catalog, scan["id"], "all", namespace)
             _print_registered(registered, output)
             return
@@ -73,6 +78,14 @@ def show(
         if wait:
             found = _follow(api, catalog, found)
     _print_scan(found, output)
+
+
+@app.command("cancel")
+def cancel(catalog: Catalog, scan: ScanId) -> None:
+    """Stop a scan.  What it has learnt of files is not lost: the next scan goes on with it."""
+    with connect() as api:
+        api.post(f"{_scan(catalog, scan)}/cancel")
+    note("It stops in a moment.")
 
 
 @app.command("register")
@@ -120,7 +133,10 @@ def _follow(api: "ManagementApi", catalog: str, scan: dict[str, Any]) -> dict[st
                 done, total = progress_of(scan)
                 bar.update(task, completed=done, total=total, description=counters_of(scan))
     except KeyboardInterrupt:
-        note(f"Still running. Follow it with: graticule scan show {catalog} {scan['id']} --wait")
+        note(
+            f"Still running. Follow it with: graticule scan show {catalog} {scan['id']} --wait\n"
+            f"or stop it with: graticule scan cancel {catalog} {scan['id']}"
+        )
         raise
     return scan
 
@@ -134,12 +150,29 @@ def progress_of(scan: dict[str, Any]) -> tuple[int, int | None]:
 
 
 def counters_of(scan: dict[str, Any]) -> str:
+    """What the bar says: objects and their size, then files, how fast, and for how long yet."""
     progress = scan.get("progress") or {}
-    return ", ".join(
-        f"{value:,} {name.replace('_', ' ')}"
-        for name, value in progress.items()
-        if isinstance(value, int) and value
-    )
+    parts = [
+        f"{progress[name]:,} {name}"
+        for name in ("objects", "files", "inspected")
+        if name in progress
+    ]
+    if progress.get("bytes"):
+        parts.insert(1, size_of(progress["bytes"]))
+    if progress.get("files_per_s"):
+        parts.append(f"{progress['files_per_s']:,.0f} files/s")
+    if progress.get("eta_s"):
+        minutes, seconds = divmod(progress["eta_s"], 60)
+        parts.append(f"{minutes}:{seconds:02} left")
+    return ", ".join(parts)
+
+
+def size_of(count: int) -> str:
+    """Bytes, as people say them."""
+    size, unit = float(count), 0
+    while size >= _THOUSAND and unit < len(_UNITS) - 1:
+        size, unit = size / _THOUSAND, unit + 1
+    return f"{size:,.1f} {_UNITS[unit]}" if unit else f"{count} bytes"
 
 
 def _register(
@@ -161,9 +194,9 @@ def _print_scan(scan: dict[str, Any], output: Format | None) -> None:
         for name, items in lists.items():
             typer.echo(f"\n{name.replace('_', ' ').capitalize()}:")
             print_list(items, [key for key in items[0] if _is_short(items[0][key])], Format.TABLE)
-    if scan["state"] == FAILED:
+    if scan["state"] in {FAILED, CANCELLED}:
         raise CommandFailure(
-            f"the scan failed: {report.get('error') or 'no reason is known'}",
+            f"the scan {_ENDED[scan['state']]}: {report.get('error') or 'no reason is known'}",
             exit_code=ExitCode.CHECK_FAILED,
         )
 

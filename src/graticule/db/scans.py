@@ -1,48 +1,32 @@
 """Scans in SQL.  Functions over a connection; services open and commit.
 
-A scan belongs to the process that runs it, which shows that it lives by `beat`.  One that has been
-silent for `SILENCE_MS_MAX` was interrupted, and is marked so by whoever comes next.
+A scan is carried out by the job of the same id: while it runs, and if it ended otherwise than by
+its proposals, its job knows how it stands.
 """
 
 import json
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
-from graticule.db.engine import serialise_on
-from graticule.db.schema import scans
-from graticule.domain.errors import WrongState
+from graticule.db.schema import jobs, scans
+from graticule.domain.job import JobState
 from graticule.domain.scan import Scan, ScanState
 
 Json = dict[str, Any]
 
-SILENCE_MS_MAX: Final = 60_000
-"""Beats come every few seconds; a process that misses a minute of them is gone or hung."""
-
-_INTERRUPTED: Final[Json] = {"error": "the server stopped while the scan was running; scan again"}
+_INTERRUPTED: Final = "the server stopped while the scan was running; scan again"
+_WAITING: Final[Json] = {"phase": "waiting"}
 
 
 def create(conn: Connection, scan: Scan) -> None:
-    """Insert a running scan.
-
-    Raises:
-        WrongState: another scan of the catalog is running.
-    """
-    serialise_on(conn, f"scan of catalog {scan.catalog_id}")
-    fail_interrupted(conn, now_ms=scan.created_at_ms)
-    running = conn.execute(
-        select(scans.c.id)
-        .where(scans.c.catalog_id == scan.catalog_id, scans.c.state == ScanState.RUNNING)
-        .limit(1)
-    ).scalar_one_or_none()
-    if running is not None:
-        raise WrongState(f"scan `{running}` of this catalog is still running; wait for it to end")
     conn.execute(
         insert(scans).values(
             id=scan.id,
             catalog_id=scan.catalog_id,
             prefix=scan.prefix,
             state=scan.state,
+            digest=scan.digest,
             progress=json.dumps(dict(scan.progress)),
             report=json.dumps(scan.report) if scan.report is not None else None,
             requested_by=scan.requested_by,
@@ -54,25 +38,29 @@ def create(conn: Connection, scan: Scan) -> None:
 
 
 def load(conn: Connection, catalog_id: str, scan_id: str) -> Scan | None:
-    row = conn.execute(
-        select(scans).where(scans.c.id == scan_id, scans.c.catalog_id == catalog_id)
-    ).one_or_none()
+    own = _with_jobs().where(scans.c.id == scan_id, scans.c.catalog_id == catalog_id)
+    row = conn.execute(own).one_or_none()
     return _scan(row) if row is not None else None
 
 
 def page(conn: Connection, catalog_id: str, *, after: str | None, limit: int) -> list[Scan]:
     """Scans of a catalog, newest first."""
-    query = select(scans).where(scans.c.catalog_id == catalog_id)
+    query = _with_jobs().where(scans.c.catalog_id == catalog_id)
     if after is not None:
         query = query.where(scans.c.id < after)
     return [_scan(row) for row in conn.execute(query.order_by(scans.c.id.desc()).limit(limit))]
 
 
-def beat(conn: Connection, scan_id: str, progress: Json, *, now_ms: int) -> bool:
-    """Show life and progress.  False if the scan is not running any more: stop working on it."""
-    running = update(scans).where(scans.c.id == scan_id, scans.c.state == ScanState.RUNNING)
-    values = {"progress": json.dumps(progress), "updated_at_ms": now_ms}
-    return conn.execute(running.values(values)).rowcount == 1
+def with_digest(conn: Connection, catalog_id: str, prefix: str, digest: str) -> Scan | None:
+    """The newest scan of this place that came to its proposals from the very same files."""
+    query = _with_jobs().where(
+        scans.c.catalog_id == catalog_id,
+        scans.c.prefix == prefix,
+        scans.c.digest == digest,
+        scans.c.state.in_([ScanState.PROPOSED, ScanState.REGISTERED]),
+    )
+    row = conn.execute(query.order_by(scans.c.id.desc()).limit(1)).one_or_none()
+    return _scan(row) if row is not None else None
 
 
 def move(
@@ -84,44 +72,58 @@ def move(
     now_ms: int,
     report: Json | None = None,
     progress: Json | None = None,
+    digest: str | None = None,
 ) -> bool:
     """Bring a scan from one state to another, if it is in the first.  Atomic.
 
-    Without a report or progress the old ones stay.
+    Without a report, progress or digest the old ones stay.
     """
     values: Json = {"state": to, "updated_at_ms": now_ms, "finished_at_ms": now_ms}
     if report is not None:
         values["report"] = json.dumps(report)
     if progress is not None:
         values["progress"] = json.dumps(progress)
+    if digest is not None:
+        values["digest"] = digest
     there = update(scans).where(scans.c.id == scan_id, scans.c.state == expected)
     return conn.execute(there.values(values)).rowcount == 1
 
 
-def fail_interrupted(conn: Connection, *, now_ms: int) -> int:
-    """Mark running scans that went silent as failed; returns how many."""
-    silent = update(scans).where(
-        scans.c.state == ScanState.RUNNING, scans.c.updated_at_ms < now_ms - SILENCE_MS_MAX
-    )
-    values = {
-        "state": ScanState.FAILED,
-        "report": json.dumps(_INTERRUPTED),
-        "updated_at_ms": now_ms,
-        "finished_at_ms": now_ms,
-    }
-    return conn.execute(silent.values(values)).rowcount
+def _with_jobs() -> Select[Any]:
+    return select(
+        scans,
+        jobs.c.state.label("job_state"),
+        jobs.c.progress.label("job_progress"),
+        jobs.c.error.label("job_error"),
+        jobs.c.finished_at_ms.label("job_finished_at_ms"),
+    ).outerjoin(jobs, jobs.c.id == scans.c.id)
 
 
 def _scan(row: Row[Any]) -> Scan:
+    state, report = ScanState(row.state), row.report and json.loads(row.report)
+    progress, finished_at_ms = json.loads(row.progress), row.finished_at_ms
+    if state is ScanState.RUNNING:
+        job_state = None if row.job_state is None else JobState(row.job_state)
+        finished_at_ms = row.job_finished_at_ms
+        progress = json.loads(row.job_progress) if row.job_progress else _WAITING
+        match job_state:
+            case None:  # one that an earlier version began
+                state, report = ScanState.FAILED, {"error": _INTERRUPTED}
+                progress, finished_at_ms = json.loads(row.progress), row.updated_at_ms
+            case JobState.CANCELLED:
+                state, report = ScanState.CANCELLED, {"error": "the scan was cancelled"}
+            case JobState.FAILED:
+                state, report = ScanState.FAILED, {"error": row.job_error or _INTERRUPTED}
     return Scan(
         id=row.id,
         catalog_id=row.catalog_id,
         prefix=row.prefix,
-        state=ScanState(row.state),
-        progress=json.loads(row.progress),
-        report=json.loads(row.report) if row.report is not None else None,
+        state=state,
+        progress=progress,
+        report=report,
         requested_by=row.requested_by,
         created_at_ms=row.created_at_ms,
         updated_at_ms=row.updated_at_ms,
-        finished_at_ms=row.finished_at_ms,
+        finished_at_ms=finished_at_ms,
+        digest=row.digest,
     )

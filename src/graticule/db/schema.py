@@ -339,6 +339,7 @@ scans = Table(
     _belongs_to("catalogs"),
     Column("prefix", Text, nullable=False, comment="the location that was scanned"),
     Column("state", String(16), nullable=False, comment="running, proposed, registered or failed"),
+    Column("digest", String(64), nullable=True, comment="of all that its proposals come from"),
     Column("progress", Text, nullable=False, comment="JSON counters"),
     Column("report", Text, nullable=True, comment="JSON: proposals, skipped objects, error"),
     Column("requested_by", Text, nullable=False),
@@ -416,6 +417,42 @@ dirty_objects = Table(
     Column("sequencer", Text, nullable=False, comment="of the newest event, empty if it had none"),
     _ms("received_at_ms"),
     comment="Objects that events said have changed: hints of what to look at",
+)
+
+bucket_objects = Table(
+    "bucket_objects",
+    metadata,
+    Column(
+        "integration_id",
+        String(36),
+        ForeignKey("storage_integrations.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("key", _Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("etag", Text, nullable=False),
+    _ms("last_modified_ms"),
+    _ms("missing_since_ms", nullable=True),  # a listing that is not at its end did not have it
+    comment="What the last listings of a bucket held",
+    sqlite_with_rowid=False,
+)
+
+file_inspections = Table(
+    "file_inspections",
+    metadata,
+    Column(
+        "integration_id",
+        String(36),
+        ForeignKey("storage_integrations.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("key", _Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("inspection", LargeBinary, nullable=True, comment="by discovery.inspection_codec"),
+    Column("error", Text, nullable=True, comment="why there is none"),
+    Column("is_final", Boolean, nullable=False, comment="true of this version for ever"),
+    comment="What the footers of files said; of another version of a file it says nothing",
 )
 
 functions = Table(

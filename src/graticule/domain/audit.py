@@ -71,6 +71,7 @@ class EventType(StrEnum):
     CREDENTIAL_VENDED = "table.credential_vended"
     REQUEST_SIGNED = "table.request_signed"
     SCAN_STARTED = "scan.started"
+    SCAN_CANCELLED = "scan.cancelled"
     SCAN_REGISTERED = "scan.registered"
     JOB_CANCELLED = "job.cancelled"
     WEBHOOK_CREATED = "webhook.created"

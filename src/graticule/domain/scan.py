@@ -7,16 +7,19 @@ from typing import Any
 
 
 class ScanState(StrEnum):
-    """running → proposed → registered; failed from anywhere."""
+    """running → proposed → registered; failed or cancelled from running."""
 
     RUNNING = "running"
     PROPOSED = "proposed"
     REGISTERED = "registered"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
+    """The job that carries it out has the same id."""
+
     id: str
     catalog_id: str
     prefix: str
@@ -29,5 +32,6 @@ class Scan:
     requested_by: str
     created_at_ms: int
     updated_at_ms: int
-    """The last sign of life."""
     finished_at_ms: int | None = None
+    digest: str | None = None
+    """Equal for scans that cannot but propose the same."""

@@ -1,37 +1,50 @@
-"""One look through a folder of a bucket: list, group, inspect, propose.  Changes nothing."""
+"""One look through a folder of a bucket: list, group, inspect, propose.
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+Changes nothing in the bucket.  What is listed and what footers say is kept in the database, so a
+look that is cut off goes on, and the next one only reads what is new.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
+from importlib.metadata import version
 from typing import Any, Final
 
-from graticule.discovery.grouping import Grouping, Skipped, StoredObject, group
+from sqlalchemy import Engine
+
+from graticule.db import bucket_objects as objects_db
+from graticule.discovery.grouping import (
+    SKIPPED_REPORTED_MAX,
+    Candidate,
+    Grouping,
+    Skipped,
+    StoredObject,
+    group,
+)
 from graticule.discovery.ignoring import NOTHING_IGNORED, Ignored
 from graticule.discovery.inspection import FileInspection
+from graticule.discovery.inspection_codec import CODEC_VERSION
+from graticule.discovery.looking import confirmed
+from graticule.discovery.path_grammar import is_telling, is_worth_reporting, reason_to_ignore
 from graticule.discovery.proposal import Proposal, Proposals
 from graticule.discovery.proposing import propose
-from graticule.domain.errors import (
-    CatalogError,
-    InvalidLocation,
-    InvalidRequest,
-    StorageUnavailable,
-    Unavailable,
-    UnreadableFile,
-)
+from graticule.discovery.slim_inspections import Slimming
+from graticule.domain.errors import InvalidLocation, InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
+from graticule.services.bucket_listing import BucketListing, Listing, Place
 from graticule.services.closer_looks import look_into_geometries, read_existing
+from graticule.services.footers import Footers, KnownFooters
+from graticule.services.scan_watch import NOBODY, Watch
 from graticule.storage.inspection_workers import InspectionWorkers
-from graticule.storage.parquet import ReadRange
 from graticule.storage.s3 import ObjectStore
-from graticule.storage.verification.probe import PROBE_FOLDER
 
 Json = dict[str, Any]
-Progress = Callable[[Json], None]
 
-OBJECTS_PER_SCAN_MAX: Final = 1_000_000
-FETCHES_AT_ONCE: Final = 16
-PROGRESS_EVERY_FILES: Final = 50
+FILES_PER_SCAN_MAX: Final = 1_000_000
+"""Data files, among any number of other objects: some 2 kB of memory each."""
+REPORT_VERSION: Final = 1
+"""Changes with whatever changes what is proposed for the same files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,142 +56,221 @@ class Survey:
     inspections: Mapping[str, FileInspection | str]
     objects_count: int
     bytes_total: int
+    is_final: bool = True
+    """False if the store refused some files: the next look may find more."""
 
 
-def look(
-    store: ObjectStore,
-    location: Location,
-    workers: InspectionWorkers,
-    *,
-    excluded: Sequence[Location],
-    ignored: Ignored = NOTHING_IGNORED,
-    progress: Progress = lambda _: None,
-) -> Survey:
-    """Look through everything below `location` but the `excluded` folders.
+class BucketSurveys:
+    def __init__(
+        self, engine: Engine, workers: InspectionWorkers, *, now_ms: Callable[[], int]
+    ) -> None:
+        self._engine = engine
+        self._workers = workers
+        self._now_ms = now_ms
 
-    `progress` is called often and may raise to stop.
+    def look(
+        self,
+        store: ObjectStore,
+        place: Place,
+        *,
+        ignored: Ignored = NOTHING_IGNORED,
+        watch: Watch = NOBODY,
+        resume: Mapping[str, Any] | None = None,
+    ) -> Survey:
+        """Look through everything in `place`, from where `resume`, a checkpoint, says.
 
-    Raises:
-        StorageRefused: the store does not let us list.
-        InvalidRequest: more objects than one scan takes.
+        Raises:
+            StorageRefused: the store does not let us list.
+            InvalidRequest: more files than one scan takes.
+        """
+        listing = self.listed(store, place, watch=watch, resume=resume)
+        return self.inspected(store, place, listing, ignored=ignored, watch=watch)
+
+    def listed(
+        self,
+        store: ObjectStore,
+        place: Place,
+        *,
+        watch: Watch = NOBODY,
+        resume: Mapping[str, Any] | None = None,
+    ) -> Listing:
+        """Bring what is known of the objects into step with the store."""
+        known = (resume or {}).get("listing")
+        state = Listing(self._now_ms()) if known is None else Listing(**known)
+        if state.is_complete:
+            return state
+        return BucketListing(self._engine, store, place, watch).run(state)
+
+    def inspected(
+        self,
+        store: ObjectStore,
+        place: Place,
+        listing: Listing,
+        *,
+        ignored: Ignored = NOTHING_IGNORED,
+        watch: Watch = NOBODY,
+    ) -> Survey:
+        """Inspect what is new among the listed files, and propose tables."""
+        counts = {"objects": listing.objects, "bytes": listing.bytes}
+        watch.progress({"phase": "grouping", **counts})
+        grouping = self._grouped(place, ignored)
+        files = [file.object for candidate in grouping.candidates for file in candidate.files]
+        footers = Footers(self._engine, self._workers, store, place, watch)
+        is_final = footers.complete(
+            files, progress=counts, checkpoint={"listing": listing.to_json()}
+        )
+        watch.progress(
+            {"phase": "grouping", **counts, "files": len(files), "inspected": len(files)}
+        )
+        survey = self._proposed(store, place, grouping, listing)
+        return replace(survey, is_final=is_final)
+
+    def recall(
+        self, store: ObjectStore, place: Place, *, ignored: Ignored = NOTHING_IGNORED
+    ) -> Survey:
+        """What the last look found: nothing is listed, and no footer read."""
+        return self._proposed(store, place, self._grouped(place, ignored), Listing(0))
+
+    def _grouped(self, place: Place, ignored: Ignored) -> Grouping:
+        objects = _Objects(self._engine, place, ignored)
+        grouping = group(objects, base=place.location.key_prefix, ignored=ignored)
+        skipped = (*grouping.skipped, *objects.unsafe)
+        return replace(
+            grouping,
+            skipped=skipped[:SKIPPED_REPORTED_MAX],
+            skipped_count=grouping.skipped_count + len(objects.unsafe) + objects.uncounted,
+        )
+
+    def _proposed(
+        self, store: ObjectStore, place: Place, grouping: Grouping, listing: Listing
+    ) -> Survey:
+        hive_keys = {key for candidate in grouping.candidates for key in candidate.hive_keys}
+        slim = KnownFooters(self._engine, place, shape=Slimming(keep=hive_keys))
+        seen = look_into_geometries(store, self._workers, grouping, slim)
+        proposals = propose(
+            grouping,
+            _Confirmed(slim, seen),
+            existing=read_existing(store, grouping.existing),
+            root_name=place.location.name,
+        )
+        return Survey(
+            location=place.location,
+            proposals=proposals,
+            inspections=_Confirmed(KnownFooters(self._engine, place), seen),
+            objects_count=listing.objects,
+            bytes_total=listing.bytes,
+        )
+
+
+class _Confirmed(Mapping[str, FileInspection | str]):
+    """Inspections, but for what a look into one of a candidate's files showed for all of them."""
+
+    def __init__(
+        self,
+        known: Mapping[str, FileInspection | str],
+        seen: Sequence[tuple[Candidate, FileInspection]],
+    ) -> None:
+        self._known = known
+        self._seen = {
+            file.object.key: (replace(candidate, files=(file,)), shown)
+            for candidate, shown in seen
+            for file in candidate.files
+        }
+
+    def __getitem__(self, key: str) -> FileInspection | str:
+        found = self._known[key]
+        if key not in self._seen:
+            return found
+        of_file, shown = self._seen[key]
+        return confirmed(of_file, {key: found}, shown).get(key, found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def digest_of(listing: Listing, ignored: Ignored = NOTHING_IGNORED) -> str:
+    """The same for two looks that cannot but propose the same."""
+    versions = [version("graticule"), str(REPORT_VERSION), str(CODEC_VERSION)]
+    parts = [listing.digest, *versions, *ignored.patterns]
+    return blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+class _Objects:
+    """The objects of a place that grouping has to see, in the order of keys.
+
+    A million images are one fact: beyond those that a report can name they are only counted.
     """
-    objects, unsafe = _list(store, location, excluded, progress)
-    grouping = group(objects, base=location.key_prefix, ignored=ignored)
-    grouping = replace(
-        grouping,
-        skipped=(*grouping.skipped, *unsafe),
-        skipped_count=grouping.skipped_count + len(unsafe),
-    )
-    inspections = _inspect(store, workers, grouping, len(objects), progress)
-    inspections |= look_into_geometries(store, workers, grouping, inspections)
-    proposals = propose(
-        grouping,
-        inspections,
-        existing=read_existing(store, grouping.existing),
-        root_name=location.name,
-    )
-    return Survey(
-        location=location,
-        proposals=proposals,
-        inspections=inspections,
-        objects_count=len(objects),
-        bytes_total=sum(stored.size_bytes for stored in objects),
-    )
 
+    def __init__(self, engine: Engine, place: Place, ignored: Ignored) -> None:
+        self._engine = engine
+        self._place = place
+        self._ignored = ignored
+        self.unsafe: list[Skipped] = []
+        self.uncounted = 0
 
-def _list(
-    store: ObjectStore, location: Location, excluded: Sequence[Location], progress: Progress
-) -> tuple[list[StoredObject], list[Skipped]]:
-    own = tuple(f"{folder.key_prefix}" for folder in excluded)
-    objects: list[StoredObject] = []
-    unsafe: list[Skipped] = []
-    for summaries in store.list(location):
-        for summary in summaries:
-            if summary.key.startswith(own) or PROBE_FOLDER in summary.key:
-                continue
-            try:
-                Location.parse(f"s3://{location.bucket}/{summary.key.rstrip('/')}")
-            except InvalidLocation as error:
-                unsafe.append(Skipped(summary.key, error.message))
-                continue
-            objects.append(StoredObject(summary.key, summary.size_bytes, summary.etag))
-        if len(objects) > OBJECTS_PER_SCAN_MAX:
-            raise InvalidRequest(
-                f"`{location}` holds more than {OBJECTS_PER_SCAN_MAX} objects; "
-                "scan its folders one by one"
-            )
-        progress({"phase": "listing", "objects": len(objects)})
-    return objects, unsafe
-
-
-def _inspect(
-    store: ObjectStore,
-    workers: InspectionWorkers,
-    grouping: Grouping,
-    objects_count: int,
-    progress: Progress,
-) -> dict[str, FileInspection | str]:
-    files = [file.object for candidate in grouping.candidates for file in candidate.files]
-    inspections: dict[str, FileInspection | str] = {}
-    with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="inspect") as pool:
-        found = pool.map(lambda stored: _inspect_file(store, workers, stored), files)
-        try:
-            for number, (stored, inspection) in enumerate(zip(files, found, strict=True), 1):
-                inspections[stored.key] = inspection
-                if number % PROGRESS_EVERY_FILES == 0 or number == len(files):
-                    progress(
-                        {
-                            "phase": "inspecting",
-                            "objects": objects_count,
-                            "files": len(files),
-                            "inspected": number,
-                        }
+    def __iter__(self) -> Iterator[StoredObject]:
+        self.unsafe, self.uncounted = [], 0
+        bucket = self._place.location.bucket
+        others = files = 0
+        for key, size_bytes, etag in objects_db.in_order(self._engine, self._place.keys):
+            reason = reason_to_ignore(key, size_bytes)
+            if self._ignored.by(key) is not None:
+                pass  # counted there, by pattern
+            elif reason is None:
+                try:
+                    Location.parse(f"s3://{bucket}/{key}")
+                except InvalidLocation as error:
+                    self.unsafe.append(Skipped(key, error.message))
+                    continue
+                files += 1
+                if files > FILES_PER_SCAN_MAX:
+                    raise InvalidRequest(
+                        f"`{self._place.location}` holds more than {FILES_PER_SCAN_MAX} data "
+                        "files; scan its folders one by one"
                     )
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return inspections
-
-
-def _inspect_file(
-    store: ObjectStore, workers: InspectionWorkers, stored: StoredObject
-) -> FileInspection | str:
-    """The inspection, or why there is none: one bad file is a line in the report."""
-    try:
-        return workers.inspect(reader_of(store, stored), stored.size_bytes)
-    except (StorageUnavailable, Unavailable):
-        raise
-    except UnreadableFile as error:
-        return error.message
-    except CatalogError as error:
-        return f"cannot be read: {error.message}"
-
-
-def reader_of(store: ObjectStore, stored: StoredObject) -> ReadRange:
-    """Reads ranges of one object."""
-    uri = f"s3://{store.root.bucket}/{stored.key}"
-    return lambda offset, length: store.get(uri, range=(offset, length))
+            else:
+                is_reported = is_worth_reporting(reason)
+                others += is_reported
+                if (others > SKIPPED_REPORTED_MAX or not is_reported) and not is_telling(key):
+                    self.uncounted += is_reported
+                    continue
+            yield StoredObject(key, size_bytes, etag)
 
 
 def survey_report(survey: Survey, *, registered: Mapping[str, TableIdentifier]) -> Json:
     """The report of a scan, in which tables that are registered already are marked."""
     report = survey.proposals.to_json()
-    # Iceberg tables come last, and have no sources.
-    proposals = (*survey.proposals.tables, *survey.proposals.existing)
-    for table, proposal in zip(report["tables"], proposals, strict=True):
-        known = None
-        if isinstance(proposal, Proposal):
-            known = registered_as(survey, proposal, registered)
-        table["registered-as"] = None if known is None else str(known)
-    return report | {"objects": survey.objects_count, "bytes": survey.bytes_total}
+    return marked(
+        report | {"objects": survey.objects_count, "bytes": survey.bytes_total},
+        survey.location.bucket,
+        registered,
+    )
+
+
+def marked(report: Json, bucket: str, registered: Mapping[str, TableIdentifier]) -> Json:
+    """A report in which tables are marked that are registered by now."""
+    tables = []
+    for table in report["tables"]:
+        known = _reading(table["sources"], bucket, registered)
+        tables.append({**table, "registered-as": None if known is None else str(known)})
+    return {**report, "tables": tables}
 
 
 def registered_as(
     survey: Survey, proposal: Proposal, registered: Mapping[str, TableIdentifier]
 ) -> TableIdentifier | None:
     """The table that reads the same sources already, if there is one."""
-    for source in proposal.sources:
-        known = registered.get(f"s3://{survey.location.bucket}/{source}")
+    return _reading(proposal.sources, survey.location.bucket, registered)
+
+
+def _reading(
+    sources: Any, bucket: str, registered: Mapping[str, TableIdentifier]
+) -> TableIdentifier | None:
+    for source in sources:
+        known = registered.get(f"s3://{bucket}/{source}")
         if known is not None:
             return known
     return None

@@ -8,9 +8,9 @@ from typing import Final
 
 from graticule.discovery.existing_proposals import ExistingInspection, inspect_existing
 from graticule.discovery.existing_tables import ExistingTable
-from graticule.discovery.grouping import Grouping, StoredObject
+from graticule.discovery.grouping import Candidate, Grouping, StoredObject
 from graticule.discovery.inspection import FileInspection
-from graticule.discovery.looking import confirmed, unconfirmed
+from graticule.discovery.looking import unconfirmed
 from graticule.domain.errors import CatalogError, StorageUnavailable, Unavailable
 from graticule.domain.location import Location
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -56,9 +56,9 @@ def look_into_geometries(
     workers: InspectionWorkers,
     grouping: Grouping,
     inspections: Mapping[str, FileInspection | str],
-) -> dict[str, FileInspection | str]:
-    """Inspections to take instead, where one file shows what a column of many holds."""
-    instead: dict[str, FileInspection | str] = {}
+) -> list[tuple[Candidate, FileInspection]]:
+    """Candidates of which one file shows what a column of all holds, and what it shows."""
+    shown: list[tuple[Candidate, FileInspection]] = []
     for candidate in grouping.candidates:
         sample = unconfirmed(candidate, inspections)
         if sample is None:
@@ -71,8 +71,8 @@ def look_into_geometries(
             raise
         except CatalogError:
             continue
-        instead |= confirmed(candidate, inspections, seen)
-    return instead
+        shown.append((candidate, seen))
+    return shown
 
 
 def _reader(store: ObjectStore, stored: StoredObject) -> ReadRange:

@@ -4,22 +4,22 @@ A scan changes nothing but its own row.  Registration refers to files where they
 through the same commit as an engine's write does.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
+from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
+from graticule.db import integrations as integrations_db
+from graticule.db import jobs as jobs_db
 from graticule.db import scans as scans_db
 from graticule.db import tables as tables_db
-from graticule.db.engine import read, write
+from graticule.db.engine import read, retry_serialisation, write
 from graticule.discovery.proposal import Proposal
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
@@ -28,27 +28,31 @@ from graticule.domain.errors import (
     CatalogError,
     InvalidLocation,
     InvalidRequest,
+    NoSuchCatalog,
     NoSuchScan,
     WrongState,
 )
 from graticule.domain.identifiers import Namespace, TableIdentifier
+from graticule.domain.job import Job, JobKind
 from graticule.domain.location import Location
 from graticule.domain.scan import Scan, ScanState
 from graticule.domain.tenancy import Principal
 from graticule.services import audit_trail
-from graticule.services.bucket_survey import Survey, look, survey_report
+from graticule.services.bucket_listing import Place
+from graticule.services.bucket_survey import (
+    BucketSurveys,
+    Survey,
+    digest_of,
+    marked,
+    survey_report,
+)
 from graticule.services.credentials import Credentials
+from graticule.services.job_run import JobRun
 from graticule.services.namespaces import Namespaces, Page, page
 from graticule.services.registration import Registration
-from graticule.storage.inspection_workers import InspectionWorkers
 
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
-
-SCANS_AT_ONCE: Final = 2
-SURVEYS_KEPT_MAX: Final = 4
-"""What recent scans found stays in memory for the registration that usually follows."""
-BEAT_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +70,24 @@ class Discovery:
     def __init__(
         self,
         engine: Engine,
+        keyring: Keyring,
         credentials: Credentials,
         namespaces: Namespaces,
-        registration: Registration,
-        workers: InspectionWorkers,
         *,
+        registration: Registration,
+        surveys: BucketSurveys,
         now_ms: Callable[[], int],
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
+        """`wake` is called when there is a scan to carry out; some process may be waiting."""
         self._engine = engine
+        self._keyring = keyring
         self._credentials = credentials
         self._namespaces = namespaces
         self._registration = registration
-        self._workers = workers
+        self._surveys = surveys
         self._now_ms = now_ms
-        self._pool = ThreadPoolExecutor(SCANS_AT_ONCE, thread_name_prefix="scan")
-        self._stopping = threading.Event()
-        self._guard = threading.Lock()
-        self._surveys: OrderedDict[str, Survey] = OrderedDict()
-
-    def close(self) -> None:
-        """Stop running scans; their rows say that they were interrupted."""
-        self._stopping.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._wake = wake
 
     def start(
         self, principal: Principal, catalog: OpenCatalog, *, prefix: str | None = None
@@ -112,17 +112,97 @@ class Discovery:
             catalog_id=catalog.catalog.id,
             prefix=location.prefix,
             state=ScanState.RUNNING,
-            progress={},
+            progress={"phase": "waiting"},
             report=None,
             requested_by=principal.name,
             created_at_ms=now_ms,
             updated_at_ms=now_ms,
         )
+        job = Job(
+            id=scan.id,
+            organisation_id=catalog.catalog.organisation_id,
+            kind=JobKind.SCAN,
+            subject_id=scan.catalog_id,
+            key=f"scan of catalog {scan.catalog_id}",
+            parameters={"prefix": scan.prefix},
+            requested_by=principal.name,
+            created_at_ms=now_ms,
+            run_after_ms=now_ms,
+        )
         with write(self._engine) as conn:
+            ordered = jobs_db.enqueue(conn, job)
+            if ordered.id != job.id:
+                raise WrongState(
+                    f"scan `{ordered.id}` of this catalog is still running; wait for it to end, "
+                    "or cancel it"
+                )
             scans_db.create(conn, scan)
             self._tell(conn, principal, EventType.SCAN_STARTED, scan)
-        self._pool.submit(self._run, scan, catalog, location)
+        self._wake()
         return scan
+
+    def cancel(self, principal: Principal, catalog: OpenCatalog, scan_id: str) -> Scan:
+        """Stop a scan; what it has learnt of files by then is not learnt again by the next.
+
+        Raises:
+            NoSuchScan: this catalog has none of that id.
+            WrongState: it does not run.
+        """
+        scan = self.get(principal, catalog, scan_id)
+        if scan.state is not ScanState.RUNNING:
+            raise WrongState(f"scan `{scan_id}` is {scan.state}: there is nothing to cancel")
+        with write(self._engine) as conn:
+            jobs_db.cancel(conn, catalog.catalog.organisation_id, scan_id, now_ms=self._now_ms())
+            self._tell(conn, principal, EventType.SCAN_CANCELLED, scan)
+        return self.get(principal, catalog, scan_id)
+
+    def run(self, job: Job, run: JobRun) -> Json:
+        """Carry out a scan: the handler of its job.
+
+        Raises:
+            NoSuchCatalog: it was deleted meanwhile.
+        """
+        catalog, place = self._place_of(job)
+        store = self._credentials.store_for(catalog.integration, in_background=True)
+        listing = self._surveys.listed(store, place, watch=run, resume=job.checkpoint)
+        digest: str | None = digest_of(listing)
+        with read(self._engine) as conn:
+            same = scans_db.with_digest(
+                conn, catalog.catalog.id, place.location.prefix, digest or ""
+            )
+            registered = tables_db.tables_by_source(conn, catalog.catalog.id)
+        if same is not None and same.report is not None:
+            report = marked(dict(same.report), place.location.bucket, registered)
+            progress = dict(same.progress)
+        else:
+            survey = self._surveys.inspected(store, place, listing, watch=run)
+            report = survey_report(survey, registered=registered)
+            progress = run.shown or {}
+            if not survey.is_final:
+                digest = None  # so the next scan does not take this one's word
+        now_ms = self._now_ms()
+
+        def propose_once() -> None:
+            with write(self._engine) as conn:
+                run.require_lease(conn)
+                scans_db.move(
+                    conn,
+                    job.id,
+                    expected=ScanState.RUNNING,
+                    to=ScanState.PROPOSED,
+                    now_ms=now_ms,
+                    report=report,
+                    progress=progress,
+                    digest=digest,
+                )
+
+        retry_serialisation(propose_once)
+        return {
+            "tables": len(report["tables"]),
+            "objects": listing.objects,
+            "changed": listing.changed,
+            "gone": listing.gone,
+        }
 
     def get(self, principal: Principal, catalog: OpenCatalog, scan_id: str) -> Scan:
         """A scan with its report, once it has one.
@@ -171,12 +251,11 @@ class Discovery:
         if scan.state not in {ScanState.PROPOSED, ScanState.REGISTERED}:
             raise WrongState(f"scan `{scan_id}` is {scan.state} and has no proposals to register")
         require(principal, Action.WRITE_CATALOG)
-        survey = self._recall(scan) or look(
-            self._credentials.store_for(catalog.integration, in_background=True),
-            Location.parse(scan.prefix),
-            self._workers,
-            excluded=self._catalog_roots(catalog),
-        )
+        location = Location.parse(scan.prefix)
+        store = self._credentials.store_for(catalog.integration, in_background=True)
+        survey = self._surveys.recall(store, self._place(catalog, location))
+        if not survey.proposals.tables and (scan.report or {}).get("tables"):
+            raise WrongState(f"what scan `{scan_id}` found is not known any more; scan again")
         proposals = _chosen(survey, names)
         self._make_namespaces(principal, catalog, namespace)
         outcomes = [
@@ -233,91 +312,24 @@ class Discovery:
             except AlreadyExists:
                 continue
 
-    def _run(self, scan: Scan, catalog: OpenCatalog, location: Location) -> None:
-        """The scan itself, in a thread of its own; every outcome ends in its row."""
-        watch = _Watch(self._engine, scan, self._stopping, self._now_ms)
-        try:
-            survey = look(
-                self._credentials.store_for(catalog.integration, in_background=True),
-                location,
-                self._workers,
-                excluded=self._catalog_roots(catalog),
-                progress=watch.report,
-            )
-            report = survey_report(survey, registered=self._registered(catalog))
-            state = ScanState.PROPOSED
-            self._keep(scan.id, survey)
-        except _Interrupted:
-            report, state = {"error": "the scan was interrupted; scan again"}, ScanState.FAILED
-        except CatalogError as error:
-            report, state = {"error": error.message}, ScanState.FAILED
-        except Exception:
-            log.exception("scan failed", scan_id=scan.id)
-            report = {"error": f"the scan failed; the log has the reason under scan id {scan.id}"}
-            state = ScanState.FAILED
-        with write(self._engine) as conn:
-            scans_db.move(
-                conn,
-                scan.id,
-                expected=ScanState.RUNNING,
-                to=state,
-                now_ms=self._now_ms(),
-                report=report,
-                progress=watch.progress,
-            )
-
-    def _catalog_roots(self, catalog: OpenCatalog) -> list[Location]:
-        """Where catalogs keep their own tables: not data to be discovered."""
+    def _place_of(self, job: Job) -> tuple[OpenCatalog, Place]:
         with read(self._engine) as conn:
-            return catalogs_db.locations_on(conn, catalog.integration.id)
+            catalog = catalogs_db.load(conn, job.organisation_id, job.subject_id)
+            integration = (
+                None
+                if catalog is None
+                else integrations_db.load(conn, self._keyring, catalog.integration_id)
+            )
+        if catalog is None or integration is None:
+            raise NoSuchCatalog("the catalog was deleted")
+        opened = OpenCatalog(catalog, integration)
+        return opened, self._place(opened, Location.parse(job.parameters["prefix"]))
 
-    def _registered(self, catalog: OpenCatalog) -> dict[str, TableIdentifier]:
+    def _place(self, catalog: OpenCatalog, location: Location) -> Place:
+        """A folder without those where catalogs keep their own tables, which nobody discovers."""
         with read(self._engine) as conn:
-            return tables_db.tables_by_source(conn, catalog.catalog.id)
-
-    def _keep(self, scan_id: str, survey: Survey) -> None:
-        with self._guard:
-            self._surveys[scan_id] = survey
-            while len(self._surveys) > SURVEYS_KEPT_MAX:
-                self._surveys.popitem(last=False)
-
-    def _recall(self, scan: Scan) -> Survey | None:
-        with self._guard:
-            return self._surveys.get(scan.id)
-
-
-class _Interrupted(Exception):
-    """The process is stopping, or the scan's row was taken away."""
-
-
-class _Watch:
-    """Writes a scan's progress now and then, which also shows that it lives."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        scan: Scan,
-        stopping: threading.Event,
-        now_ms: Callable[[], int],
-    ) -> None:
-        self.progress: Json = {}
-        self._engine = engine
-        self._scan = scan
-        self._stopping = stopping
-        self._now_ms = now_ms
-        self._last_ms = 0
-
-    def report(self, progress: Json) -> None:
-        self.progress = progress
-        if self._stopping.is_set():
-            raise _Interrupted
-        now_ms = self._now_ms()
-        if now_ms - self._last_ms < BEAT_S * 1000:
-            return
-        self._last_ms = now_ms
-        with write(self._engine) as conn:
-            if not scans_db.beat(conn, self._scan.id, progress, now_ms=now_ms):
-                raise _Interrupted
+            own = catalogs_db.locations_on(conn, catalog.integration.id)
+        return Place(catalog.integration.id, location, own)
 
 
 def _chosen(survey: Survey, names: Sequence[str] | None) -> Sequence[Proposal]:

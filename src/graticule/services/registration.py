@@ -44,9 +44,10 @@ from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 from graticule.planning.files import DataFileEntry
 from graticule.services import table_locations
-from graticule.services.bucket_survey import Survey, reader_of, registered_as
+from graticule.services.bucket_survey import Survey, registered_as
 from graticule.services.commits import Commits
 from graticule.services.credentials import Credentials
+from graticule.services.footers import reader_of
 from graticule.services.table_changes import TableChange
 from graticule.spatial.bounding_box import BoxStatus
 from graticule.storage import manifest_writer

@@ -1,8 +1,14 @@
-"""What a store answers when it is asked to list: `ListObjectsV2`, read into values."""
+"""What a store answers when it is asked to list: `ListObjectsV2`, read into values.
 
-from collections.abc import Mapping
+Entries as S3 itself writes them are taken from the bytes by one expression, some ten times as fast
+as from a tree of elements; a page with anything else in it is parsed as any XML.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element  # only the type: defusedxml parses
 
@@ -12,9 +18,8 @@ from graticule.storage.aws_errors import not_s3
 from graticule.storage.s3_requests import S3Answer, local_name, parsed
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectSummary:
-    """One row of a listing."""
+class ObjectSummary(NamedTuple):
+    """One row of a listing.  A tuple, because there are millions of them."""
 
     key: str
     size_bytes: int
@@ -61,16 +66,26 @@ def listed_page(answer: S3Answer, at: str) -> ListedPage:
     Raises:
         StorageRefused: it is something else.
     """
-    document = parsed(answer, "listing", at, root="ListBucketResult")
+    frame, entries = _split(answer.body)
+    document = parsed(S3Answer(answer.headers, frame), "listing", at, root="ListBucketResult")
     is_encoded = text_of(document, "EncodingType") == "url"
 
     def decoded(text: str) -> str:
-        return unquote_plus(text) if is_encoded else text
+        return unquote_plus(text) if is_encoded and _ESCAPED.search(text) else text
 
     try:
         files = tuple(
             _summary(row, decoded(row["Key"]))
             for row in (_row(entry) for entry in document.iterfind("{*}Contents"))
+        )
+        files += tuple(
+            ObjectSummary(
+                decoded(key.decode()),
+                int(size),
+                etag.replace(b"&quot;", b"").decode().strip('"'),
+                _moment_ms(moment.decode()),
+            )
+            for key, moment, etag, size in entries
         )
         folders = tuple(
             decoded(_row(entry)["Prefix"]) for entry in document.iterfind("{*}CommonPrefixes")
@@ -95,14 +110,49 @@ def _summary(row: Mapping[str, str], key: str) -> ObjectSummary:
         key=key,
         size_bytes=int(row["Size"]),
         etag=(row.get("ETag") or "").strip('"'),
-        last_modified_ms=int(_moment(row["LastModified"]).timestamp() * 1000),
+        last_modified_ms=_moment_ms(row["LastModified"]),
     )
 
 
-def _moment(text: str) -> datetime:
+def _moment_ms(text: str) -> int:
     """S3's own `2026-01-31T12:00:00.000Z` fast; whatever else a store writes as AWS clients do."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return parse_timestamp(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        moment = parse_timestamp(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+_Entry = tuple[bytes, bytes, bytes, bytes]
+"""Key, moment, ETag and size, as they stand in the XML."""
+
+_PLAIN_ENTRY: Final = re.compile(
+    rb"<Contents>(?>\s*+(?>"
+    rb"<Key>([^<&]*+)</Key>"
+    rb"|<LastModified>([^<&]*+)</LastModified>"
+    rb"|<ETag>((?>[^<&]|&quot;)*+)</ETag>"
+    rb"|<Size>([0-9]++)</Size>"
+    rb"|<(?:StorageClass|ChecksumAlgorithm|ChecksumType|Type)>[^<&]*+</\w++>"
+    rb"|<Owner>(?>\s*+<(?:ID|DisplayName)>[^<&]*+</\w++>)*+\s*+</Owner>"
+    rb"))*+\s*+</Contents>\s*+"
+)
+"""Never goes back, so that a page made up by somebody takes no longer than any other."""
+
+_ESCAPED: Final = re.compile("[%+]")
+
+
+def _split(body: bytes) -> tuple[bytes, Iterator[_Entry]]:
+    """The page without its entries, and these; or all of it and none, if it is written otherwise.
+
+    Comments, CDATA, entities and other encodings may make of the same bytes another page.
+    """
+    is_plain = body.count(b"<!") == 0 and body.count(b"<?") == body.startswith(b"<?xml ")
+    if not is_plain or re.search(rb'encoding=["\'](?!utf-8["\'])', body[:100], re.IGNORECASE):
+        return body, iter(())
+    entries: list[_Entry] = _PLAIN_ENTRY.findall(body)
+    is_complete = all(key and size and moment for key, moment, _, size in entries)
+    if not entries or len(entries) != body.count(b"<Contents") or not is_complete:
+        return body, iter(())
+    return _PLAIN_ENTRY.sub(b"", body), iter(entries)

@@ -100,22 +100,25 @@ class ObjectStore:
         uri: str,
         *,
         range: tuple[int, int] | None = None,  # noqa: A002 - HTTP's word for it
+        etag: str | None = None,
         size_bytes_max: int = OBJECT_SIZE_BYTES_MAX,
     ) -> bytes:
         """The object, or `range` = (offset, length) of it, which may reach past the end.
 
         Raises:
             NoSuchFile: there is no such object.
-            StorageRefused: not allowed, or larger than `size_bytes_max`.
+            StorageRefused: not allowed, larger than `size_bytes_max`, or no longer the object with
+                this `etag`: then its `code` is one of `PRECONDITION_CODES`.
         """
         if range is None:
-            return self._get(uri, size_bytes_max=size_bytes_max)
+            return self._get(uri, etag=etag, size_bytes_max=size_bytes_max)
         offset, length = range
         if length == 0:
             return b""
         return self._get(
             uri,
             byte_range=f"bytes={offset}-{offset + length - 1}",
+            etag=etag,
             size_bytes_max=size_bytes_max,
         )
 
@@ -211,10 +214,12 @@ class ObjectStore:
         keys_max: int,
         delimiter: str = "",
         continuation: str | None = None,
+        start_after: str | None = None,
     ) -> ListedPage:
         """One page of the keys that begin with `prefix`, which begins with the root's own.
 
-        With a delimiter, keys that go on behind it are told of as a folder.
+        With a delimiter, keys that go on behind it are told of as a folder.  Goes on with the page
+        that a `continuation` stands for, or behind a key seen before, in the store's own order.
 
         Raises:
             InvalidLocation: the prefix reaches beyond the root.
@@ -223,7 +228,11 @@ class ObjectStore:
         if not prefix.startswith(self.root.key_prefix):
             raise InvalidLocation(f"`{at}` is not inside `{self.root}`")
         query = list_query(
-            prefix, keys_max=keys_max, delimiter=delimiter, continuation=continuation
+            prefix,
+            keys_max=keys_max,
+            delimiter=delimiter,
+            continuation=continuation,
+            start_after=None if continuation else start_after,
         )
         page = self._listed(query, at)
         keys = (*(summary.key for summary in page.files), *page.folders)

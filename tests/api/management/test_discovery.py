@@ -4,7 +4,14 @@ import json
 
 import pyarrow as pa
 import pytest
+from sqlalchemy import delete, func, select
+from uuid6 import uuid7
 
+from graticule.db import jobs, scans
+from graticule.db.engine import read, write
+from graticule.db.schema import bucket_objects, file_inspections
+from graticule.domain.job import Job, JobKind
+from graticule.domain.scan import Scan, ScanState
 from support.lake import cities
 from support.parquet_files import parquet
 
@@ -133,11 +140,66 @@ def test_a_file_replaced_after_the_scan_is_not_registered(raw):
     assert raw.catalog.pyiceberg().list_tables("found") == []
 
 
-def test_a_table_is_registered_also_when_the_server_has_forgotten_the_scan(server, raw):
+def test_a_scan_whose_files_are_not_known_any_more_is_to_be_made_again(server, raw):
     raw.put("cities/part-0.parquet", cities(PARIS))
     scan = raw.scan()
-    server.services.discovery._surveys.clear()
-    assert [t["error"] for t in raw.register(scan).json()["tables"]] == [None]
+    with write(server.services.engine) as conn:
+        conn.execute(delete(bucket_objects).where(bucket_objects.c.key.startswith(raw.prefix)))
+    refused = raw.register(scan)
+    assert (refused.status_code, "scan again" in refused.json()["detail"]) == (409, True)
+
+
+def test_a_scan_of_an_unchanged_folder_looks_into_no_file_and_proposes_the_same(server, raw):
+    raw.put("cities/part-0.parquet", cities(PARIS))
+    raw.put("cities/cut.parquet", cities(LIMA)[:-9])
+    first = raw.scan()
+    with write(server.services.engine) as conn:
+        conn.execute(delete(file_inspections).where(file_inspections.c.key.startswith(raw.prefix)))
+    second = raw.scan()
+    assert second["report"] == first["report"]
+    with read(server.services.engine) as conn:
+        kept = select(func.count()).where(file_inspections.c.key.startswith(raw.prefix))
+        assert conn.execute(kept).scalar_one() == 0
+    raw.put("cities/part-1.parquet", cities(TOKYO))
+    assert proposals(raw.scan())["cities"]["row-count"] == 2
+
+
+def test_what_is_gone_or_replaced_is_proposed_no_more(raw):
+    for n in range(3):
+        raw.put(f"cities/part-{n}.parquet", cities((n, 2.0, 48.0)))
+    raw.scan()
+    raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}cities/part-0.parquet")
+    raw.put("cities/part-1.parquet", cities(PARIS, LIMA))
+    [table] = raw.scan()["report"]["tables"]
+    assert (table["file-count"], table["row-count"]) == (2, 3)
+
+
+def test_of_a_catalog_one_scan_runs_at_a_time_and_it_can_be_cancelled(server, raw):
+    url, body = raw.scans, {"prefix": f"s3://lake/{raw.prefix}"}
+    with write(server.services.engine) as conn:  # as if a worker were at it
+        job = Job(
+            id=str(uuid7()),
+            organisation_id=raw.http.get("/api/v1/me").json()["organisation_id"],
+            kind=JobKind.SCAN,
+            subject_id=raw.catalog.id,
+            key=f"scan of catalog {raw.catalog.id}",
+            parameters={},
+            requested_by="ana",
+            created_at_ms=1,
+            run_after_ms=4_000_000_000_000,
+        )
+        jobs.enqueue(conn, job)
+        scan = Scan(job.id, raw.catalog.id, body["prefix"], ScanState.RUNNING, {}, None, "a", 1, 1)
+        scans.create(conn, scan)
+    refused = raw.http.post(url, json=body)
+    assert (refused.status_code, job.id in refused.json()["detail"]) == (409, True)
+    assert raw.http.get(f"{url}/{job.id}").json()["progress"] == {"phase": "waiting"}
+
+    cancelled = raw.http.post(f"{url}/{job.id}/cancel")
+    assert (cancelled.status_code, cancelled.json()["state"]) == (202, "cancelled")
+    assert raw.http.post(f"{url}/{job.id}/cancel").status_code == 409
+    assert raw.http.get(url).json()["items"][0]["state"] == "cancelled"
+    assert raw.scan()["state"] == "proposed"
 
 
 def test_files_of_two_tables_in_one_folder_are_never_opened_together(raw):

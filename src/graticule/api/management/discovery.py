@@ -57,6 +57,12 @@ def show_scan(call: Call) -> Response:
     return json_response(scan_to_json(scan))
 
 
+def cancel_scan(call: Call) -> Response:
+    """A scan that runs stops within seconds; until then it is shown as running."""
+    scan = call.services.discovery.cancel(call.principal, _catalog(call), call.name("scan"))
+    return json_response(scan_to_json(scan), status=202)
+
+
 def register_proposals(call: Call) -> Response:
     """Registers each proposal in a commit of its own and says what became of each."""
     body = body_of(call, Registration)
@@ -114,5 +120,6 @@ ROUTES: Final[Sequence[Line]] = (
     ("GET", "/catalogs/{catalog}/scans", list_scans, Action.SCAN_CATALOG),
     ("POST", "/catalogs/{catalog}/scans", start_scan, Action.SCAN_CATALOG),
     ("GET", "/catalogs/{catalog}/scans/{scan}", show_scan, Action.SCAN_CATALOG),
+    ("POST", "/catalogs/{catalog}/scans/{scan}/cancel", cancel_scan, Action.SCAN_CATALOG),
     ("POST", "/catalogs/{catalog}/scans/{scan}/register", register_proposals, Action.SCAN_CATALOG),
 )

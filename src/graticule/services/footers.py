@@ -1,0 +1,225 @@
+"""What the footers of a place's files say: read once for each version of a file, then known.
+
+Files are read in threads and looked into by processes; what they found is written batch by batch,
+so a look that is cut off goes on with the rest.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+from sqlalchemy import Engine
+
+from graticule.db import file_inspections as inspections_db
+from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.file_inspections import KeptInspection
+from graticule.discovery.grouping import StoredObject
+from graticule.discovery.inspection import FileInspection
+from graticule.discovery.inspection_codec import CODEC_VERSION, from_bytes, to_bytes
+from graticule.domain.errors import (
+    CatalogError,
+    NoSuchFile,
+    StorageRefused,
+    StorageUnavailable,
+    Unavailable,
+    UnreadableFile,
+)
+from graticule.services.bucket_listing import Place
+from graticule.services.scan_watch import Watch
+from graticule.storage.aws_errors import PRECONDITION_CODES
+from graticule.storage.inspection_workers import InspectionWorkers
+from graticule.storage.parquet import ReadRange
+from graticule.storage.s3 import ObjectStore
+
+Json = dict[str, Any]
+
+FETCHES_AT_ONCE: Final = 16
+AHEAD_FILES: Final = 4 * FETCHES_AT_ONCE
+FLUSH_FILES: Final = 200
+FLUSH_S: Final = 1.0
+WINDOW_FILES: Final = 200
+"""Inspections that are in memory at once, of all that are known."""
+
+
+class Footers:
+    """Looks into the files of one place."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        workers: InspectionWorkers,
+        store: ObjectStore,
+        place: Place,
+        watch: Watch,
+    ) -> None:
+        self._engine = engine
+        self._workers = workers
+        self._store = store
+        self._place = place
+        self._watch = watch
+
+    def complete(self, files: Sequence[StoredObject], *, progress: Json, checkpoint: Json) -> bool:
+        """Inspect those files that are not known as they are.  False if the store refused some.
+
+        Raises:
+            StorageUnavailable: the store fell silent; what was found until then is kept.
+        """
+        pending = self._pending(files)
+        done, is_final = len(files) - len(pending), True
+        began_at, flushed_at = time.monotonic(), time.monotonic()
+        found: list[KeptInspection] = []
+        for number, kept in enumerate(self._inspected(pending), 1):
+            found.append(kept)
+            is_final = is_final and kept.is_final
+            elapsed_s = max(time.monotonic() - began_at, 1e-3)
+            self._watch.progress(
+                {
+                    **progress,
+                    "phase": "inspecting",
+                    "files": len(files),
+                    "inspected": done + number,
+                    "files_per_s": round(number / elapsed_s, 1),
+                    "eta_s": round((len(pending) - number) * elapsed_s / number),
+                }
+            )
+            if len(found) >= FLUSH_FILES or time.monotonic() - flushed_at > FLUSH_S:
+                self._flush(found, checkpoint)
+                found, flushed_at = [], time.monotonic()
+        self._flush(found, checkpoint)
+        if not pending:
+            counts = {"files": len(files), "inspected": len(files)}
+            self._watch.progress({**progress, "phase": "inspecting", **counts})
+        return is_final
+
+    def _pending(self, files: Sequence[StoredObject]) -> list[StoredObject]:
+        pending = []
+        for start in range(0, len(files), inspections_db.KEYS_AT_ONCE):
+            some = files[start : start + inspections_db.KEYS_AT_ONCE]
+            with read(self._engine) as conn:
+                known = inspections_db.versions(
+                    conn,
+                    self._place.integration_id,
+                    [stored.key for stored in some],
+                    codec_version=CODEC_VERSION,
+                )
+            pending += [
+                stored
+                for stored in some
+                if known.get(stored.key) != (stored.size_bytes, stored.etag)
+            ]
+        return pending
+
+    def _inspected(self, pending: Sequence[StoredObject]) -> Iterator[KeptInspection]:
+        """What is found, in the order of the files; a few are always on their way."""
+        coming: deque[Future[KeptInspection]] = deque()
+        with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="inspect") as pool:
+            try:
+                for stored in pending:
+                    coming.append(pool.submit(self._inspect, stored))
+                    if len(coming) >= AHEAD_FILES:
+                        yield coming.popleft().result()
+                while coming:
+                    yield coming.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _inspect(self, stored: StoredObject) -> KeptInspection:
+        """The inspection, or why there is none: one bad file is a line in the report."""
+        kept = KeptInspection(stored.key, stored.size_bytes, stored.etag, None, None)
+        try:
+            found = self._workers.inspect(reader_of(self._store, stored), stored.size_bytes)
+        except (StorageUnavailable, Unavailable):
+            raise
+        except UnreadableFile as error:
+            return kept._replace(error=error.message)
+        except NoSuchFile:
+            return kept._replace(error="removed since it was listed", is_final=False)
+        except StorageRefused as error:
+            reason = f"cannot be read: {error.message}"
+            if error.context.get("code") in PRECONDITION_CODES:
+                reason = "replaced since it was listed; scan again"
+            return kept._replace(error=reason, is_final=False)
+        except CatalogError as error:
+            return kept._replace(error=f"cannot be read: {error.message}", is_final=False)
+        return kept._replace(inspection=to_bytes(found))
+
+    def _flush(self, found: Sequence[KeptInspection], checkpoint: Json) -> None:
+        if not found:
+            return
+
+        def once() -> None:
+            with write(self._engine) as conn:
+                inspections_db.keep(conn, self._place.integration_id, found)
+                self._watch.checkpoint(checkpoint, conn=conn)
+
+        retry_serialisation(once)
+
+
+def reader_of(store: ObjectStore, stored: StoredObject) -> ReadRange:
+    """Reads ranges of one version of one object."""
+    uri = f"s3://{store.root.bucket}/{stored.key}"
+    etag = stored.etag or None
+    return lambda offset, length: store.get(uri, range=(offset, length), etag=etag)
+
+
+class KnownFooters(Mapping[str, FileInspection | str]):
+    """What is known of a place's files, by key: an inspection, or why there is none.
+
+    Read from the database as it is asked for, some files at a time: quickest in the order of keys.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        place: Place,
+        *,
+        shape: Callable[[FileInspection], FileInspection] = lambda found: found,
+    ) -> None:
+        self._engine = engine
+        self._place = place
+        self._shape = shape
+        self._window: dict[str, KeptInspection] = {}
+
+    def __getitem__(self, key: str) -> FileInspection | str:
+        kept = self._window.get(key)
+        if kept is None:
+            self._load(key)
+            kept = self._window[key]
+        if kept.inspection is None:
+            return kept.error or "not inspected"
+        try:
+            return self._shape(from_bytes(kept.inspection))
+        except ValueError:
+            return "not inspected by this version; scan again"
+
+    def _load(self, key: str) -> None:
+        with read(self._engine) as conn:
+            rows = inspections_db.from_key(
+                conn,
+                self._place.integration_id,
+                key,
+                last=self._place.keys.last,
+                limit=WINDOW_FILES,
+            )
+        self._window = {row.key: row for row in rows}
+
+    def __iter__(self) -> Iterator[str]:
+        keys = self._place.keys
+        after = keys.after
+        while True:
+            with read(self._engine) as conn:
+                rows = inspections_db.from_key(
+                    conn, keys.integration_id, after, last=keys.last, limit=WINDOW_FILES
+                )
+            rows = [row for row in rows if row.key > after]
+            if not rows:
+                return
+            yield from (row.key for row in rows)
+            after = rows[-1].key
+
+    def __len__(self) -> int:
+        keys = self._place.keys
+        with read(self._engine) as conn:
+            return inspections_db.count(conn, keys.integration_id, after=keys.after, last=keys.last)
