@@ -271,7 +271,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         period_s=settings.verification_period_s,
     )
     credentials.when_refused(verification_runs.doubt)
-    index_jobs = IndexJobs(engine, keyring, documents, indexing)
+    index_jobs = IndexJobs(engine, keyring, documents, indexing, stored_indexes)
     handlers: dict[JobKind, Handler] = {JobKind.INDEX: index_jobs.run}
     jobs = Jobs(engine, now_ms=now_ms)
     job_worker = JobWorker(

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from graticule.db.schema import spatial_indexes
+from graticule.domain.errors import NoSuchTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,11 @@ def of_table(conn: Connection, table_id: str) -> list[StoredIndex]:
 
 
 def put(conn: Connection, *, table_id: str, snapshot_id: int, place: str, **row: Any) -> str | None:
-    """Record an index file in place of the one known before, whose location is the answer."""
+    """Record an index file in place of the one known before, whose location is the answer.
+
+    Raises:
+        NoSuchTable: the table was dropped.
+    """
     before = location(conn, table_id, snapshot_id, place)
     conn.execute(
         delete(spatial_indexes).where(
@@ -62,11 +68,11 @@ def put(conn: Connection, *, table_id: str, snapshot_id: int, place: str, **row:
             spatial_indexes.c.place == place,
         )
     )
-    conn.execute(
-        insert(spatial_indexes).values(
-            table_id=table_id, snapshot_id=snapshot_id, place=place, **row
-        )
-    )
+    values = {"table_id": table_id, "snapshot_id": snapshot_id, "place": place, **row}
+    try:
+        conn.execute(insert(spatial_indexes).values(values))
+    except IntegrityError as error:
+        raise NoSuchTable("the table was dropped") from error
     return before
 
 

@@ -38,6 +38,7 @@ from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.groups import Board, Groups, Place
 from graticule.services.idempotency import landed_table, result_of
+from graticule.services.index_orders import order_after_commit
 from graticule.services.table_changes import Asked, Changing, Prepared, TableChange, TableChanges
 from graticule.services.turns import Turns
 from graticule.storage.metadata_files import MetadataFiles
@@ -218,6 +219,10 @@ class Commits:
                 idempotency_db.claim(conn, request, result)
                 for part in written:
                     self._swap(conn, part)
+                    if part.moves_snapshots:
+                        order_after_commit(
+                            conn, part.principals[-1], part.record, part.applied.document
+                        )
                 if also is not None:
                     also(conn, [part.record for part in written])
         except (_SwapLost, SerialisationFailure):

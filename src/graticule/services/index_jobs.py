@@ -1,8 +1,9 @@
 """The job that brings a table's index up to date: after a commit, or when a plan waits for it."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.keyring import Keyring
 from graticule.db import catalogs as catalogs_db
@@ -15,18 +16,25 @@ from graticule.iceberg import metadata
 from graticule.services.documents import Documents
 from graticule.services.indexing import Indexing, Table
 from graticule.services.job_run import JobRun
+from graticule.services.stored_indexes import StoredIndexes
 
 Json = dict[str, Any]
 
 
 class IndexJobs:
     def __init__(
-        self, engine: Engine, keyring: Keyring, documents: Documents, indexing: Indexing
+        self,
+        engine: Engine,
+        keyring: Keyring,
+        documents: Documents,
+        indexing: Indexing,
+        stored: StoredIndexes,
     ) -> None:
         self._engine = engine
         self._keyring = keyring
         self._documents = documents
         self._indexing = indexing
+        self._stored = stored
 
     def run(self, job: Job, run: JobRun) -> Json:
         """Handle a job.  One that comes too late, its table or snapshot gone, has nothing to do.
@@ -36,6 +44,9 @@ class IndexJobs:
             UnreadableFile: one is not what it should be.
         """
         run.go_on()
+        doomed = job.parameters.get("remove")
+        if doomed is not None:
+            return {"removed": self._remove(job, doomed)}
         table = self._table(job)
         if table is None:
             return {"files": None}
@@ -56,13 +67,23 @@ class IndexJobs:
     def _table(self, job: Job) -> Table | None:
         with read(self._engine) as conn:
             record = tables_db.load_by_id(conn, job.subject_id)
-            if record is None:
-                return None
-            catalog = catalogs_db.load(conn, job.organisation_id, record.catalog_id)
-            if catalog is None:
-                return None
-            integration = integrations_db.load(conn, self._keyring, catalog.integration_id)
-        if integration is None:
+            catalog = self._catalog(conn, job, record.catalog_id) if record is not None else None
+        if record is None or catalog is None:
             return None
-        document = self._documents.parsed(record, integration)
-        return Table(OpenCatalog(catalog, integration), record, document)
+        return Table(catalog, record, self._documents.parsed(record, catalog.integration))
+
+    def _catalog(self, conn: Connection, job: Job, catalog_id: str) -> OpenCatalog | None:
+        catalog = catalogs_db.load(conn, job.organisation_id, catalog_id)
+        if catalog is None:
+            return None
+        integration = integrations_db.load(conn, self._keyring, catalog.integration_id)
+        return None if integration is None else OpenCatalog(catalog, integration)
+
+    def _remove(self, job: Job, locations: Sequence[str]) -> int:
+        """Remove the index files of a table that is there no more."""
+        with read(self._engine) as conn:
+            catalog = self._catalog(conn, job, str(job.parameters["catalog_id"]))
+        if catalog is None or catalog.integration.read_only:
+            return 0
+        self._stored.remove_files(catalog, locations)
+        return len(locations)

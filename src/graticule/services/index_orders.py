@@ -1,4 +1,4 @@
-"""Orders the index of a table to be brought up to date, in the transaction that makes it old."""
+"""Orders a table's index to be brought up to date, or removed, with the change that asks for it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from uuid6 import uuid7
 
 from graticule.db import jobs as jobs_db
+from graticule.db import spatial_indexes as spatial_indexes_db
 from graticule.domain.catalog import TableRecord
 from graticule.domain.job import Job, JobKind
 from graticule.domain.tenancy import Principal
@@ -30,12 +31,13 @@ def moves_snapshots(updates: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def order_after_commit(
-    conn: Connection, principal: Principal, record: TableRecord, document: Json, *, now_ms: int
+    conn: Connection, principal: Principal, record: TableRecord, document: Json
 ) -> None:
     """Order the index of what is the current snapshot by then, if the table has a place.
 
     While one order waits, no second one is written.
     """
+    now_ms = record.updated_at_ms
     if not place_of(document, metadata.current_schema(document)).key:
         return
     job = Job(
@@ -50,6 +52,32 @@ def order_after_commit(
         run_after_ms=now_ms + round(INDEX_DELAY_S * 1000),
     )
     jobs_db.enqueue(conn, job, again=True)
+
+
+def index_files_of(conn: Connection, record: TableRecord) -> list[str]:
+    """Where a table's index files are; to be asked before the table is dropped."""
+    return [one.location for one in spatial_indexes_db.of_table(conn, record.id)]
+
+
+def order_removal(
+    conn: Connection, principal: Principal, record: TableRecord, files: Sequence[str]
+) -> None:
+    """Order the index files of a table that was just dropped to be removed, if it had any."""
+    if not files:
+        return
+    parameters = {"catalog_id": record.catalog_id, "remove": list(files)}
+    job = Job(
+        id=str(uuid7()),
+        organisation_id=principal.organisation_id,
+        kind=JobKind.INDEX,
+        subject_id=record.id,
+        key=f"index/{record.id}/remove",
+        parameters=parameters,
+        requested_by=principal.name,
+        created_at_ms=record.updated_at_ms,
+        run_after_ms=record.updated_at_ms,
+    )
+    jobs_db.enqueue(conn, job)
 
 
 def order_for_plan(

@@ -16,7 +16,7 @@ from graticule.db import spatial_indexes as spatial_indexes_db
 from graticule.db.engine import read, write
 from graticule.db.spatial_indexes import StoredIndex
 from graticule.domain.catalog import OpenCatalog, TableRecord
-from graticule.domain.errors import CatalogError, UnreadableFile
+from graticule.domain.errors import CatalogError, NoSuchTable, UnreadableFile
 from graticule.planning.index import FileIndex
 from graticule.services.credentials import Credentials
 from graticule.storage import index_files
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 GEO_FOLDER: Final = "geo"
 INDEX_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
-OTHERS_KEPT_MAX: Final = 8
+OTHERS_KEPT_MAX: Final = 4
 """Indexes of a table beside those of its branches and tags: of snapshots that were read lately."""
 _COPIED_AT_ONCE_BYTES: Final = 4 * 1024 * 1024
 
@@ -97,7 +97,10 @@ class StoredIndexes:
             store = self._credentials.store_for(catalog.integration, in_background=True)
             store.put_if_absent(at, data)
             del data
-            before = self._point(key, at, mapped)
+            try:
+                before = self._point(key, at, mapped)
+            except NoSuchTable:  # dropped meanwhile, so nobody would ever find the file
+                before = at
             if before is not None:
                 self._delete(store, [before])
         except (CatalogError, OSError) as error:
@@ -147,14 +150,18 @@ class StoredIndexes:
         doomed = [one for one in stored if one.snapshot_id not in snapshots]
         return self._remove(catalog, record, doomed)
 
+    def remove_files(self, catalog: OpenCatalog, locations: Collection[str]) -> None:
+        """Remove index files that nothing points at any more."""
+        store = self._credentials.store_for(catalog.integration, in_background=True)
+        self._delete(store, locations)
+
     def _remove(
         self, catalog: OpenCatalog, record: TableRecord, doomed: Collection[StoredIndex]
     ) -> int:
         """Objects before rows: who is cut short finds them again."""
         if not doomed:
             return 0
-        store = self._credentials.store_for(catalog.integration, in_background=True)
-        self._delete(store, [one.location for one in doomed])
+        self.remove_files(catalog, [one.location for one in doomed])
         with write(self._engine) as conn:
             spatial_indexes_db.remove(conn, record.id, [one.location for one in doomed])
         return len(doomed)

@@ -22,6 +22,7 @@ from graticule.iceberg import metadata, replays, requirements, updates
 from graticule.iceberg.properties import check_properties
 from graticule.services import objects, table_locations
 from graticule.services.documents import Documents
+from graticule.services.index_orders import moves_snapshots
 
 Json = dict[str, Any]
 
@@ -47,6 +48,7 @@ class Prepared:
     encoded: bytes
     principals: tuple[Principal, ...]
     """Whose changes it holds."""
+    moves_snapshots: bool = False
 
     @property
     def is_written(self) -> bool:
@@ -63,6 +65,8 @@ class Changing:
     """`changed` tells of all of them together."""
     now_ms: int
     principals: tuple[Principal, ...] = ()
+    moves_snapshots: bool = False
+    """Whether the current snapshot may be another one, or some are gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,12 @@ class TableChanges:
             expired = before.applied.expired_metadata_files
             applied = replace(applied, expired_metadata_files=expired)
         return Changing(
-            before.base, location, applied, now_ms, (*before.principals, asked.principal)
+            before.base,
+            location,
+            applied,
+            now_ms,
+            (*before.principals, asked.principal),
+            before.moves_snapshots or moves_snapshots(change.updates),
         )
 
     def encode(self, catalog: OpenCatalog, table: Changing) -> Prepared:
@@ -147,6 +156,7 @@ class TableChanges:
             applied=applied,
             encoded=encoded,
             principals=table.principals,
+            moves_snapshots=table.moves_snapshots,
         )
 
     def _prepare_create(
@@ -177,6 +187,7 @@ class TableChanges:
             applied=applied,
             encoded=metadata.encode(document),
             principals=(asked.principal,),
+            moves_snapshots=moves_snapshots(change.updates),
         )
 
 

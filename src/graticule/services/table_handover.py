@@ -27,6 +27,7 @@ from graticule.iceberg.properties import check_properties
 from graticule.services import audit_trail, objects, table_locations
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
+from graticule.services.index_orders import index_files_of, order_removal
 from graticule.services.objects import AllowedTable, no_such_table
 from graticule.services.table_changes import new_record
 from graticule.services.table_loading import LoadedTable, etag_of
@@ -109,7 +110,9 @@ class TableHandover:
             idempotency_db.claim(conn, request, result_of(record))
             existing = tables_db.load(conn, catalog.catalog.id, identifier)
             if existing is not None:
+                files = index_files_of(conn, existing)
                 tables_db.drop(conn, existing.id)
+                order_removal(conn, principal, existing, files)
             tables_db.refuse_sources(conn, catalog.integration.id, location)
             tables_db.create(conn, record, encoded)
             grants_db.own_table(conn, principal, record)
@@ -145,7 +148,9 @@ class TableHandover:
             encoded = self._documents.encoded(record, catalog.integration)
             at = record.metadata_location
             with write(self._engine) as conn:
+                files = index_files_of(conn, record)
                 if tables_db.drop(conn, record.id, expected=at):
+                    order_removal(conn, principal, record, files)
                     idempotency_db.claim(conn, request, {"metadata-location": at})
                     by = Privilege.MANAGE
                     self._tell(conn, principal, EventType.TABLE_UNREGISTERED, record, by)

@@ -34,6 +34,7 @@ from graticule.services import audit_trail, objects, table_locations, tabular_na
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
+from graticule.services.index_orders import index_files_of, order_removal
 from graticule.services.namespaces import Page
 from graticule.services.objects import AllowedTable, no_such_table
 from graticule.services.table_changes import new_record
@@ -321,8 +322,10 @@ class Tables:
         with write(self._engine) as conn:
             idempotency_db.claim(conn, request)
             record = objects.table(conn, principal, catalog, identifier, Privilege.MANAGE).record
+            files = index_files_of(conn, record)
             if not tables_db.drop(conn, record.id):
                 raise no_such_table(identifier)
+            order_removal(conn, principal, record, files)
             self._tell(conn, principal, EventType.TABLE_DROPPED, record, Privilege.MANAGE)
 
     def _purge(
