@@ -25,6 +25,7 @@ Json = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
+_GEOSPATIAL: Final = ("geometry", "geography")
 _POINT_BYTES: Final = (16, 24, 32)
 """Geometry bounds of format version 3: x, y, and z and m where they are set."""
 
@@ -50,9 +51,12 @@ def boxes_from_manifests(
     The first that knows a file's box wins; unknown when none does.
     """
     found = _virtual(len(files), partition, place, spec)
-    if place.geometry is not None:
-        found.fill(_geometry_bounds(files, place.field_ids[place.geometry]))
     types = leaf_types(document)
+    if place.geometry is not None:
+        geometry_id = place.field_ids[place.geometry]
+        # Bounds of WKB in a binary column are its first bytes, which say nothing of its place.
+        if types.get(geometry_id, "").startswith(_GEOSPATIAL):
+            found.fill(_geometry_bounds(files, geometry_id))
     for columns in place.columns:
         if columns != FILE_BOX_COLUMNS:
             found.fill(_column_bounds(files, columns, place, types))

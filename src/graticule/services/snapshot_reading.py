@@ -32,7 +32,7 @@ from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
 
-BOX_RULES_VERSION: Final = 1
+BOX_RULES_VERSION: Final = 2
 """To be raised when boxes are found in another way: then every index is built anew."""
 FOOTERS_PER_INDEX_MAX: Final = 2_000
 """Files whose footers are read when a snapshot is first planned; the rest stay unknown."""

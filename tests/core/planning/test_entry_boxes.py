@@ -61,7 +61,7 @@ def one_by_one(entry, place, document, spec):
         virtual = from_partition_values(entry.partition)
         if virtual.status is not BoxStatus.UNKNOWN:
             return virtual
-    if place.geometry is not None:
+    if place.geometry is not None and types[GEOMETRY_ID] == "geometry":
         bounds = point_bounds(entry)
         if bounds.status is not BoxStatus.UNKNOWN:
             return bounds
@@ -193,3 +193,20 @@ def test_all_files_at_once_lie_where_each_lies_by_itself(kind, data):
     )
     found = [boxes.row(at) for at in range(len(boxes))]
     assert found == [one_by_one(entry, place, document, spec) for entry in entries]
+
+
+def test_the_first_bytes_of_wkb_are_no_bounds_of_a_place():
+    """Writers cut the bounds of a binary column to 16 bytes: as long as those of a geometry."""
+    wkb = struct.pack("<BIdd", 1, 1, 2.35, 48.86)[:16]
+    entry = DataFileEntry(
+        path="s3://lake/a.parquet",
+        size_bytes=1,
+        record_count=1,
+        spec_id=0,
+        lower_bounds={GEOMETRY_ID: wkb},
+        upper_bounds={GEOMETRY_ID: wkb[:-1] + bytes([wkb[-1] + 1])},
+    )
+    document = document_of("double", geometry="binary", virtual=False)
+    place = place_of(document, document["schemas"][0])
+    boxes = boxes_from_manifests(FileColumns.from_entries([entry]), (), place, document, None)
+    assert boxes.row(0) == UNKNOWN
