@@ -10,7 +10,7 @@ from graticule.planning.files import DataFileEntry
 from graticule.planning.row_group import RowGroup
 from graticule.planning.table_places import place_of
 from graticule.services.footer_boxes import FooterBoxes, FooterReader
-from graticule.spatial.bounding_box import BoundingBox, exact, outer
+from graticule.spatial.bounding_box import UNKNOWN, BoundingBox, exact, outer
 from graticule.storage.inspection_workers import InspectionWorkers
 from support.parquet_files import native, parquet, point
 
@@ -121,3 +121,26 @@ def test_what_cannot_be_read_is_left_out(workers):
     assert list(found) == [3]
     assert isinstance(found[3], FooterBoxes)
     assert isinstance(found[3].row_groups[0], RowGroup)
+
+
+@pytest.mark.parametrize(
+    ("column", "is_known"),
+    [
+        (native([point(1, 2)]), True),
+        (native([point(1, 2)], crs="EPSG:4326"), True),
+        (native([point(1, 2)], crs="EPSG:3857"), False),
+        (native([point(950_000, 2)]), False),
+    ],
+    ids=["same", "same place", "another", "impossible"],
+)
+def test_numbers_of_another_reference_system_are_not_compared(workers, column, is_known):
+    data = parquet({"geom": column})
+    found = boxes_of(workers, document((1, "geom", "binary"), geo=GEO), a=data)[0]
+    assert (found.file_box != UNKNOWN, found.row_groups[0].box != UNKNOWN) == (is_known, is_known)
+
+
+def test_where_the_table_knows_no_reference_system_numbers_are_numbers(workers):
+    unknown = json.dumps({"primary_column": "geom", "columns": {"geom": {"crs": None}}})
+    data = parquet({"geom": native([point(950_000, 2)])})
+    found = boxes_of(workers, document((1, "geom", "binary"), geo=unknown), a=data)[0]
+    assert found.file_box == exact(BoundingBox(950_000, 2, 950_000, 2))

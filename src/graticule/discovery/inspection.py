@@ -42,7 +42,10 @@ class CrsSource(StrEnum):
     """The SRID of every geometry, which is the same."""
     FORMAT = "format"
     """The form of the values: GeoJSON, or columns named longitude and latitude, mean WGS 84."""
+    DISPUTED = "disputed"
+    """Nobody: declarations differ, or coordinates are impossible in what is declared."""
     NONE = "none"
+    """Nobody says anything, or that it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from graticule.spatial.bounding_box import BoundingBox, BoxStatus, FileBox
 from graticule.spatial.box_columns import BoxColumns
 from graticule.spatial.crs import Crs
 
-CODEC_VERSION: Final = 2
+CODEC_VERSION: Final = 3
 
 _COMPRESSION_LEVEL: Final = 1
 """Half the size of no compression; higher levels save a few bytes and take twice the time."""

@@ -17,7 +17,7 @@ from graticule.planning.file_boxes import EMPTY_CODE, OUTER_CODE, UNKNOWN_CODE, 
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.ragged import ByteMaps, IntMaps
 from graticule.planning.table_places import TablePlace
-from graticule.spatial.bounding_box import LONGITUDE_MAX_DEG, NO_PLACE
+from graticule.spatial.bounding_box import LONGITUDE_MAX_DEG, NO_PLACE, SPHERICAL_PADDING_DEG
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS, BoxColumns
 from graticule.spatial.covering import HALF_TURN_DEG
 
@@ -54,9 +54,11 @@ def boxes_from_manifests(
     types = leaf_types(document)
     if place.geometry is not None:
         geometry_id = place.field_ids[place.geometry]
+        type_ = types.get(geometry_id, "")
         # Bounds of WKB in a binary column are its first bytes, which say nothing of its place.
-        if types.get(geometry_id, "").startswith(_GEOSPATIAL):
-            found.fill(_geometry_bounds(files, geometry_id))
+        if type_.startswith(_GEOSPATIAL):
+            is_geography = type_.startswith("geography")
+            found.fill(_geometry_bounds(files, geometry_id, is_geography=is_geography))
     for columns in place.columns:
         if columns != FILE_BOX_COLUMNS:
             found.fill(_column_bounds(files, columns, place, types))
@@ -117,13 +119,17 @@ def _floats(values: Sequence[object]) -> Floats:
     )
 
 
-def _geometry_bounds(files: FileColumns, field_id: int) -> _Found:
-    """Bounds of a native geometry column.  A wrapped one (geography) is left to the footer."""
+def _geometry_bounds(files: FileColumns, field_id: int, *, is_geography: bool) -> _Found:
+    """Bounds of a native geometry column; those of a geography may cross the antigraticule."""
     xmin, ymin = _points(files.bounds["lower_bounds"], field_id)
     xmax, ymax = _points(files.bounds["upper_bounds"], field_id)
+    if is_geography:
+        xmin, ymin = xmin - SPHERICAL_PADDING_DEG, ymin - SPHERICAL_PADDING_DEG
+        xmax, ymax = xmax + SPHERICAL_PADDING_DEG, ymax + SPHERICAL_PADDING_DEG
     sides = (xmin, ymin, xmax, ymax)
-    finite = np.logical_and.reduce([np.isfinite(side) for side in sides])
-    return _Found.of(sides, placed=finite & (xmin <= xmax) & (ymin <= ymax))
+    placed = np.logical_and.reduce([np.isfinite(side) for side in sides]) & (ymin <= ymax)
+    may_cross = is_geography & (xmin <= LONGITUDE_MAX_DEG) & (xmax >= -LONGITUDE_MAX_DEG)
+    return _Found.of(sides, placed=placed & ((xmin <= xmax) | may_cross))
 
 
 def _points(bounds: ByteMaps, field_id: int) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graticule.planning.ragged import Arrays
-from graticule.spatial.bounding_box import BoundingBox, BoxStatus, FileBox
+from graticule.spatial.bounding_box import LONGITUDE_MAX_DEG, BoundingBox, BoxStatus, FileBox
 
 STATUSES: Final = (BoxStatus.UNKNOWN, BoxStatus.EXACT, BoxStatus.OUTER, BoxStatus.EMPTY)
 """The codes of `FileBoxes.statuses`; part of the stored form, so only ever append."""
@@ -41,9 +41,20 @@ class FileBoxes:
 
     @classmethod
     def single(cls, statuses: npt.NDArray[np.uint8], sides: npt.NDArray[np.float64]) -> Self:
-        """Of files with one row of sides each, which counts where the status says so."""
+        """Of files with one row of sides each, which counts where the status says so.
+
+        Where xmin is above xmax a file crosses the antigraticule, and gets two rectangles.
+        """
         placed = np.flatnonzero((statuses != UNKNOWN_CODE) & (statuses != EMPTY_CODE))
-        return cls(statuses, sides[placed], placed.astype(np.uint32))
+        crosses = sides[placed, 0] > sides[placed, 2]
+        if not crosses.any():
+            return cls(statuses, sides[placed], placed.astype(np.uint32))
+        times = np.where(crosses, 2, 1)
+        rows = np.repeat(sides[placed], times, axis=0)
+        firsts = (np.cumsum(times) - times)[crosses]
+        rows[firsts, 2] = LONGITUDE_MAX_DEG
+        rows[firsts + 1, 0] = -LONGITUDE_MAX_DEG
+        return cls(statuses, rows, np.repeat(placed, times).astype(np.uint32))
 
     @classmethod
     def concatenated(cls, parts: Sequence[Self]) -> Self:

@@ -7,17 +7,18 @@ import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from graticule.discovery.inspection import FileInspection, GeometryInspection
+from graticule.discovery.inspection import CrsSource, FileInspection, GeometryInspection
 from graticule.discovery.registration import NAME_MAPPING_PROPERTY
 from graticule.domain.errors import CatalogError
 from graticule.iceberg import metadata
 from graticule.planning.files import DataFileEntry
 from graticule.planning.row_group import RowGroup
-from graticule.planning.table_places import TablePlace
-from graticule.spatial.bounding_box import FileBox
+from graticule.planning.table_places import TablePlace, crs_of
+from graticule.spatial.bounding_box import UNKNOWN, FileBox
+from graticule.spatial.crs import agreed
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.s3 import ObjectStore
 
@@ -44,6 +45,7 @@ class FooterReader:
         self._workers = workers
         self._place = place
         self._names = _names_by_id(document)
+        self._crs = crs_of(document, metadata.current_schema(document), place)
 
     def read(self, entries: Mapping[int, DataFileEntry]) -> dict[int, FooterBoxes]:
         """By the positions of the entries.  For an index that grows: of the added files only."""
@@ -63,9 +65,24 @@ class FooterReader:
                 entry.size_bytes,
             )
             found = self._column(inspection)
-            if found is not None:
-                return FooterBoxes(found.file_box, inspection.row_groups_of(found))
+            if found is None:
+                return None
+            if not self._is_in_crs(found):
+                found = replace(
+                    found,
+                    file_box=UNKNOWN,
+                    row_group_boxes=tuple(UNKNOWN for _ in inspection.row_groups),
+                )
+            return FooterBoxes(found.file_box, inspection.row_groups_of(found))
         return None
+
+    def _is_in_crs(self, found: GeometryInspection) -> bool:
+        """False if the file's numbers cannot be compared with those of the table's other files."""
+        if not self._crs.is_known:
+            return True
+        if found.crs_source is CrsSource.DISPUTED:
+            return False
+        return not found.crs.is_known or agreed(found.crs, self._crs).is_known
 
     def _column(self, inspection: FileInspection) -> GeometryInspection | None:
         """What the file says of the very column that the table means, whatever its name there."""

@@ -23,6 +23,7 @@ from graticule.domain.errors import InvalidRequest
 from graticule.spatial.bounding_box import (
     EMPTY,
     LATITUDE_MAX_DEG,
+    SPHERICAL_PADDING_DEG,
     UNKNOWN,
     BoundingBox,
     BoxStatus,
@@ -46,9 +47,6 @@ from graticule.storage.parquet_geometry import (
     declared_geometries,
 )
 from graticule.storage.parquet_metrics import ChunkStatistics
-
-S2_PADDING_DEG: Final = 1e-9
-"""Bounds of spherical edges come from trigonometry and may end a few ulps inside of the truth."""
 
 LONGITUDE_LIMIT_DEG: Final = 360.0
 """Longitudes are written -180..180 or 0..360; beyond that the numbers are no longitudes."""
@@ -152,7 +150,7 @@ class BoxReader:
         return GeometryInspection(
             encoding=column.encoding,
             crs=crs,
-            crs_source=column.crs_source if crs.is_known else CrsSource.NONE,
+            crs_source=CrsSource.DISPUTED if crs != column.crs else column.crs_source,
             edges=column.edges,
             types=types or column.types,
             file_box=file_box,
@@ -361,8 +359,8 @@ def _native_box(
     if not all(map(math.isfinite, (xmin, ymin, xmax, ymax))) or ymin > ymax:
         return UNKNOWN
     if column.edges != "planar":
-        xmin, ymin = xmin - S2_PADDING_DEG, ymin - S2_PADDING_DEG
-        xmax, ymax = xmax + S2_PADDING_DEG, ymax + S2_PADDING_DEG
+        xmin, ymin = xmin - SPHERICAL_PADDING_DEG, ymin - SPHERICAL_PADDING_DEG
+        xmax, ymax = xmax + SPHERICAL_PADDING_DEG, ymax + SPHERICAL_PADDING_DEG
     if xmin <= xmax:
         box = BoundingBox(xmin, ymin, xmax, ymax)
         return exact(box) if column.edges == "planar" else outer(box)
@@ -381,7 +379,7 @@ def checked_crs(crs: Crs, file_box: FileBox, boxes: Sequence[FileBox], notes: li
         return crs
     extent = file_box.extent or union_of(part for box in boxes for part in box.boxes)
     if extent is None or (
-        max(-extent.ymin, extent.ymax) <= LATITUDE_MAX_DEG + S2_PADDING_DEG
+        max(-extent.ymin, extent.ymax) <= LATITUDE_MAX_DEG + SPHERICAL_PADDING_DEG
         and max(-extent.xmin, extent.xmax) <= LONGITUDE_LIMIT_DEG
     ):
         return crs

@@ -173,7 +173,7 @@ class _Reading:
             column,
             encoding=encoding,
             crs=checked,
-            crs_source=crs_source if checked.is_known else CrsSource.NONE,
+            crs_source=CrsSource.DISPUTED if checked != crs else crs_source,
             types=tuple(sorted(set[str]().union(*(one.types for one in values))))
             if is_whole
             else column.types,
@@ -190,19 +190,20 @@ class _Reading:
         if source is CrsSource.NONE and self.form is Form.GEOJSON:
             return CRS84, CrsSource.FORMAT
         srids = set[int]().union(*(one.srids for one in self.read.values()))
-        if not srids - {0}:
+        if source is CrsSource.DISPUTED or not srids - {0}:
             return declared, source
         named = {Crs(f"EPSG:{srid}") if srid else UNKNOWN_CRS for srid in srids}
         if len(named) > 1:
             notes.append("its geometries name different reference systems")
-            return UNKNOWN_CRS, CrsSource.NONE
+            return UNKNOWN_CRS, CrsSource.DISPUTED
         (own,) = named
         if source is CrsSource.NONE:
             return (own, CrsSource.EWKB) if is_whole else (declared, source)
         both = agreed(declared, own)
-        if declared.is_known and not both.is_known:
+        if not both.is_known:
             notes.append(f"its geometries are in {own}, although the file says {declared}")
-        return both, source if both.is_known else CrsSource.NONE
+            return UNKNOWN_CRS, CrsSource.DISPUTED
+        return both, source
 
 
 def _sum(values: Sequence[GeometryValues]) -> Counts:

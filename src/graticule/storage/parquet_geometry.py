@@ -88,7 +88,8 @@ def _declare(
         return _from_geoparquet(geo, "WKB", leaf)
     if leaf.extension is not None and leaf.extension[0] in _GEOARROW_WKB:
         crs, edges = _geoarrow_metadata(leaf.extension[1])
-        return DeclaredGeometry(name, "WKB", crs, CrsSource.ARROW, edges, (), leaf, None)
+        source = CrsSource.ARROW if crs.is_known else CrsSource.NONE
+        return DeclaredGeometry(name, "WKB", crs, source, edges, (), leaf, None)
     if name.lower() in CANDIDATE_NAMES or name.lower().endswith(_ENDINGS):
         return _candidate(leaf)
     return None
@@ -115,7 +116,7 @@ def _from_geoparquet(geo: GeoColumn, encoding: str, leaf: Leaf | None) -> Declar
         geo.name,
         encoding,
         geo.crs,
-        CrsSource.GEOPARQUET,
+        CrsSource.GEOPARQUET if geo.crs.is_known else CrsSource.NONE,
         geo.edges,
         geo.geometry_types,
         leaf,
@@ -128,11 +129,14 @@ def _from_parquet_type(
 ) -> DeclaredGeometry:
     """The type rules; the GeoParquet metadata beside it may only contradict, never widen."""
     crs = of_parquet(leaf.logical_crs, key_values)
+    source = CrsSource.PARQUET if crs.is_known else CrsSource.NONE
     edges = "planar" if leaf.logical == "GEOMETRY" else (leaf.algorithm or "spherical").lower()
     if geo is not None:
-        crs = agreed(crs, geo.crs)
-        edges = edges if geo.is_planar else geo.edges
-    return DeclaredGeometry(leaf.path, "WKB", crs, CrsSource.PARQUET, edges, (), leaf, geo)
+        both = agreed(crs, geo.crs)
+        if not both.is_known and (crs.is_known or geo.crs.is_known):
+            source = CrsSource.DISPUTED
+        crs, edges = both, edges if geo.is_planar else geo.edges
+    return DeclaredGeometry(leaf.path, "WKB", crs, source, edges, (), leaf, geo)
 
 
 def _geoarrow_metadata(text: str) -> tuple[Crs, str]:

@@ -210,3 +210,37 @@ def test_the_first_bytes_of_wkb_are_no_bounds_of_a_place():
     place = place_of(document, document["schemas"][0])
     boxes = boxes_from_manifests(FileColumns.from_entries([entry]), (), place, document, None)
     assert boxes.row(0) == UNKNOWN
+
+
+def geometry_bounds(kind, west, east):
+    document = document_of("double", geometry=kind, virtual=False)
+    entry = DataFileEntry(
+        "s3://b/f",
+        *(1, 1, 0),
+        lower_bounds={GEOMETRY_ID: struct.pack("<2d", west, 1.0)},
+        upper_bounds={GEOMETRY_ID: struct.pack("<2d", east, 2.0)},
+    )
+    place = place_of(document, document["schemas"][0])
+    return boxes_from_manifests(FileColumns.from_entries([entry]), (), place, document, None).row(0)
+
+
+def test_bounds_of_a_geography_that_cross_the_antigraticule_are_two_boxes():
+    found = geometry_bounds("geography", 170.0, -170.0)
+    east, west = found.boxes
+    assert (found.status, east.xmax, west.xmin) == (BoxStatus.OUTER, 180.0, -180.0)
+    assert east.contains(BoundingBox(170, 1, 180, 2))
+    assert west.contains(BoundingBox(-180, 1, -170, 2))
+
+
+def test_bounds_of_a_geography_are_padded():
+    (box,) = geometry_bounds("geography", -170.0, 170.0).boxes
+    assert box.xmin < -170 < 170 < box.xmax
+    assert box.ymin < 1 < 2 < box.ymax
+
+
+@pytest.mark.parametrize(
+    ("kind", "west", "east"),
+    [("geometry", 170, -170), ("geography", 190, -170), ("geography", 170, -190)],
+)
+def test_inverted_bounds_of_anything_else_are_unknown(kind, west, east):
+    assert geometry_bounds(kind, float(west), float(east)) == UNKNOWN
