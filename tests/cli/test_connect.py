@@ -11,14 +11,15 @@ from typer.testing import CliRunner
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.main import app
 from graticule.domain.errors import InvalidRequest
-from graticule.services.engine_text import alias_of, engine_text, engines, releases
+from graticule.services.engine_text import StorePlace, alias_of, engine_text, engines, releases
 
 AWKWARD = """o'Brien's "lake" \\ $HOME `x` é"""
 URL = "https://catalog.example/"
+STORE = StorePlace("s3://lake/c1", "eu-west-1", "https://store.example", path_style=True)
 
 
 def text_of(engine, **options):
-    return engine_text(engine, url=URL, catalog=AWKWARD, **options)
+    return engine_text(engine, **{"url": URL, "catalog": AWKWARD, "store": STORE, **options})
 
 
 def variants():
@@ -50,12 +51,20 @@ def test_python_is_python_and_names_the_catalog_as_it_is_called(engine):
         return
     constants = {n.value for n in ast.walk(ast.parse(text.text)) if isinstance(n, ast.Constant)}
     in_sql = "'" + AWKWARD.replace("'", "''") + "'"
-    assert any(c == AWKWARD or in_sql in str(c) for c in constants)
+    assert any(c == AWKWARD or in_sql in str(c) for c in constants), text.text
 
 
 def test_shell_hands_over_the_catalogs_name_as_it_is_called():
     words = shlex.split(text_of("spark-submit").text.replace("\\\n", ""))
     assert f"spark.sql.catalog.{alias_of(AWKWARD)}.warehouse={AWKWARD}" in words
+
+
+def test_on_aws_no_endpoint_is_named_and_elsewhere_it_is():
+    on_aws = text_of("trino", store=StorePlace("s3://lake/c1", "eu-west-1")).text
+    assert "s3.endpoint=https://store.example\ns3.path-style-access=true\n" in text_of("trino").text
+    assert [line for line in on_aws.splitlines() if line.startswith("s3.")] == [
+        "s3.region=eu-west-1"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,7 @@ def test_the_text_alone_is_on_stdout_and_remarks_are_not(run, catalog):
     told = run("duckdb", catalog.name, "--as", "lake")
     assert (
         told.stdout
-        == engine_text("duckdb", url=catalog.server.url, catalog=catalog.name, alias="lake").text
+        == text_of("duckdb", url=catalog.server.url, catalog=catalog.name, alias="lake").text
     )
     assert "Needs: pip install" in told.stderr
 
@@ -143,7 +152,7 @@ def test_a_check_says_what_is_missing_and_how_to_get_it(run, catalog, monkeypatc
 
 def test_a_check_that_fails_shows_no_secret(run, catalog, server, monkeypatch):
     wrong = f"{server.key.client_id}:gs_{'x' * 32}"
-    text = engine_text("pyiceberg", url=server.url, catalog=catalog.name)
+    text = text_of("pyiceberg", url=server.url, catalog=catalog.name)
     from graticule.cli.connect_check import try_text  # noqa: PLC0415
 
     with pytest.raises(CommandFailure, match="did not get through") as refused:

@@ -1,14 +1,24 @@
 """`graticule connect`: what to type so that an engine finds a catalog, and whether it does."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from graticule.cli.connection import connect as connect_to_server
 from graticule.cli.connection import segment
 from graticule.cli.failures import CommandFailure, ExitCode
-from graticule.cli.output import Output, note, print_json, print_list, wants_json
-from graticule.services.engine_text import EngineText, engine_text, engines, releases
+from graticule.cli.output import Json, Output, note, print_json, print_list, wants_json
+from graticule.services.engine_text import (
+    EngineText,
+    StorePlace,
+    engine_text,
+    engines,
+    releases,
+    title_of,
+)
+
+if TYPE_CHECKING:
+    from graticule.cli.client import ManagementApi
 
 _COLUMNS: Final = ("engine", "title", "releases")
 
@@ -58,13 +68,15 @@ def connect(
             exit_code=ExitCode.USAGE,
         )
     with connect_to_server() as api:
-        name = api.get(f"/catalogs/{segment(catalog)}")["name"]
+        found = api.get(f"/catalogs/{segment(catalog)}")
+        name, store = found["name"], _store_of(api, found)
         if with_secret and api.credential is None:
             raise _no_credential()
         text = engine_text(
             engine,
             url=api.url,
             catalog=name,
+            store=store,
             alias=alias,
             release=release,
             credential=api.credential if with_secret else None,
@@ -84,12 +96,18 @@ def connect(
 
 def _listed() -> list[dict[str, object]]:
     return [
-        {"engine": name, "title": _title(name), "releases": releases(name)} for name in engines()
+        {"engine": name, "title": title_of(name), "releases": releases(name)} for name in engines()
     ]
 
 
-def _title(engine: str) -> str:
-    return engine_text(engine, url="", catalog="any").title
+def _store_of(api: "ManagementApi", catalog: Json) -> StorePlace:
+    integration = api.get(f"/integrations/{segment(catalog['integration_id'])}")
+    return StorePlace(
+        location=catalog["location"],
+        region=integration["region"],
+        endpoint=integration["endpoint"],
+        path_style=integration["path_style"],
+    )
 
 
 def _print(text: EngineText, output: Output) -> None:

@@ -93,6 +93,19 @@ def _duckdb(text: EngineText, _folder: Path, _python: str) -> _Call:
     return _Call([program, "-bail", "-list", "-noheader"], f"{text.text}\n{text.check}")
 
 
+def _node(text: EngineText, folder: Path, _python: str) -> _Call:
+    program = _program(text, "node")
+    # Modules are looked for from the script's folder upwards, and the caller's are wanted.
+    here = Path.cwd() / "node_modules"
+    absent = [name for name in text.modules if not (here / name).is_dir()]
+    if absent:
+        raise _missing(text, f"{here} does not have {', '.join(absent)}")
+    (folder / "node_modules").symlink_to(here)
+    script = folder / "connect.mjs"
+    script.write_text(f"{text.text}\n{text.check}", "utf-8")
+    return _Call([program, str(script)])
+
+
 def _spark_submit(text: EngineText, folder: Path, _python: str) -> _Call:
     program = _program(text, "spark-submit")
     (folder / "job.py").write_text(text.check or "", "utf-8")
@@ -120,5 +133,6 @@ def _missing(text: EngineText, what: str) -> CommandFailure:
 _PREPARE: Final[Mapping[str, Callable[[EngineText, Path, str], _Call]]] = {
     "python": _python,
     "duckdb": _duckdb,
+    "node": _node,
     "spark-submit": _spark_submit,
 }

@@ -24,6 +24,19 @@ _FOLDER: Final = resources.files("graticule.services") / "engine_texts"
 
 
 @dataclass(frozen=True, slots=True)
+class StorePlace:
+    """Where a catalog's files are, for engines that do not take it from the catalog.
+
+    `endpoint` None means AWS, and lines that would name an endpoint are left out.
+    """
+
+    location: str
+    region: str
+    endpoint: str | None = None
+    path_style: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EngineText:
     """How one engine connects to one catalog."""
 
@@ -52,6 +65,11 @@ def engines() -> list[str]:
     return sorted(name.removesuffix(".toml") for name in names)
 
 
+def title_of(engine: str) -> str:
+    title: str = _document(engine)["title"]
+    return title
+
+
 def releases(engine: str) -> list[str]:
     """The releases of an engine that have texts of their own, the usual one first."""
     return list(_releases(_document(engine)))
@@ -62,6 +80,7 @@ def engine_text(
     *,
     url: str,
     catalog: str,
+    store: StorePlace,
     alias: str | None = None,
     release: str | None = None,
     credential: str | None = None,
@@ -80,7 +99,15 @@ def engine_text(
     quote = _QUOTES[document["language"]]
     name = alias or alias_of(catalog)
     endpoint = f"{url.rstrip('/')}/catalog"
-    literal = {"uri": endpoint, "token_uri": f"{endpoint}/v1/oauth/tokens", "warehouse": catalog}
+    literal = {
+        "uri": endpoint,
+        "token_uri": f"{endpoint}/v1/oauth/tokens",
+        "warehouse": catalog,
+        "location": store.location,
+        "region": store.region,
+    }
+    if store.endpoint is not None:
+        literal |= {"endpoint": store.endpoint, "path_style": str(store.path_style).lower()}
     places = {
         **{key: quote(value) for key, value in literal.items()},
         **{f"{key}_sql": _python(_sql(value))[1:-1] for key, value in literal.items()},
@@ -88,10 +115,14 @@ def engine_text(
         **{key: str(value) for key, value in _release(engine, document, release).items()},
         "alias": name,
         "alias_lower": name.lower(),
+        "location_raw": store.location,
     }
+    absent = {"endpoint", "path_style"} - literal.keys()
 
     def filled(text: str) -> str:
-        return _PLACE.sub(lambda place: places[place[1]], text)
+        lines = text.splitlines(keepends=True)
+        kept = "".join(line for line in lines if absent.isdisjoint(_PLACE.findall(line)))
+        return _PLACE.sub(lambda place: places[place[1]], kept)
 
     check = document.get("check")
     return EngineText(
