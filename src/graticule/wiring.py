@@ -58,6 +58,7 @@ from graticule.services.monitoring import Monitoring
 from graticule.services.namespaces import Namespaces
 from graticule.services.organisations import Organisations
 from graticule.services.passwords import Passwords
+from graticule.services.planning_modes import PlanningModes
 from graticule.services.purging import Purging
 from graticule.services.registration import Registration
 from graticule.services.roles import Roles
@@ -134,6 +135,7 @@ class Services:
     turns: Turns
     functions: Functions
     indexing: Indexing
+    planning_modes: PlanningModes
     scans: Scans
     file_search: FileSearch
     discovery: Discovery
@@ -337,6 +339,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         turns=turns,
         functions=Functions(engine, now_ms=now_ms),
         indexing=indexing,
+        planning_modes=PlanningModes(),
         scans=Scans(engine, tables, indexing, now_ms=now_ms),
         file_search=FileSearch(tables, indexing, credentials, workers),
         discovery=discovery,

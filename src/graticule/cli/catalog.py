@@ -37,10 +37,17 @@ def create(
     default_access: Annotated[
         str, typer.Option(help="What all members may do with it: none, browse, read or write")
     ] = "write",
+    planning: Annotated[
+        str | None,
+        typer.Option(
+            "--scan-planning", help="Who plans scans of its tables, unless told: server or client"
+        ),
+    ] = None,
     output: Output = None,
 ) -> None:
     """Make a catalog on a storage integration."""
     body = {
+        "properties": {} if planning is None else {"scan-planning-mode": planning},
         "name": name,
         "integration": storage,
         "sub_path": path,

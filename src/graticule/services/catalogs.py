@@ -35,6 +35,7 @@ from graticule.iceberg.properties import check_properties
 from graticule.services import audit_trail
 from graticule.services.expiring_cache import ExpiringCache
 from graticule.services.namespaces import Page, page
+from graticule.services.planning_modes import check_mode
 
 log = structlog.get_logger(__name__)
 
@@ -83,11 +84,13 @@ class Catalogs:
             AlreadyExists: the organisation has one of that name.
             NoSuchIntegration: the organisation has no such integration.
             WrongState: tables would be written to a public bucket, and `force` is not set.
+            InvalidRequest: a property that may not be, or a `scan-planning-mode` that is none.
         """
         require(principal, Action.MANAGE_CATALOGS)
         check_resource_name(name, of="catalog")
         folder = parse_sub_path(sub_path)
         check_properties(properties or {})
+        check_mode(properties or {})
         catalog_id = str(uuid7())
 
         def create_once() -> CreatedCatalog:

@@ -11,6 +11,7 @@ from graticule.api.iceberg import wire
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.services.commits import Committed
+from graticule.services.planning_modes import PLANNING_MODE
 from graticule.services.table_changes import TableChange
 from graticule.services.table_loading import LoadedTable, etag_of
 from graticule.services.table_storage import VendedStorage
@@ -42,7 +43,7 @@ def create_table(call: Call) -> Response:
         delegate=wire.delegations_of(call),
         request=call.request,
     )
-    return load_table_result(loaded)
+    return load_table_result(call, loaded)
 
 
 def register_table(call: Call) -> Response:
@@ -56,7 +57,7 @@ def register_table(call: Call) -> Response:
         delegate=wire.delegations_of(call),
         request=call.request,
     )
-    return load_table_result(loaded)
+    return load_table_result(call, loaded)
 
 
 def unregister_table(call: Call) -> Response:
@@ -81,7 +82,7 @@ def load_table(call: Call) -> Response:
     )
     if loaded is None:
         return no_content(304, headers={"ETag": str(call.header("if-none-match"))})
-    return load_table_result(loaded)
+    return load_table_result(call, loaded)
 
 
 def table_exists(call: Call) -> Response:
@@ -170,15 +171,19 @@ def _change(identifier: TableIdentifier, body: Mapping[str, Any]) -> TableChange
     )
 
 
-def load_table_result(loaded: LoadedTable) -> Response:
-    """`LoadTableResult`, spliced from bytes: the document is never parsed on its way out.
+def load_table_result(call: Call, loaded: LoadedTable) -> Response:
+    """`LoadTableResult`, spliced from bytes: the document is not parsed each time it goes out.
 
     Credentials are in `config` too: PyIceberg reads no other place for a staged create.
     """
+    config = dict(loaded.storage.config)
+    mode = call.services.planning_modes.of_table(loaded, user_agent=call.header("user-agent"))
+    if mode is not None:
+        config[PLANNING_MODE] = mode
     parts = [b"{"]
     if loaded.metadata_location is not None:
         parts += [b'"metadata-location":', json.dumps(loaded.metadata_location).encode(), b","]
-    parts += [b'"metadata":', loaded.document, b',"config":', _encode(loaded.storage.config)]
+    parts += [b'"metadata":', loaded.document, b',"config":', _encode(config)]
     if loaded.storage.has_credentials:
         parts += [b',"storage-credentials":[', _credentials(loaded.storage), b"]"]
     parts.append(b"}")
