@@ -15,6 +15,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+TOLD_CHARACTERS_MAX = 1000
+"""Of an error; the log has the rest."""
+
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -25,7 +28,7 @@ def main() -> None:
             answer = {"ok": _follow(json.loads(line), names)}
         except Exception as error:  # noqa: BLE001 - an order that fails does not end the session
             traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": f"{type(error).__name__}: {error}"[:TOLD_CHARACTERS_MAX]}
         answers.write(json.dumps(answer) + "\n")
 
 

@@ -1,5 +1,7 @@
 """Spark SQL from end to end: every kind of statement that Iceberg has, with vended credentials."""
 
+import time
+
 import pytest
 
 from support.buckets import owners_client
@@ -8,6 +10,7 @@ from support.spark import SPARK_35, SPARK_41, on_both_lines, on_sampled_lines
 
 pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
 
+PURGE_TIMEOUT_S = 60
 MERGE_ON_READ = ", ".join(
     f"'write.{change}.mode'='merge-on-read'" for change in ("delete", "update", "merge")
 )
@@ -326,10 +329,13 @@ def test_tables_are_renamed_registered_anew_dropped_and_purged(spark, space):
     assert spark.sql(f"select id from lake.{space}.again order by id") == [[0], [1], [2]]
 
     spark.sql(f"drop table lake.{space}.again purge")
+    assert spark.sql(f"show tables in lake.{space}") == []
     s3 = owners_client(spark.catalog.server.store)
     folder = file.removeprefix("s3://lake/").partition("/metadata/")[0]
-    assert s3.list_objects_v2(Bucket="lake", Prefix=f"{folder}/").get("Contents", []) == []
-    assert spark.sql(f"show tables in lake.{space}") == []
+    deadline = time.monotonic() + PURGE_TIMEOUT_S  # the server deletes, after it has answered
+    while "Contents" in s3.list_objects_v2(Bucket="lake", Prefix=f"{folder}/"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @proves(SPARK_41, Capability.WRITE, figure="variant columns of format v3")

@@ -1,0 +1,101 @@
+"""Map windows in Spark and Sedona: what is read is counted at the store, and no row is missed."""
+
+import pytest
+
+from support.engine_matrix import Capability, proves
+from support.spark import SEDONA, SPARK_35, SPARK_41, on_both_lines
+
+pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
+
+AROUND_PARIS = "file_xmin <= 2.6 and file_xmax >= 2.1 and file_ymin <= 49.05 and file_ymax >= 48.7"
+IN_PARIS = "ST_Intersects(ST_GeomFromWKB(geometry), ST_PolygonFromEnvelope(2.1, 48.7, 2.6, 49.05))"
+
+
+@pytest.fixture
+def world(spark, lake) -> str:
+    """The shared lake, under a name of its own in this session."""
+    spark.connect(lake.catalog, "places")
+    return "places.world"
+
+
+@pytest.fixture
+def sedona_world(sedona, lake) -> str:
+    sedona.connect(lake.catalog, "PLACES")
+    return "PLACES.world"
+
+
+@proves(SPARK_41, Capability.WINDOW, figure="opens 2 of 96 files, 1 of 7")
+@proves(SPARK_35, Capability.WINDOW, figure="opens 2 of 96 files, 1 of 7")
+@pytest.mark.parametrize(
+    ("table", "side", "touched", "files"),
+    [("cities_hilbert", "file", 2, 96), ("cities_by_continent", "bbox", 1, 7)],
+)
+@on_both_lines
+def test_a_window_over_boxes_opens_only_files_that_it_touches_and_misses_no_row(
+    spark, world, lake, meter, table, side, touched, files
+):
+    box = [("xmin", "<=", 2.6), ("xmax", ">=", 2.1), ("ymin", "<=", 49.05), ("ymax", ">=", 48.7)]
+
+    def question(no_pruning: str) -> str:
+        parts = [f"{side}_{end}{no_pruning} {sign} {value}" for end, sign, value in box]
+        columns = "count(*), sum(population), min(name), max(name)"
+        return f"select {columns} from {world}.{table} where {' and '.join(parts)}"
+
+    with meter.measured(lake.root(table)) as window:
+        found = spark.sql(question(""))
+    with meter.measured(lake.root(table)) as everything:
+        all_of_them = spark.sql(question(" + 0"))
+
+    assert found == all_of_them
+    assert found[0][0] > 100
+    assert (window.reads.files, everything.reads.files) == (touched, files)
+
+
+@proves(SEDONA, Capability.CONNECT, Capability.NAMES, Capability.READ, Capability.LIST)
+def test_sedona_reads_a_table_by_its_three_names(sedona, sedona_world, lake):
+    rows = lake.rows["capitals"]
+    name = f"{sedona_world}.capitals"
+
+    assert sedona.python(f"result = sedona.table('{name}').count()") == rows
+    assert sedona.python(f"result = len(sedona.sql('SELECT * FROM {name}').collect())") == rows
+    assert sorted(name for _, name, _ in sedona.sql(f"show tables in {sedona_world}")) == sorted(
+        lake.files
+    )
+
+
+@proves(SEDONA, Capability.WINDOW, Capability.SPATIAL, figure="opens 2 of 96 files")
+def test_sedona_reads_only_files_in_the_window_and_finds_all_of_its_rows(
+    sedona, sedona_world, lake, meter
+):
+    question = (
+        f"select count(*), sum(geonameid) from {sedona_world}.cities_hilbert where {IN_PARIS}"
+    )
+    with meter.measured(lake.root("cities_hilbert")) as everything:
+        all_of_them = sedona.sql(question)
+    with meter.measured(lake.root("cities_hilbert")) as window:
+        found = sedona.sql(f"{question} and {AROUND_PARIS}")
+
+    assert found == all_of_them
+    assert found[0][0] > 100
+    assert everything.reads.files == 96
+    assert window.reads.files == 2
+    assert window.reads.bytes * 20 < everything.reads.bytes
+
+
+@proves(SEDONA, Capability.SPATIAL, Capability.CREATE, Capability.WRITE)
+def test_sedona_writes_geometries_that_others_read(sedona, sedona_world):
+    space = "lake.written_by_sedona"
+    sedona.sql(f"create namespace {space}")
+    sedona.sql(
+        f"create table {space}.around using iceberg as select name,"
+        " ST_AsBinary(ST_Buffer(ST_GeomFromWKB(geometry), 0.5)) as geometry"
+        f" from {sedona_world}.capitals where country_code = 'FR'"
+    )
+    joined = sedona.sql(
+        f"select count(*) from {sedona_world}.cities_by_continent c, {space}.around a"
+        " where ST_Contains(ST_GeomFromWKB(a.geometry), ST_GeomFromWKB(c.geometry))"
+        " and c.population > 1000000"
+    )
+    assert joined == [[1]]
+    table = sedona.catalog.pyiceberg().load_table("written_by_sedona.around")
+    assert table.scan().to_arrow().column("name").to_pylist() == ["Paris"]
