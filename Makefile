@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 RUN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: demo test test-engines check bench format clean
+.PHONY: demo test test-kills test-engines check bench format clean
 .DEFAULT_GOAL := demo
 
 $(UV):
@@ -63,6 +63,10 @@ test: .venv/.dev .venv-iam/.ready .venv-aws/.ready .tools/java/.ready $(ENGINES)
 test-engines: .venv/.dev $(ENGINES)
 	GRATICULE_WRITE_ENGINES_PAGE=1 $(RUN)/pytest tests/engines --ignore tests/engines/test_page.py $(ARGS)
 	$(RUN)/pytest tests/engines/test_page.py
+
+# A scan whose worker is killed at fifty moments; `make test` kills it at ten.
+test-kills: .venv/.dev .venv-iam/.ready
+	GRATICULE_TEST_SCAN_KILLS=50 $(RUN)/pytest tests/faults/test_scan_kill.py
 
 check: .venv/.dev
 	$(RUN)/ruff check src tests benchmarks

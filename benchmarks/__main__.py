@@ -21,6 +21,7 @@ BENCHMARKS = (
     "grants",
     "authentication",
     "spatial",
+    "discovery",
     "start",
 )
 SECONDS_A_FIGURE = 3.0

@@ -37,8 +37,8 @@ Json = dict[str, Any]
 
 FETCHES_AT_ONCE: Final = 16
 AHEAD_FILES: Final = 4 * FETCHES_AT_ONCE
-FLUSH_FILES: Final = 200
-FLUSH_S: Final = 1.0
+FLUSH_FILES: Final = 64
+FLUSH_S: Final = 0.5
 WINDOW_FILES: Final = 200
 """Inspections that are in memory at once, of all that are known."""
 

@@ -129,16 +129,18 @@ _Entry = tuple[bytes, bytes, bytes, bytes]
 """Key, moment, ETag and size, as they stand in the XML."""
 
 _PLAIN_ENTRY: Final = re.compile(
-    rb"<Contents>(?>\s*+(?>"
-    rb"<Key>([^<&]*+)</Key>"
-    rb"|<LastModified>([^<&]*+)</LastModified>"
-    rb"|<ETag>((?>[^<&]|&quot;)*+)</ETag>"
-    rb"|<Size>([0-9]++)</Size>"
-    rb"|<(?:StorageClass|ChecksumAlgorithm|ChecksumType|Type)>[^<&]*+</\w++>"
-    rb"|<Owner>(?>\s*+<(?:ID|DisplayName)>[^<&]*+</\w++>)*+\s*+</Owner>"
-    rb"))*+\s*+</Contents>\s*+"
+    rb"<Contents>"
+    rb"<Key>([^<&]++)</Key>"
+    rb"<LastModified>([^<&]++)</LastModified>"
+    rb"<ETag>((?>[^<&]++|&quot;)*+)</ETag>"
+    rb"(?><Checksum(?:Algorithm|Type)>[^<&]*+</Checksum\w++>)*+"
+    rb"<Size>([0-9]++)</Size>"
+    rb"(?><Owner>(?><(?:ID|DisplayName)>[^<&]*+</\w++>)*+</Owner>)?+"
+    rb"(?><(?:StorageClass|Type)>[^<&]*+</\w++>)*+"
+    rb"</Contents>"
 )
-"""Never goes back, so that a page made up by somebody takes no longer than any other."""
+"""As AWS and most others write it.  Never goes back, so that a page made up by somebody takes no
+longer than any other."""
 
 _ESCAPED: Final = re.compile("[%+]")
 
@@ -148,11 +150,16 @@ def _split(body: bytes) -> tuple[bytes, Iterator[_Entry]]:
 
     Comments, CDATA, entities and other encodings may make of the same bytes another page.
     """
-    is_plain = body.count(b"<!") == 0 and body.count(b"<?") == body.startswith(b"<?xml ")
+    is_plain = (b"!" not in body or b"<!" not in body) and (
+        body.count(b"?") == 2 * body.startswith(b"<?xml ")  # keys come with it encoded
+    )
     if not is_plain or re.search(rb'encoding=["\'](?!utf-8["\'])', body[:100], re.IGNORECASE):
         return body, iter(())
     entries: list[_Entry] = _PLAIN_ENTRY.findall(body)
-    is_complete = all(key and size and moment for key, moment, _, size in entries)
-    if not entries or len(entries) != body.count(b"<Contents") or not is_complete:
+    start, end = body.find(b"<Contents>"), body.rfind(b"</Contents>") + len(b"</Contents>")
+    # As many as there are, and nothing in between.
+    if not entries or len(entries) - 1 != body.count(b"</Contents><Contents>", start, end):
         return body, iter(())
-    return _PLAIN_ENTRY.sub(b"", body), iter(entries)
+    if body.count(b"<Contents") != len(entries):
+        return body, iter(())
+    return body[:start] + body[end:], iter(entries)
