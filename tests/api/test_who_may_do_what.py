@@ -257,6 +257,12 @@ MANAGEMENT = {
     f"DELETE {_FUNCTIONS}/{{function}}": data("write", query="?version=9"),
     "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/files": data("read"),
     "POST /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/files/search": data("read", {}),
+    "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/predicate": data(
+        "read", query="?dialect=spark&bbox=0,0,1,1"
+    ),
+    "POST /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/predicate": data(
+        "read", {"dialect": "spark", "bbox": "0,0,1,1"}
+    ),
     "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/metrics": data("read"),
 }
 

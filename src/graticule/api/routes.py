@@ -41,6 +41,7 @@ from graticule.api.management import (
     metrics,
     objects,
     policies,
+    predicates,
     roles,
     sessions,
     verifications,
@@ -122,6 +123,7 @@ MANAGEMENT: Final[Sequence[Line]] = tuple(
         jobs,
         managed_functions,
         files,
+        predicates,
         metrics,
     )
     for line in noun.ROUTES

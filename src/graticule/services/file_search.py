@@ -23,6 +23,7 @@ from graticule.planning.file_matches import (
 )
 from graticule.planning.files import DataFileEntry
 from graticule.planning.row_group import RowGroup
+from graticule.planning.sql_predicates import Dialect, Predicate, predicate_of
 from graticule.planning.table_places import crs_of
 from graticule.services.credentials import Credentials
 from graticule.services.footer_boxes import FooterReader
@@ -174,6 +175,28 @@ class FileSearch:
         crs = crs_of(document, metadata.current_schema(document), files.place)
         area = None if query.area is None else query.area.placed_on(crs)
         return PlacedSnapshot(document, files, crs, area)
+
+    def predicate(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        identifier: TableIdentifier,
+        query: FileQuery,
+        dialect: Dialect,
+    ) -> Predicate:
+        """A condition by which an engine leaves out files of the area.
+
+        Raises:
+            NoSuchTable: the table is not there.
+            InvalidRequest: no area; or the table has no such snapshot, ref or geometry column.
+        """
+        record, document = self._tables.open(principal, catalog, identifier)
+        if query.area is None:
+            raise InvalidRequest("a predicate is about an area: give a `bbox` or a `geometry`")
+        _snapshot(document, query)
+        place = Table(catalog, record, document).place(column=query.column)
+        crs = crs_of(document, metadata.current_schema(document), place)
+        return predicate_of(place, query.area.placed_on(crs), dialect)
 
     def _file(self, placed: PlacedSnapshot, position: int) -> FoundFile:
         index = placed.files.index

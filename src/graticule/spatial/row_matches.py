@@ -5,7 +5,7 @@ null, empty, unreadable or has no finite place is in no area.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,6 @@ from graticule.spatial.search_area import SearchArea, is_same
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-
-_POINT: Final = np.dtype([("order", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
-_POINT_TYPE: Final = 1
 
 
 class RowFilter:
@@ -50,9 +47,6 @@ class RowFilter:
     def of_wkb(self, geometries: Sequence[bytes | None]) -> Mask:
         """Which of these geometries share a point with the area."""
         values = np.array(geometries, dtype=object)
-        points = _points(values)
-        if points is not None:
-            return self.of_positions(*points)
         shapes = shapely.from_wkb(values, on_invalid="ignore")
         if self._transform is not None:
             shapes = shapely.transform(shapes, self._transform)
@@ -104,19 +98,6 @@ def require_comparable(area: SearchArea, crs: Crs) -> None:
     reason = area.placed_on(crs).reason if not crs.is_known else None
     if reason is not None:
         raise InvalidRequest(reason)
-
-
-def _points(values: npt.NDArray[np.object_]) -> tuple[Floats, Floats] | None:
-    """Both coordinates, NaN for null, when all are little-endian points; else None."""
-    size = _POINT.itemsize
-    nowhere = b"\x01\x01\x00\x00\x00" + b"\x00\x00\x00\x00\x00\x00\xf8\x7f" * 2
-    rows = [nowhere if value is None else value for value in values.tolist()]
-    if any(len(row) != size for row in rows):
-        return None
-    points = np.frombuffer(b"".join(rows), _POINT)
-    if not bool(((points["order"] == 1) & (points["type"] == _POINT_TYPE)).all()):
-        return None
-    return points["x"].astype(np.float64), points["y"].astype(np.float64)
 
 
 def _shifted(shape: Any, turn: float) -> Any:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from support.duck import attached
 from support.lake import cities
 from support.parquet_files import geo, native, parquet, point
 from support.people import new_organisation
@@ -333,3 +334,47 @@ def test_half_an_answer_is_never_mistaken_for_all_of_it(table):
     token = table.get(limit=1)["next"]
     changed = token[:-2] + ("AA" if token[-2:] != "AA" else "BB")
     assert table.http.get(table.url, params={"limit": 1, "after": changed}).status_code == 400
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "spark", "trino", "pyiceberg"])
+def test_a_predicate_names_the_columns_that_bound_files(table, dialect):
+    url = table.url.replace("/files", "/predicate")
+    question = {"bbox": "2,48,3,49", "dialect": dialect}
+    body = table.http.get(url, params=question).json()
+    assert table.http.post(url, json=question).json() == body
+    mark = {"spark": "`", "pyiceberg": ""}.get(dialect, '"')
+    for name in ("xmin", "ymin", "xmax", "ymax"):
+        assert f"{mark}file_{name}{mark} " in body["predicate"]
+    assert (body["exact"] is None, body["reason"]) == (dialect == "pyiceberg", None)
+
+
+def test_what_a_predicate_keeps_is_what_the_files_endpoint_lists(table):
+    """Run by PyIceberg and DuckDB, also across the date line and for longitudes up to 360."""
+    url = table.url.replace("/files", "/predicate")
+    iceberg = table.raw.catalog.pyiceberg().load_table("found.cities")
+    duck = attached(table.raw.catalog)
+    for bbox in ("2,48,3,49", "100,0,-70,80", "282,-13,284,-11", "0,0,1,1"):
+        listed = table.get(bbox=bbox)["totals"]["rows_kept"]
+        by = {
+            dialect: table.http.get(url, params={"bbox": bbox, "dialect": dialect}).json()
+            for dialect in ("pyiceberg", "duckdb")
+        }
+        scan = iceberg.scan(row_filter=by["pyiceberg"]["predicate"])
+        assert scan.to_arrow().num_rows == listed, bbox
+        both = f"{by['duckdb']['predicate']}"
+        found = duck.sql(f"SELECT count(*) FROM lake.found.cities WHERE {both}").fetchall()
+        assert found == [(listed,)], bbox
+    exact = by["duckdb"]["exact"]
+    assert duck.sql(f"SELECT id FROM lake.found.cities WHERE {exact}").fetchall() == []
+
+
+def test_a_predicate_that_can_leave_out_nothing_says_why(catalog, http):
+    client = catalog.pyiceberg()
+    client.create_namespace("ns")
+    client.create_table("ns.t", pa.schema([("id", pa.int64())]))
+    url = f"/api/v1/catalogs/{catalog.id}/namespaces/ns/tables/t/predicate"
+    body = http.get(url, params={"bbox": "0,0,1,1", "dialect": "trino"}).json()
+    assert (body["predicate"], body["exact"]) == ("true", None)
+    assert body["reason"]
+    for params in ({"bbox": "0,0,1,1"}, {"dialect": "spark"}, {"dialect": "x", "bbox": "0,0,1,1"}):
+        assert http.get(url, params=params).status_code == 400

@@ -7,7 +7,7 @@ same.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -36,8 +36,8 @@ class Level(StrEnum):
     ROW_GROUP = "row_group"
 
 
-class FileQueryBody(Body):
-    """The body of `POST …/files/search`."""
+class AreaBody(Body):
+    """Where, and of which snapshot."""
 
     bbox: Annotated[list[float], Field(min_length=4, max_length=4)] | str | None = None
     geometry: Json | str | None = None
@@ -45,6 +45,11 @@ class FileQueryBody(Body):
     column: str | None = None
     snapshot: Annotated[int, Field(ge=0)] | str | None = None
     ref: str | None = None
+
+
+class FileQueryBody(AreaBody):
+    """The body of `POST …/files/search`."""
+
     level: Annotated[Level, Field(strict=False)] = Level.FILE
     scan: bool = False
     limit: int | None = None
@@ -103,13 +108,16 @@ def request_of_body(call: Call) -> FileRequest:
     return _request(call, body_of(call, FileQueryBody))
 
 
-def query_of(call: Call) -> FileQuery:
-    """Which files a URL is about.
+def file_query_of(body: AreaBody) -> FileQuery:
+    """Which files a body is about.
 
     Raises:
-        InvalidRequest: a parameter that is not what it should be.
+        InvalidRequest: a field that is not what it should be.
     """
-    return request_of_query(call).query
+    snapshot_id = body.snapshot
+    if isinstance(snapshot_id, str):
+        snapshot_id = whole_number(snapshot_id, "snapshot")
+    return FileQuery(_area(body), body.column, snapshot_id, body.ref)
 
 
 def whole_number(text: str | None, name: str) -> int | None:
@@ -127,11 +135,7 @@ def after_token(call: Call, request: FileRequest, snapshot_id: int | None, first
 
 
 def _request(call: Call, body: FileQueryBody) -> FileRequest:
-    area = _area(body)
-    snapshot_id = body.snapshot
-    if isinstance(snapshot_id, str):
-        snapshot_id = whole_number(snapshot_id, "snapshot")
-    query = FileQuery(area, body.column, snapshot_id, body.ref)
+    query = file_query_of(body)
     list_name = _list_name(call, body)
     first = 0
     if body.after is not None:
@@ -139,7 +143,7 @@ def _request(call: Call, body: FileQueryBody) -> FileRequest:
         snapshot, _, position = at.partition(".")
         if not (snapshot.isdecimal() and position.isdecimal()):
             raise InvalidPageToken("`after` must be what `next` of the page before said")
-        query = FileQuery(area, body.column, int(snapshot), None)
+        query = replace(query, snapshot_id=int(snapshot), ref=None)
         first = int(position)
     return FileRequest(
         query=query,
@@ -152,7 +156,7 @@ def _request(call: Call, body: FileQueryBody) -> FileRequest:
     )
 
 
-def _area(body: FileQueryBody) -> SearchArea | None:
+def _area(body: AreaBody) -> SearchArea | None:
     if body.bbox is not None and body.geometry is not None:
         raise InvalidRequest("an area is a `bbox` or a `geometry`, not both")
     crs = parse_crs(body.crs)
