@@ -66,11 +66,14 @@ from graticule.services.scans import Scans
 from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
 from graticule.services.stored_indexes import StoredIndexes
+from graticule.services.syncing import Syncing
 from graticule.services.table_handover import TableHandover
 from graticule.services.table_storage import TableStorage
+from graticule.services.table_sync import TableSyncs
 from graticule.services.tables import Tables
 from graticule.services.throttle import Throttle
 from graticule.services.turns import Turns
+from graticule.services.undoing import Undoing
 from graticule.services.upkeep import Upkeep
 from graticule.services.verification_runs import VerificationRuns
 from graticule.services.verifications import Verifications
@@ -139,6 +142,8 @@ class Services:
     scans: Scans
     file_search: FileSearch
     discovery: Discovery
+    syncing: Syncing
+    undoing: Undoing
     jobs: Jobs
     job_worker: JobWorker
     metrics: Metrics
@@ -274,7 +279,12 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     )
     credentials.when_refused(verification_runs.doubt)
     index_jobs = IndexJobs(engine, keyring, documents, indexing, stored_indexes)
-    handlers: dict[JobKind, Handler] = {JobKind.INDEX: index_jobs.run}
+    table_syncs = TableSyncs(engine, documents, credentials, commits, workers, now_ms=now_ms)
+    syncing = Syncing(engine, catalogs, table_syncs, now_ms=now_ms)
+    handlers: dict[JobKind, Handler] = {
+        JobKind.INDEX: index_jobs.run,
+        JobKind.SYNC: syncing.run,
+    }
     jobs = Jobs(engine, now_ms=now_ms)
     job_worker = JobWorker(
         engine,
@@ -343,6 +353,10 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         scans=Scans(engine, tables, indexing, now_ms=now_ms),
         file_search=FileSearch(tables, indexing, credentials, workers),
         discovery=discovery,
+        syncing=syncing,
+        undoing=Undoing(
+            engine, documents, credentials, commits, tables=tables, syncing=syncing, now_ms=now_ms
+        ),
         jobs=jobs,
         job_worker=job_worker,
         metrics=Metrics(engine, now_ms=now_ms),

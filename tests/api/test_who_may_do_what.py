@@ -125,6 +125,8 @@ _TABLE = f"{_NS}/{{namespace}}/tables/{{table}}"
 _VIEW = f"{_NS}/{{namespace}}/views/{{view}}"
 _OBJECTS = "/integrations/{integration}/objects"
 _FUNCTIONS = "/catalogs/{catalog}/namespaces/{namespace}/functions"
+_MANAGED = "/catalogs/{catalog}/namespaces/{namespace}/tables/{table}"
+_SYNCS = "/catalogs/{catalog}/syncs"
 _SCANS = "/catalogs/{catalog}/scans"
 
 NEW_TABLE = {"name": "t", "schema": SCHEMA}
@@ -250,6 +252,13 @@ MANAGEMENT = {
     f"GET {_SCANS}/{{scan}}": admins(),
     f"POST {_SCANS}/{{scan}}/cancel": admins(),
     f"POST {_SCANS}/{{scan}}/register": admins(body={"namespace": "ns"}),
+    f"GET {_SYNCS}": admins(),
+    f"POST {_SYNCS}": admins(body={"tables": []}),
+    f"GET {_SYNCS}/{{sync}}": admins(),
+    f"POST {_SYNCS}/{{sync}}/confirm": admins(),
+    f"POST {_SYNCS}/{{sync}}/discard": admins(),
+    f"POST {_SYNCS}/{{sync}}/undo": admins(),
+    f"POST {_MANAGED}/undo-registration": admins(),
     f"GET {_FUNCTIONS}": data("browse"),
     f"POST {_FUNCTIONS}": data("write", {**FUNCTION, "name": "f"}),
     f"GET {_FUNCTIONS}/{{function}}": data("read"),

@@ -44,6 +44,7 @@ from graticule.api.management import (
     predicates,
     roles,
     sessions,
+    syncs,
     verifications,
     webhooks,
 )
@@ -120,6 +121,7 @@ MANAGEMENT: Final[Sequence[Line]] = tuple(
         verifications,
         catalogs,
         discovery,
+        syncs,
         jobs,
         managed_functions,
         files,
@@ -147,6 +149,7 @@ _HEAVY: Final = frozenset(
         scans.fetch_scan_tasks,
         integrations.rotate_keys,
         discovery.register_proposals,
+        syncs.undo_sync,
         files.list_files,
         files.search_files,
     }

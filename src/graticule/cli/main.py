@@ -25,6 +25,7 @@ from graticule.cli import (
     role,
     scan,
     serve,
+    sync,
     table,
     token,
     webhook,
@@ -51,6 +52,7 @@ app.add_typer(integration.app, name="integration")
 app.add_typer(catalog.app, name="catalog")
 app.command("connect")(connect.connect)
 app.add_typer(scan.app, name="scan")
+app.add_typer(sync.app, name="sync")
 app.add_typer(job.app, name="job")
 app.add_typer(table.app, name="table")
 app.add_typer(function.app, name="function")

@@ -386,7 +386,7 @@ syncs = Table(
     Column("report", Text, nullable=True, comment="JSON: what became of each table"),
     Column("requested_by", Text, nullable=False),
     _ms("created_at_ms"),
-    _ms("updated_at_ms"),  # a running sync's heartbeat
+    _ms("updated_at_ms"),
     _ms("finished_at_ms", nullable=True),
     Index(None, "catalog_id", "id"),
 )

@@ -1,7 +1,6 @@
 """Syncs in SQL.  Functions over a connection; services open and commit.
 
-A running sync shows that it lives by `beat`.  One that was silent for `SILENCE_MS_MAX` may be taken
-over: what it did is whole, and what it did not do is found again.
+A running sync is carried out by a job, whose lease says whether somebody is at it.
 """
 
 import json
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from graticule.db import jobs as jobs_db
 from graticule.db.engine import serialise_on
 from graticule.db.schema import syncs
 from graticule.domain.errors import WrongState
@@ -16,8 +16,7 @@ from graticule.domain.sync import Sync, SyncState, SyncTrigger
 
 Json = dict[str, Any]
 
-SILENCE_MS_MAX: Final = 60_000
-_INTERRUPTED: Final[Json] = {"error": "the server stopped while the sync was running; start again"}
+_INTERRUPTED: Final[Json] = {"error": "its job ended without a word; start again"}
 
 
 def create(conn: Connection, sync: Sync) -> None:
@@ -50,19 +49,7 @@ def refuse_second(conn: Connection, catalog_id: str, *, now_ms: int) -> None:
         WrongState: one is running.
     """
     serialise_on(conn, f"sync of catalog {catalog_id}")
-    silent = update(syncs).where(
-        syncs.c.catalog_id == catalog_id,
-        syncs.c.state == SyncState.RUNNING,
-        syncs.c.updated_at_ms < now_ms - SILENCE_MS_MAX,
-    )
-    conn.execute(
-        silent.values(
-            state=SyncState.FAILED,
-            report=json.dumps(_INTERRUPTED),
-            updated_at_ms=now_ms,
-            finished_at_ms=now_ms,
-        )
-    )
+    fail_left(conn, catalog_id, now_ms=now_ms)
     running = conn.execute(
         select(syncs.c.id)
         .where(syncs.c.catalog_id == catalog_id, syncs.c.state == SyncState.RUNNING)
@@ -70,6 +57,26 @@ def refuse_second(conn: Connection, catalog_id: str, *, now_ms: int) -> None:
     ).scalar_one_or_none()
     if running is not None:
         raise WrongState(f"sync `{running}` of this catalog is still running; wait for it to end")
+
+
+def fail_left(conn: Connection, catalog_id: str, *, now_ms: int) -> None:
+    """Mark a sync as failed that runs by its row, while its job has ended."""
+    if jobs_db.active(conn, job_key(catalog_id)) is not None:
+        return
+    left = update(syncs).where(syncs.c.catalog_id == catalog_id, syncs.c.state == SyncState.RUNNING)
+    conn.execute(
+        left.values(
+            state=SyncState.FAILED,
+            report=json.dumps(_INTERRUPTED),
+            updated_at_ms=now_ms,
+            finished_at_ms=now_ms,
+        )
+    )
+
+
+def job_key(catalog_id: str) -> str:
+    """Of the job that carries out a catalog's sync: there is one at a time."""
+    return f"sync:{catalog_id}"
 
 
 def load(conn: Connection, catalog_id: str, sync_id: str) -> Sync | None:
@@ -87,11 +94,10 @@ def page(conn: Connection, catalog_id: str, *, after: str | None, limit: int) ->
     return [_sync(row) for row in conn.execute(query.order_by(syncs.c.id.desc()).limit(limit))]
 
 
-def beat(conn: Connection, sync_id: str, report: Json, *, now_ms: int) -> bool:
-    """Show life and what was done so far.  False if the sync is not running any more."""
+def keep_report(conn: Connection, sync_id: str, report: Json, *, now_ms: int) -> None:
+    """Write down what a running sync has done so far."""
     running = update(syncs).where(syncs.c.id == sync_id, syncs.c.state == SyncState.RUNNING)
-    values = {"report": json.dumps(report), "updated_at_ms": now_ms}
-    return conn.execute(running.values(values)).rowcount == 1
+    conn.execute(running.values(report=json.dumps(report), updated_at_ms=now_ms))
 
 
 def move(

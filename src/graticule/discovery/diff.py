@@ -4,9 +4,10 @@ Known are only files that discovery itself brought into a table, so what engines
 of a difference.  Two things are the same if ETag and size are: neither says so alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final
 
 from graticule.discovery.grouping import StoredObject
@@ -68,6 +69,10 @@ class Diff:
     def is_empty(self) -> bool:
         return not (self.added or self.overwritten or self.vanished or self.forgotten)
 
+    @property
+    def vanished_keys(self) -> list[str]:
+        return [file.key for file in self.vanished]
+
 
 def diff(
     known: Mapping[str, KnownFile],
@@ -110,7 +115,7 @@ def _key(file: StoredObject | KnownFile) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DeletionGuard:
-    """How many of a table's files may vanish at once without anybody being asked.
+    """How many of a table's files may leave it at once without anybody being asked.
 
     An emptied listing is far more often a lost permission, a wrong prefix or another bucket than
     what somebody wanted, so all files of a table at once ask, however few they are.
@@ -120,14 +125,22 @@ class DeletionGuard:
     files_max: int = DELETED_FILES_MAX
     confirmed: frozenset[str] = field(default_factory=frozenset)
     """Keys that an admin was shown and said yes to."""
+    confirmed_digest: str = ""
+    """Of all of them, where they were too many to be kept one by one."""
 
-    def stops(self, found: Diff, known: Mapping[str, KnownFile]) -> bool:
-        """True if somebody has to say yes first."""
-        vanished = [file for file in found.vanished if file.key not in self.confirmed]
-        taken = sum(file.state is FileState.TAKEN for file in known.values())
-        if not vanished:
+    def stops(self, lost: Collection[str], known: Mapping[str, KnownFile]) -> bool:
+        """True if somebody has to say yes before these files leave the table."""
+        if self.confirmed_digest and digest_of(lost) == self.confirmed_digest:
             return False
-        if len(vanished) == taken:
+        asked_for = sum(key not in self.confirmed for key in lost)
+        taken = sum(file.state is FileState.TAKEN for file in known.values())
+        if not asked_for:
+            return False
+        if len(lost) >= taken:
             return self.percent_max < EVERYTHING_PERCENT
-        is_many = len(vanished) > self.files_max
-        return is_many and len(vanished) * 100 > self.percent_max * taken
+        return asked_for > self.files_max and asked_for * 100 > self.percent_max * taken
+
+
+def digest_of(keys: Iterable[str]) -> str:
+    """Says of two sets of keys whether they are the same."""
+    return blake2b("\n".join(sorted(keys)).encode(), digest_size=16).hexdigest()

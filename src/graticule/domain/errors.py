@@ -191,6 +191,10 @@ class NoSuchScan(NotFound):
     pass
 
 
+class NoSuchSync(NotFound):
+    pass
+
+
 class NoSuchJob(NotFound):
     pass
 

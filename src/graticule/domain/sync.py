@@ -39,7 +39,7 @@ class Sync:
     requested_by: str
     created_at_ms: int
     updated_at_ms: int
-    """The last sign of life."""
+    """When something of it was written down last."""
     finished_at_ms: int | None = None
 
 

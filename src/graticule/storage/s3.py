@@ -138,6 +138,16 @@ class ObjectStore:
             return False
         return True
 
+    def size_and_etag(self, uri: str) -> tuple[int, str] | None:
+        """The object as it is now, from its headers alone; None if there is none."""
+        try:
+            request = S3Request("HEAD", self._key(uri))
+            headers = self._requests.send(request, "looking for", uri).headers
+        except NoSuchFile:
+            return None
+        by_name = {name.lower(): value for name, value in headers.items()}
+        return int(by_name.get("content-length", "0")), by_name.get("etag", "").strip('"')
+
     def holds_version(self, uri: str, etag: str) -> bool:
         """True if the object is there and still the version with this `etag`."""
         request = S3Request("HEAD", self._key(uri), headers={"if-match": f'"{etag}"'})

@@ -74,28 +74,28 @@ def test_more_than_a_fifth_and_more_than_ten_or_all_of_them_ask_first(files, van
     before = taken(files)
     found = diff(before, there(*list(before)[vanish:]))
     assert len(found.vanished) == vanish
-    assert DeletionGuard().stops(found, before) is asks
+    assert DeletionGuard().stops(found.vanished_keys, before) is asks
 
 
 def test_all_files_at_once_ask_also_when_others_came():
     before = taken(3)
-    assert DeletionGuard().stops(diff(before, there("new")), before)
+    assert DeletionGuard().stops(diff(before, there("new")).vanished_keys, before)
 
 
 def test_what_was_confirmed_may_go_and_nothing_else():
     before = taken(100)
     gone = list(before)[:50]
     found = diff(before, there(*list(before)[50:]))
-    assert not DeletionGuard(confirmed=frozenset(gone)).stops(found, before)
+    assert not DeletionGuard(confirmed=frozenset(gone)).stops(found.vanished_keys, before)
     more = diff(before, there(*list(before)[80:]))
-    assert DeletionGuard(confirmed=frozenset(gone)).stops(more, before)
+    assert DeletionGuard(confirmed=frozenset(gone)).stops(more.vanished_keys, before)
 
 
 def test_whoever_allows_everything_is_not_asked():
     before = taken(100)
-    assert not DeletionGuard(percent_max=100).stops(diff(before, []), before)
+    assert not DeletionGuard(percent_max=100).stops(diff(before, []).vanished_keys, before)
 
 
 def test_files_that_were_never_in_the_table_do_not_count():
     before = taken(3) | known(KnownFile("x", "e", 1, FileState.LEFT_OUT))
-    assert not DeletionGuard().stops(diff(before, there(*taken(3))), before)
+    assert not DeletionGuard().stops(diff(before, there(*taken(3))).vanished_keys, before)

@@ -1,0 +1,327 @@
+"""Tables kept in step with the files that they were registered over, as engines see it."""
+
+import pyarrow as pa
+import pytest
+
+from support.lake import RawFolder, cities
+from support.parquet_files import native, parquet, point
+from support.syncs import Syncs
+
+PARIS, LIMA = (1, 2.35, 48.86), (2, -77.03, -12.05)
+TOKYO, OSLO = (3, 139.69, 35.69), (4, 10.75, 59.91)
+
+
+@pytest.fixture
+def syncs(raw: RawFolder) -> Syncs:
+    """Of `found.cities`: two files, three cities."""
+    raw.put("cities/part-0.parquet", cities(PARIS, LIMA))
+    raw.put("cities/part-1.parquet", cities(TOKYO))
+    raw.register(raw.scan())
+    return Syncs(raw)
+
+
+def table(raw, name="found.cities"):
+    return raw.catalog.pyiceberg().load_table(name)
+
+
+def ids(raw, name="found.cities"):
+    return sorted(table(raw, name).scan().to_arrow()["id"].to_pylist())
+
+
+def only(sync):
+    [outcome] = sync["tables"]
+    return outcome
+
+
+def counts(outcome):
+    return {name: outcome[name] for name in ("status", "added", "overwritten", "vanished")}
+
+
+def test_where_nothing_changed_nothing_is_written(raw, syncs):
+    before = table(raw)
+    keys = bucket_keys(raw)
+    sync = syncs.run()
+    assert (sync["state"], only(sync)["status"]) == ("succeeded", "unchanged")
+    assert table(raw).metadata_location == before.metadata_location
+    assert bucket_keys(raw) == keys
+
+
+def bucket_keys(raw):
+    prefix = f"{raw.catalog.id}/"
+    pages = raw.s3.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix=prefix)
+    keys = [row["Key"] for page in pages for row in page.get("Contents", [])]
+    return [key for key in keys if "/geo/" not in key]  # an index may be on its way
+
+
+def test_new_replaced_and_vanished_files_are_one_snapshot(raw, syncs):
+    raw.put("cities/part-2.parquet", cities((5, 4.9, 52.4)))
+    raw.put("cities/part-1.parquet", cities(TOKYO, OSLO))
+    raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}cities/part-0.parquet")
+    before = table(raw)
+    sync = syncs.run()
+    assert sync["state"] == "succeeded"
+    assert counts(only(sync)) == {
+        "status": "committed",
+        "added": 1,
+        "overwritten": 1,
+        "vanished": 1,
+    }
+    after = table(raw)
+    assert ids(raw) == [3, 4, 5]
+    assert len(after.snapshots()) == len(before.snapshots()) + 1
+    snapshot = after.current_snapshot()
+    assert snapshot.parent_snapshot_id == before.current_snapshot().snapshot_id
+    assert snapshot.summary.operation.value == "overwrite"
+    assert {
+        name: snapshot.summary[name]
+        for name in ("added-data-files", "deleted-data-files", "total-data-files", "total-records")
+    } == {
+        "added-data-files": "2",
+        "deleted-data-files": "2",
+        "total-data-files": "2",
+        "total-records": "3",
+    }
+    assert snapshot.summary["graticule.sync-id"] == sync["id"]
+    assert only(syncs.run())["status"] == "unchanged"
+
+
+def test_what_engines_wrote_stays_and_is_never_asked_about(raw, syncs):
+    written = table(raw).scan().to_arrow().slice(0, 1)
+    row = written.set_column(0, "id", pa.array([100], pa.int64()))
+    table(raw).append(row)
+    raw.put("cities/part-2.parquet", cities(OSLO))
+    raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}cities/part-1.parquet")
+    assert counts(only(syncs.run()))["status"] == "committed"
+    assert ids(raw) == [1, 2, 4, 100]
+    for name in ("part-0", "part-2"):
+        raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}cities/{name}.parquet")
+    stopped = syncs.run()
+    assert stopped["state"] == "needs-confirmation"
+    assert syncs.confirmed(stopped)["state"] == "succeeded"
+    assert ids(raw) == [100]
+
+
+def test_a_file_that_an_engine_took_out_does_not_come_back(raw, syncs):
+    table(raw).delete("id == 3")
+    assert ids(raw) == [1, 2]
+    assert only(syncs.run())["status"] == "unchanged"
+    raw.put("cities/part-1.parquet", cities(TOKYO, OSLO))
+    outcome = only(syncs.run())
+    assert outcome["status"] == "unchanged"
+    [left] = outcome["left_out"]
+    assert "an engine's commit had taken it out" in left["reason"]
+    assert ids(raw) == [1, 2]
+
+
+def test_only_the_manifest_of_a_replaced_file_is_written_anew(raw, syncs):
+    raw.put("cities/part-2.parquet", cities(OSLO))
+    syncs.run()
+    before = {m.manifest_path for m in manifests(raw)}
+    raw.put("cities/part-2.parquet", cities(OSLO, (6, 0.0, 0.0)))
+    assert counts(only(syncs.run()))["overwritten"] == 1
+    after = {m.manifest_path for m in manifests(raw)}
+    assert len(before) == 2
+    assert len(before & after) == 1
+    assert ids(raw) == [1, 2, 3, 4, 6]
+
+
+def manifests(raw):
+    found = table(raw)
+    return found.current_snapshot().manifests(found.io)
+
+
+# Schemas that drift
+
+
+def test_a_new_column_is_null_in_old_files_and_there_in_new_ones(raw, syncs):
+    raw.put("cities/part-2.parquet", with_columns(OSLO, people=pa.array([700], pa.int32())))
+    assert counts(only(syncs.run()))["status"] == "committed"
+    rows = table(raw).scan(selected_fields=("id", "people")).to_arrow().to_pylist()
+    assert {row["id"]: row["people"] for row in rows} == {1: None, 2: None, 3: None, 4: 700}
+    raw.put("cities/part-3.parquet", with_columns((5, 1, 1), people=pa.array([2**40], pa.int64())))
+    syncs.run()
+    found = table(raw)
+    assert str(found.schema().find_type("people")) == "long"
+    assert sorted(found.scan(row_filter="people > 600").to_arrow()["id"].to_pylist()) == [4, 5]
+
+
+def test_a_file_that_does_not_fit_is_left_out_and_the_others_go_in(raw, syncs):
+    raw.put("cities/part-2.parquet", cities(OSLO))
+    raw.put("cities/part-3.parquet", with_columns(LIMA, id_="x"))
+    raw.put("cities/part-4.parquet", b"not Parquet at all")
+    outcome = only(syncs.run())
+    assert counts(outcome)["added"] == 1
+    reasons = {left["key"].removeprefix(raw.prefix): left["reason"] for left in outcome["left_out"]}
+    assert reasons["cities/part-3.parquet"] == "column `id` is long in the table and string in it"
+    assert set(reasons) == {"cities/part-3.parquet", "cities/part-4.parquet"}
+    assert ids(raw) == [1, 2, 3, 4]
+    assert only(syncs.run())["status"] == "unchanged"
+    raw.put("cities/part-4.parquet", cities((8, 0, 0)))
+    assert counts(only(syncs.run()))["added"] == 0
+    assert ids(raw) == [1, 2, 3, 4, 8]
+
+
+def test_a_column_that_an_engine_renamed_is_followed(raw, syncs):
+    with table(raw).update_schema() as change:
+        change.rename_column("id", "city_id")
+    raw.put("cities/part-2.parquet", with_columns(OSLO, people=pa.array([700])))
+    assert counts(only(syncs.run()))["added"] == 1
+    found = table(raw)
+    assert sorted(found.scan().to_arrow()["city_id"].to_pylist()) == [1, 2, 3, 4]
+    assert found.scan(row_filter="people == 700").to_arrow()["city_id"].to_pylist() == [4]
+
+
+def with_columns(place, id_=None, **columns):
+    number, x, y = place
+    ids_ = pa.array([number if id_ is None else id_])
+    return parquet({"id": ids_, "geometry": native([point(x, y)]), **columns})
+
+
+# Too much at once
+
+
+@pytest.fixture
+def many(raw):
+    """Of `found.many`: 30 files."""
+    for number in range(30):
+        raw.put(f"many/part-{number:02}.parquet", cities((number, number, 0)))
+    raw.register(raw.scan("many"))
+    return Syncs(raw)
+
+
+def take_away(raw, folder):
+    for key in list(raw.keys()):
+        if key.startswith(folder):
+            raw.s3.delete_object(Bucket="lake", Key=raw.prefix + key)
+
+
+def test_an_emptied_folder_empties_no_table_until_an_admin_says_so(raw, many):
+    take_away(raw, "many/")
+    stopped = many.run()
+    assert stopped["state"] == "needs-confirmation"
+    outcome = only(stopped)
+    assert (outcome["lost_count"], len(outcome["lost"])) == (30, 30)
+    assert len(list(table(raw, "found.many").scan().plan_files())) == 30
+    assert many.post(stopped, "discard").json()["state"] == "discarded"
+    assert many.post(stopped, "confirm").status_code == 409
+    again = many.run()
+    assert many.confirmed(again)["state"] == "succeeded"
+    assert ids(raw, "found.many") == []
+
+
+def test_only_what_was_shown_may_go(raw, many):
+    take_away(raw, "many/part-0")
+    stopped = many.run(deleted_files_max=5)
+    assert only(stopped)["lost_count"] == 10
+    take_away(raw, "many/part-1")
+    assert many.confirmed(stopped)["state"] == "needs-confirmation"
+    assert len(list(table(raw, "found.many").scan().plan_files())) == 30
+
+
+def test_files_that_came_back_stay_when_their_loss_is_confirmed(raw, many):
+    take_away(raw, "many/part-0")
+    stopped = many.run(deleted_files_max=5)
+    raw.put("many/part-03.parquet", cities((3, 3, 0)))
+    assert many.confirmed(stopped)["state"] == "succeeded"
+    assert ids(raw, "found.many") == [3, *range(10, 30)]
+
+
+def test_a_store_that_refuses_to_list_takes_nothing_away(raw, many, monkeypatch):
+    from graticule.domain.errors import StorageRefused  # noqa: PLC0415
+    from graticule.storage.s3 import ObjectStore  # noqa: PLC0415
+
+    def refuse(*_args, **_kwargs):
+        raise StorageRefused("listing: access denied")
+
+    monkeypatch.setattr(ObjectStore, "list", refuse)
+    failed = many.run()
+    assert (failed["state"], only(failed)["error"]) == ("failed", "listing: access denied")
+    assert len(list(table(raw, "found.many").scan().plan_files())) == 30
+
+
+# Undo
+
+
+def test_undoing_a_sync_takes_out_what_it_took_in_for_good(raw, syncs):
+    raw.put("cities/part-2.parquet", cities(OSLO))
+    sync = syncs.run()
+    row = table(raw).scan().to_arrow().slice(0, 1)
+    table(raw).append(row.set_column(0, "id", pa.array([100], pa.int64())))
+    undone = syncs.post(sync, "undo").json()
+    assert undone["state"] == "undone"
+    assert only(undone)["undo_snapshot_id"] == table(raw).current_snapshot().snapshot_id
+    assert ids(raw) == [1, 2, 3, 100]
+    assert only(syncs.run())["status"] == "unchanged"
+    assert syncs.post(sync, "undo").status_code == 409
+    syncs.run(again=True)
+    assert ids(raw) == [1, 2, 3, 4, 100]
+
+
+def test_a_file_that_is_back_comes_back_with_the_deletes_that_engines_made(raw, syncs):
+    key = f"{raw.prefix}cities/part-1.parquet"
+    data = raw.s3.get_object(Bucket="lake", Key=key)["Body"].read()
+    raw.s3.delete_object(Bucket="lake", Key=key)
+    sync = syncs.run()
+    assert ids(raw) == [1, 2]
+    refused = syncs.post(sync, "undo")
+    assert (refused.status_code, "not in the bucket" in refused.json()["detail"]) == (409, True)
+    raw.put("cities/part-1.parquet", data)
+    assert syncs.post(sync, "undo").json()["state"] == "undone"
+    assert ids(raw) == [1, 2, 3]
+    assert only(syncs.run())["status"] == "unchanged"
+
+
+def test_what_was_overwritten_or_built_upon_cannot_be_undone(raw, syncs):
+    raw.put("cities/part-1.parquet", cities(OSLO))
+    overwriting = syncs.run()
+    refused = syncs.post(overwriting, "undo")
+    assert (refused.status_code, "is gone" in refused.json()["detail"]) == (409, True)
+    raw.put("cities/part-2.parquet", cities((7, 0, 0)))
+    adding = syncs.run()
+    table(raw).delete("id == 7")
+    refused = syncs.post(adding, "undo")
+    assert (refused.status_code, "later commits" in refused.json()["detail"]) == (409, True)
+    assert ids(raw) == [1, 2, 4]
+
+
+def test_undoing_a_registration_forgets_the_table_and_keeps_the_files(raw, syncs):
+    before = raw.keys()
+    path = f"/api/v1/catalogs/{raw.catalog.id}/namespaces/found/tables/cities/undo-registration"
+    assert raw.http.post(path).status_code == 204
+    assert raw.keys() == before
+    assert raw.catalog.pyiceberg().list_tables("found") == []
+    assert syncs.run()["tables"] == []
+    assert raw.http.post(path).status_code == 404
+    raw.register(raw.scan())
+    assert ids(raw) == [1, 2, 3]
+
+
+def test_tables_of_engines_are_not_synced(raw, syncs):
+    client = raw.catalog.pyiceberg()
+    client.create_table("found.own", pa.schema([("id", pa.int64())])).append(pa.table({"id": [1]}))
+    refused = raw.http.post(syncs.path, json={"tables": ["found.own"]})
+    assert (refused.status_code, "engines keep it" in refused.json()["detail"]) == (400, True)
+    unknown = raw.http.post(syncs.path, json={"tables": ["found.nothing"]})
+    assert unknown.status_code == 404
+    assert [outcome["table"] for outcome in syncs.run()["tables"]] == ["found.cities"]
+
+
+def test_a_table_that_nothing_is_known_of_learns_from_its_manifests(raw, syncs, server):
+    from sqlalchemy import delete  # noqa: PLC0415
+
+    from graticule.db.engine import write  # noqa: PLC0415
+    from graticule.db.schema import discovered_tables  # noqa: PLC0415
+
+    with write(server.services.engine) as conn:
+        conn.execute(delete(discovered_tables))
+    raw.put("cities/part-2.parquet", cities(OSLO))
+    assert counts(only(syncs.run())) == {
+        "status": "committed",
+        "added": 1,
+        "overwritten": 0,
+        "vanished": 0,
+    }
+    assert ids(raw) == [1, 2, 3, 4]
+    raw.put("cities/part-0.parquet", cities(PARIS, LIMA, (9, 0, 0)))
+    assert counts(only(syncs.run()))["overwritten"] == 1
+    assert ids(raw) == [1, 2, 3, 4, 9]
