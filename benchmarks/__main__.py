@@ -21,6 +21,7 @@ BENCHMARKS = (
     "grants",
     "authentication",
     "spatial",
+    "spatial_growth",
     "discovery",
     "start",
 )
