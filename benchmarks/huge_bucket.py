@@ -43,6 +43,7 @@ def key_of(number: int, files: int) -> str:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     objects = files = 0
     data = b""
 

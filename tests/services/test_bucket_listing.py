@@ -11,7 +11,7 @@ from graticule.domain.errors import StorageRefused
 from graticule.domain.location import Location
 from graticule.services.bucket_listing import BucketListing, Listing, Place
 from graticule.services.scan_watch import NOBODY
-from graticule.storage.listings import ListedPage, ObjectSummary
+from graticule.storage.listings import ObjectSummary, UnreadPage
 from support.rows import INTEGRATION, NOW, create_catalogs
 
 PAGE = 3
@@ -24,9 +24,10 @@ class Store:
     def __init__(self, *keys, etag="e"):
         self.objects = [ObjectSummary(f"raw/{key}", 7, etag, NOW) for key in keys]
         self.asked = []
+        self.read_pages = 0
         self.known_tokens = True
 
-    def list_page(self, prefix, *, keys_max, continuation=None, start_after=None):
+    def list_unread(self, _folder, *, continuation=None, start_after=None):
         self.asked.append((continuation, start_after))
         if continuation is not None and not self.known_tokens:
             self.known_tokens = True  # those that it gives from now on
@@ -37,7 +38,12 @@ class Store:
             start = keys.index(start_after) + 1
         end = start + PAGE
         following = str(end) if end < len(keys) else None
-        return ListedPage(tuple(self.objects[start:end]), (), following)
+        files = tuple(self.objects[start:end])
+        return UnreadPage(following, repr(files).encode(), lambda: self.read(files))
+
+    def read(self, files):
+        self.read_pages += 1
+        return files
 
 
 class Watch:
@@ -108,7 +114,9 @@ def test_a_listing_that_finds_nothing_new_changes_no_row(db, keys, monkeypatch):
     monkeypatch.setattr(objects_db, "mark_missing", refuse)
     monkeypatch.setattr(objects_db, "mark_all_missing", None)
     monkeypatch.setattr(objects_db, "remove_missing", None)
-    assert listed(db, Store(*keys)).objects == 10
+    store = Store(*keys)
+    assert listed(db, store).objects == 10
+    assert store.read_pages == (0 if keys is IN_ORDER else 4)
 
 
 @pytest.mark.parametrize("keys", [IN_ORDER, BY_FOLDERS], ids=["in order", "in another order"])

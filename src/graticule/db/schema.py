@@ -437,6 +437,24 @@ bucket_objects = Table(
     sqlite_with_rowid=False,
 )
 
+listing_pages = Table(
+    "listing_pages",
+    metadata,
+    Column(
+        "integration_id",
+        String(36),
+        ForeignKey("storage_integrations.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("after_key", _Text, primary_key=True, comment="the page begins behind it"),
+    Column("until_key", _Text, nullable=False, comment="what it says it says up to here"),
+    Column("last_key", _Text, nullable=False),
+    Column("digest", String(32), nullable=False),
+    Column("object_count", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    comment="Pages of listings whose objects are in bucket_objects, all of them, as they are",
+)
+
 file_inspections = Table(
     "file_inspections",
     metadata,

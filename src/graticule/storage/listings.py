@@ -5,7 +5,7 @@ as from a tree of elements; a page with anything else in it is parsed as any XML
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -35,6 +35,15 @@ class ListedPage:
     folders: tuple[str, ...]
     continuation: str | None
     """What the store wants to hear to go on; None at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadPage:
+    """A page whose objects have yet to be read; equal `entries` are equal objects."""
+
+    continuation: str | None
+    entries: bytes
+    read: Callable[[], tuple[ObjectSummary, ...]]
 
 
 def list_query(
@@ -97,6 +106,28 @@ def listed_page(answer: S3Answer, at: str) -> ListedPage:
     return ListedPage(files, folders, following or None)
 
 
+def unread_page(answer: S3Answer, at: str) -> UnreadPage:
+    """A page of a listing without a delimiter, its objects left as they are.
+
+    Raises:
+        StorageRefused: it is something else.
+    """
+    if _is_plain(answer.body):
+        frame, entries = _cut(answer.body)
+        document = parsed(S3Answer(answer.headers, frame), "listing", at, root="ListBucketResult")
+        following = text_of(document, "NextContinuationToken")
+        goes_on = text_of(document, "IsTruncated")
+        # If not all of these are there, they may be what was cut out.
+        if entries and (goes_on == "false" or (goes_on == "true" and following)):
+            encoding = text_of(document, "EncodingType").encode()
+            continuation = following if goes_on == "true" else None
+            return UnreadPage(
+                continuation, encoding + entries, lambda: listed_page(answer, at).files
+            )
+    page = listed_page(answer, at)
+    return UnreadPage(page.continuation, repr(page.files).encode(), lambda: page.files)
+
+
 def text_of(parent: Element, name: str) -> str:
     return parent.findtext(f"{{*}}{name}") or ""
 
@@ -150,16 +181,30 @@ def _split(body: bytes) -> tuple[bytes, Iterator[_Entry]]:
 
     Comments, CDATA, entities and other encodings may make of the same bytes another page.
     """
-    is_plain = (b"!" not in body or b"<!" not in body) and (
-        body.count(b"?") == 2 * body.startswith(b"<?xml ")  # keys come with it encoded
-    )
-    if not is_plain or re.search(rb'encoding=["\'](?!utf-8["\'])', body[:100], re.IGNORECASE):
+    if not _is_plain(body):
         return body, iter(())
-    entries: list[_Entry] = _PLAIN_ENTRY.findall(body)
-    start, end = body.find(b"<Contents>"), body.rfind(b"</Contents>") + len(b"</Contents>")
+    frame, cut = _cut(body)
+    entries: list[_Entry] = _PLAIN_ENTRY.findall(cut)
     # As many as there are, and nothing in between.
-    if not entries or len(entries) - 1 != body.count(b"</Contents><Contents>", start, end):
+    if not entries or len(entries) - 1 != cut.count(b"</Contents><Contents>"):
         return body, iter(())
-    if body.count(b"<Contents") != len(entries):
+    if cut.count(b"<Contents") != len(entries):
         return body, iter(())
-    return body[:start] + body[end:], iter(entries)
+    return frame, iter(entries)
+
+
+def _is_plain(body: bytes) -> bool:
+    has_more = b"!" in body and b"<!" in body
+    # Keys come with their question marks encoded.
+    has_instructions = body.count(b"?") != 2 * body.startswith(b"<?xml ")
+    is_foreign = re.search(rb'encoding=["\'](?!utf-8["\'])', body[:100], re.IGNORECASE)
+    return not (has_more or has_instructions or is_foreign)
+
+
+def _cut(body: bytes) -> tuple[bytes, bytes]:
+    """What is around the entries, and what is from the first of them to the last."""
+    end = body.rfind(b"</Contents>") + len(b"</Contents>")
+    start = body.find(b"<Contents>")
+    if not 0 <= start < end:
+        return body, b""
+    return body[:start] + body[end:], body[start:end]

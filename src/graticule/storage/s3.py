@@ -7,6 +7,7 @@ import random
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import md5
 from typing import Final
 from xml.sax.saxutils import escape
@@ -32,9 +33,11 @@ from graticule.storage.keys import Keys
 from graticule.storage.listings import (
     ListedPage,
     ObjectSummary,
+    UnreadPage,
     list_query,
     listed_page,
     text_of,
+    unread_page,
 )
 from graticule.storage.s3_requests import S3Request, S3Requests, S3Stream, parsed
 
@@ -224,12 +227,10 @@ class ObjectStore:
         keys_max: int,
         delimiter: str = "",
         continuation: str | None = None,
-        start_after: str | None = None,
     ) -> ListedPage:
         """One page of the keys that begin with `prefix`, which begins with the root's own.
 
-        With a delimiter, keys that go on behind it are told of as a folder.  Goes on with the page
-        that a `continuation` stands for, or behind a key seen before, in the store's own order.
+        With a delimiter, keys that go on behind it are told of as a folder.
 
         Raises:
             InvalidLocation: the prefix reaches beyond the root.
@@ -238,17 +239,44 @@ class ObjectStore:
         if not prefix.startswith(self.root.key_prefix):
             raise InvalidLocation(f"`{at}` is not inside `{self.root}`")
         query = list_query(
-            prefix,
-            keys_max=keys_max,
-            delimiter=delimiter,
-            continuation=continuation,
-            start_after=None if continuation else start_after,
+            prefix, keys_max=keys_max, delimiter=delimiter, continuation=continuation
         )
         page = self._listed(query, at)
         keys = (*(summary.key for summary in page.files), *page.folders)
         if not all(key.startswith(prefix) for key in keys):
             raise not_s3("listing", at)  # whatever it is, it is not what was asked for
         return page
+
+    def list_unread(
+        self,
+        folder: Location,
+        *,
+        continuation: str | None = None,
+        start_after: str | None = None,
+    ) -> UnreadPage:
+        """One page of everything below `folder`, to be compared before it is read.
+
+        It is the page that a `continuation` stands for, or the one behind a key seen before, in the
+        store's own order.
+        """
+        if not folder.is_within(self.root):
+            raise InvalidLocation(f"`{folder}` is not inside `{self.root}`")
+        query = list_query(
+            folder.key_prefix,
+            keys_max=LIST_PAGE_KEYS,
+            continuation=continuation,
+            start_after=None if continuation else start_after,
+        )
+        answer = self._requests.send(S3Request("GET", query=query), "listing", folder.prefix)
+        page = unread_page(answer, folder.prefix)
+
+        def read() -> tuple[ObjectSummary, ...]:
+            files = page.read()
+            if not all(row.key.startswith(folder.key_prefix) for row in files):
+                raise not_s3("listing", folder.prefix)  # it is not what was asked for
+            return files
+
+        return replace(page, read=read)
 
     def open(self, uri: str, *, byte_range: str | None = None, etag: str | None = None) -> S3Stream:
         """The object, or a `bytes=…` range of it, to be read piece by piece; the caller closes it.
