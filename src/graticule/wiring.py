@@ -52,6 +52,7 @@ from graticule.services.issuers import Issuers
 from graticule.services.job_run import Handler
 from graticule.services.job_worker import JobWorker
 from graticule.services.jobs import Jobs
+from graticule.services.layouts import Layouts
 from graticule.services.members import Members
 from graticule.services.metrics import Metrics
 from graticule.services.monitoring import Monitoring
@@ -141,6 +142,7 @@ class Services:
     planning_modes: PlanningModes
     scans: Scans
     file_search: FileSearch
+    layouts: Layouts
     discovery: Discovery
     syncing: Syncing
     undoing: Undoing
@@ -305,6 +307,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         wake=job_worker.wake,
     )
     handlers[JobKind.SCAN] = discovery.run
+    file_search = FileSearch(tables, indexing, credentials, workers)
     return Services(
         engine=engine,
         organisations=Organisations(engine, now_ms=now_ms),
@@ -351,7 +354,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         indexing=indexing,
         planning_modes=PlanningModes(),
         scans=Scans(engine, tables, indexing, now_ms=now_ms),
-        file_search=FileSearch(tables, indexing, credentials, workers),
+        file_search=file_search,
+        layouts=Layouts(file_search),
         discovery=discovery,
         syncing=syncing,
         undoing=Undoing(

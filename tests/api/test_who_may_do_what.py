@@ -272,6 +272,8 @@ MANAGEMENT = {
     "POST /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/predicate": data(
         "read", {"dialect": "spark", "bbox": "0,0,1,1"}
     ),
+    "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/footprints": data("read"),
+    "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/layout": data("read"),
     "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/metrics": data("read"),
 }
 

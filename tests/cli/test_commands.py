@@ -12,6 +12,7 @@ from graticule.cli.scan import counters_of, progress_of, until_ended
 from graticule.cli.table import split_identifier
 from graticule.cli.verification import told
 from graticule.domain.errors import AlreadyExists
+from support.lake import cities
 from support.oidc import providing
 
 
@@ -199,6 +200,22 @@ def test_a_scan_is_followed_to_its_proposals_and_nothing_is_registered(server, c
 
 def test_files_of_a_table_that_is_not_there_are_not_found(catalog, run):
     run("table", "files", f"{catalog.id}.osm.roads", "--bbox", "0,0,1,1", expected=4)
+
+
+def test_files_and_layout_of_a_table_are_shown(raw, run):
+    for name, x in {"east": 100.0, "west": -100.0}.items():
+        raw.put(f"cities/{name}.parquet", cities((1, x, 1.0)))
+    raw.register(raw.scan())
+    table = f"{raw.catalog.id}.found.cities"
+    found = run("table", "files", table, "--geometry", "POINT (100 1)", "--row-groups")
+    [file] = found["files"]
+    assert (file["row_group_count"], found["compared_by"]) == (1, "geometry")
+    assert "east.parquet" in run("table", "files", table, "--bbox", "99,0,101,2", "-o", "table")
+    layout = run("table", "layout", table)
+    assert (layout["totals"]["files"], len(layout["windows"])) == (2, 3)
+    printed = run("table", "layout", table, "-o", "table")
+    assert "country" in printed
+    run("table", "layout", f"{raw.catalog.id}.found.absent", expected=4)
 
 
 def test_deleting_without_a_terminal_needs_yes(run):

@@ -36,6 +36,7 @@ from graticule.api.management import (
     integrations,
     jobs,
     keys,
+    layouts,
     me,
     members,
     metrics,
@@ -125,6 +126,7 @@ MANAGEMENT: Final[Sequence[Line]] = tuple(
         jobs,
         managed_functions,
         files,
+        layouts,
         predicates,
         metrics,
     )
@@ -152,6 +154,8 @@ _HEAVY: Final = frozenset(
         syncs.undo_sync,
         files.list_files,
         files.search_files,
+        layouts.show_footprints,
+        layouts.show_layout,
     }
 )
 

@@ -1,4 +1,4 @@
-"""`graticule table`: what a map window touches of a table."""
+"""`graticule table`: which files of a table an area touches, and how well they are laid out."""
 
 import re
 from typing import Annotated, Any, Final
@@ -14,11 +14,16 @@ app = typer.Typer(help="Tables and their files.", no_args_is_help=True)
 LEVEL_SEPARATOR: Final = "\x1f"
 _DOT: Final = re.compile(r"(?<!\\)\.")
 
+QUESTION_TIMEOUT_S: Final = 300.0
+"""The first question about a snapshot may have to wait for its index."""
+
+_SHARES: Final = ("files_share", "bytes_share", "ideal_share")
+_WINDOW_COLUMNS: Final = ("name", "width", "height", *_SHARES)
 _COLUMNS: Final = ("path", "rows", "size_bytes", "box_status", "boxes")
 
 
 @app.command("files")
-def files(
+def files(  # noqa: PLR0917 - each is an option
     table: Annotated[
         str,
         typer.Argument(help="catalog.namespace.table; a dot inside a name is written \\."),
@@ -27,19 +32,68 @@ def files(
         str | None,
         typer.Option(help="west,south,east,north; west > east crosses the antimeridian"),
     ] = None,
+    geometry: Annotated[str | None, typer.Option(help="WKT or GeoJSON, instead of a box")] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="The area's reference system, as in EPSG:3857, or native")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="A geometry column")] = None,
+    ref: Annotated[str | None, typer.Option(help="A branch or tag")] = None,
+    row_groups: Annotated[
+        bool, typer.Option("--row-groups", help="Look into the files as well (JSON)")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most so many files")] = None,
     output: Output = None,
 ) -> None:
-    """List the files of a table that a map window may touch, and what skipping the rest saves."""
-    catalog, namespace, name = split_identifier(table)
-    path = f"{namespace_path(catalog, namespace)}/tables/{segment(name)}/files"
+    """List the files of a table that an area may touch, and what skipping the rest saves."""
+    question = {
+        "bbox": bbox,
+        "geometry": geometry,
+        "crs": crs,
+        "column": column,
+        "ref": ref,
+        "level": "row_group" if row_groups else None,
+        "limit": limit,
+    }
     with connect() as api:
-        found = api.get(path, {"bbox": bbox, "limit": limit})
+        found = api.post(f"{_path(table)}/files/search", question, timeout_s=QUESTION_TIMEOUT_S)
     if wants_json(output):
         print_json(found)
         return
     print_list(found["files"], _COLUMNS, Format.TABLE)
     note(summary(found["totals"]))
+    if found["reason"]:
+        note(f"Nothing was left out: {found['reason']}.")
+
+
+@app.command("layout")
+def layout(
+    table: Annotated[str, typer.Argument(help="catalog.namespace.table")],
+    column: Annotated[str | None, typer.Option(help="A geometry column")] = None,
+    ref: Annotated[str | None, typer.Option(help="A branch or tag")] = None,
+    output: Output = None,
+) -> None:
+    """Show how well a table is laid out for windows, and what would help."""
+    with connect() as api:
+        found = api.get(f"{_path(table)}/layout", {"column": column, "ref": ref})
+    if wants_json(output):
+        print_json(found)
+        return
+    windows = [
+        {**window, **{name: f"{window[name]:.1%}" for name in _SHARES}}
+        for window in found["windows"]
+    ]
+    print_list(windows, _WINDOW_COLUMNS, Format.TABLE)
+    totals, mean = found["totals"], found["overlap_mean"]
+    overlap = "" if mean is None else f"; an average point lies in {mean:.1f}"
+    note(f"{totals['files']:,} files, {found['unknown_files']:,} of them unknown{overlap}")
+    for line in found["advice"] or ["Nothing to improve was found."]:
+        note(line)
+
+
+def _path(table: str) -> str:
+    """Where the management API has a table."""
+    catalog, namespace, name = split_identifier(table)
+    return f"{namespace_path(catalog, namespace)}/tables/{segment(name)}"
 
 
 def split_identifier(text: str, *, what: str = "table") -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ The files are those of the snapshot's index; nothing is read but, when row group
 footers of the files that are listed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -55,6 +55,13 @@ class PlacedSnapshot:
     files: SnapshotFiles
     crs: Crs
     area: PlacedArea | None
+
+    @property
+    def reason(self) -> str | None:
+        """Why nothing can be left out."""
+        if self.area is None:
+            return None
+        return self.area.reason if self.files.place.key else NO_PLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +139,12 @@ class FileSearch:
             return _nothing()
         matches = match_files(placed.files.index, placed.area)
         listed = matches.kept[first : first + limit].tolist()
-        files = [self._file(placed, position) for position in listed]
+        files = [_file(placed, position) for position in listed]
         delete_files: Sequence[DataFileEntry] = ()
         if with_deletes:
             files, delete_files = _with_deletes(files, placed)
         if with_row_groups:
-            files = self._with_row_groups(catalog, placed, files)
+            files = self._with_row_groups(catalog, placed, dict(zip(listed, files, strict=True)))
         following = first + limit
         return FoundFiles(
             snapshot_id=placed.files.snapshot_id,
@@ -145,7 +152,7 @@ class FileSearch:
             positions=placed.files.place.positions,
             crs=placed.crs,
             compared_by=matches.compared_by,
-            reason=_reason(placed),
+            reason=placed.reason,
             totals=matches.totals,
             files=files,
             delete_files=delete_files,
@@ -198,27 +205,38 @@ class FileSearch:
         crs = crs_of(document, metadata.current_schema(document), place)
         return predicate_of(place, query.area.placed_on(crs), dialect)
 
-    def _file(self, placed: PlacedSnapshot, position: int) -> FoundFile:
-        index = placed.files.index
-        return FoundFile(index.entry(position, with_metrics=False), index.file_box(position))
-
     def _with_row_groups(
-        self, catalog: OpenCatalog, placed: PlacedSnapshot, files: Sequence[FoundFile]
+        self, catalog: OpenCatalog, placed: PlacedSnapshot, files: Mapping[int, FoundFile]
     ) -> list[FoundFile]:
-        """Each file with its row groups; of one whose footer cannot be read nobody knows any."""
-        store = self._credentials.store_for(catalog.integration, in_background=True)
-        reader = FooterReader(store, self._workers, placed.document, placed.files.place)
-        known = reader.read({at: file.entry for at, file in enumerate(files)})
+        """Each file with its row groups, from the index, else from its footer; of one that cannot
+        be read nobody knows any.
+        """
+        of_index = placed.files.index.row_groups
+        known: dict[int, Sequence[RowGroup]] = {}
+        for position in files:
+            rows = of_index.of_file(position)
+            if rows:
+                known[position] = [of_index.row(at) for at in rows]
+        rest = {at: file.entry for at, file in files.items() if at not in known}
+        if rest:
+            store = self._credentials.store_for(catalog.integration, in_background=True)
+            reader = FooterReader(store, self._workers, placed.document, placed.files.place)
+            known |= {at: boxes.row_groups for at, boxes in reader.read(rest).items()}
         return [
             file
             if at not in known
             else replace(
                 file,
-                row_groups=match_row_groups(known[at].row_groups, placed.area),
-                row_group_count=len(known[at].row_groups),
+                row_groups=match_row_groups(known[at], placed.area),
+                row_group_count=len(known[at]),
             )
-            for at, file in enumerate(files)
+            for at, file in files.items()
         ]
+
+
+def _file(placed: PlacedSnapshot, position: int) -> FoundFile:
+    index = placed.files.index
+    return FoundFile(index.entry(position, with_metrics=False), index.file_box(position))
 
 
 def _snapshot(document: Json, query: FileQuery) -> Json | None:
@@ -235,12 +253,6 @@ def _snapshot(document: Json, query: FileQuery) -> Json | None:
             raise InvalidRequest(f"the table has no branch or tag `{query.ref[:200]}`")
         return snapshot
     return metadata.current_snapshot(document)
-
-
-def _reason(placed: PlacedSnapshot) -> str | None:
-    if placed.area is None:
-        return None
-    return placed.area.reason if placed.files.place.key else NO_PLACE
 
 
 def _with_deletes(
