@@ -44,7 +44,8 @@ def run(options: Options) -> Result:
         "Synthetic arrays, not manifests: random boxes of up to a tenth of a degree, half of them "
         "in Europe, one a file; the windows are Paris and the north of France. The index is asked "
         "where it lies, mapped from a file; a query gives the files' positions. DuckDB and the "
-        "scan compare four columns in memory; shapely's tree is in memory."
+        "scan compare four columns in memory, on one thread; shapely's tree is in memory. `cpu_ms` "
+        "is of the processor, the mean of a query; the others are by the clock."
     )
     write_index(options.folder / "first", FileIndex.from_entries([], []), ABOUT)  # loads Arrow
     counts = COUNTS_OF_FILES[:2] if options.quick else COUNTS_OF_FILES
@@ -52,7 +53,7 @@ def run(options: Options) -> Result:
         _at(result, options, count)
     for window in WINDOWS:
         small, large = (_case(count, window) for count in (counts[0], counts[-1]))
-        pair = [result.figure(case, OURS, "p50_ms") for case in (large, small)]
+        pair = [result.figure(case, OURS, "cpu_ms") for case in (large, small)]
         what = f"{window} window in {counts[-1]:,} files over {counts[0]:,}"
         result.add_ratio(what, pair[0] / pair[1], "≤ 10")
     case = _case(counts[-1], "city")
@@ -98,8 +99,11 @@ def _at(result: Result, options: Options, count: int) -> None:
         found = {subject: ask(window) for subject, ask in subjects.items()}
         for subject, ask in subjects.items():
             times = QUERIES if subject in SUBLINEAR else SCANS
+            began = time.process_time()
             figures = timed(lambda ask=ask, window=window: ask(window), times=times)
-            result.add(_case(count, name), subject, **figures, found=found[subject])
+            cpu_ms = (time.process_time() - began) / (times + 1) * 1e3
+            figures = {"cpu_ms": round(cpu_ms, 4), **figures, "found": found[subject]}
+            result.add(_case(count, name), subject, **figures)
         if len(set(found.values())) > 1:
             result.notes.append(f"{_case(count, name)}: THEY FIND DIFFERENT FILES")
     path.unlink()
@@ -219,12 +223,12 @@ def _plot(result: Result, counts: tuple[int, ...]) -> str:
         points = [
             (count, figure)
             for count in counts
-            if (figure := result.figure(_case(count, "city"), subject, "p50_ms")) is not None
+            if (figure := result.figure(_case(count, "city"), subject, "cpu_ms")) is not None
         ]
         series.append(Series(subject, points))
     return growth_svg(
         [one for one in series if one.points],
-        title="Files in a city window, median of a query",
+        title="Files in a city window, processor time of a query",
         x_label="files in the table",
         y_label="ms",
     )

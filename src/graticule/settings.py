@@ -55,8 +55,8 @@ class Settings(BaseSettings):
         Path,
         Field(
             default_factory=_default_data_dir,
-            description="Folder of the SQLite database, of the key file, and of the file by which "
-            "processes take turns; made on first start",
+            description="Folder of the SQLite database, of the key file, of copies of spatial "
+            "indexes, and of the file by which processes take turns; made on first start",
         ),
     ]
     database_url: Annotated[
