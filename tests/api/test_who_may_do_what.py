@@ -253,7 +253,7 @@ MANAGEMENT = {
     f"POST {_SCANS}/{{scan}}/cancel": admins(),
     f"POST {_SCANS}/{{scan}}/register": admins(body={"namespace": "ns"}),
     f"GET {_SYNCS}": admins(),
-    f"POST {_SYNCS}": admins(body={"tables": []}),
+    f"POST {_SYNCS}": admins(body={"tables": ["ns.nothing"]}),
     f"GET {_SYNCS}/{{sync}}": admins(),
     f"POST {_SYNCS}/{{sync}}/confirm": admins(),
     f"POST {_SYNCS}/{{sync}}/discard": admins(),

@@ -87,9 +87,9 @@ class Syncing:
             ReadOnlyStorage: the metadata files of new snapshots could not be written.
         """
         require(principal, Action.SCAN_CATALOG)
-        require(principal, Action.WRITE_CATALOG)
         catalog.integration.require_writable()
         ids = None if tables is None else [self._table(principal, catalog, t) for t in tables]
+        require(principal, Action.WRITE_CATALOG)
         parameters = {
             "tables": ids,
             "again": again,
@@ -174,8 +174,8 @@ class Syncing:
             NoSuchSync: this catalog has none of that id.
             WrongState: it does not wait for that, or another one is running.
         """
-        require(principal, Action.WRITE_CATALOG)
         sync = self._waiting(principal, catalog, sync_id)
+        require(principal, Action.WRITE_CATALOG)
         confirmed = {
             outcome["table_id"]: {"keys": outcome["lost"], "digest": outcome["lost_digest"]}
             for outcome in (sync.report or {}).get("tables", ())

@@ -108,8 +108,8 @@ class Undoing:
             WrongState: it runs, was undone before, or cannot be undone; nothing was changed.
             CommitConflict: tables are being written to; those that are back stay so, try again.
         """
-        require(principal, Action.WRITE_CATALOG)
         sync = self._syncing.get(principal, catalog, sync_id)
+        require(principal, Action.WRITE_CATALOG)
         if sync.state in _NEVER:
             raise WrongState(f"sync `{sync_id}` is {sync.state} and cannot be undone")
         catalog.integration.require_writable()
