@@ -67,6 +67,7 @@ from graticule.services.scans import Scans
 from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
 from graticule.services.stored_indexes import StoredIndexes
+from graticule.services.sync_schedule import SyncSchedule
 from graticule.services.syncing import Syncing
 from graticule.services.table_handover import TableHandover
 from graticule.services.table_storage import TableStorage
@@ -145,6 +146,7 @@ class Services:
     layouts: Layouts
     discovery: Discovery
     syncing: Syncing
+    sync_schedule: SyncSchedule
     undoing: Undoing
     jobs: Jobs
     job_worker: JobWorker
@@ -283,6 +285,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     index_jobs = IndexJobs(engine, keyring, documents, indexing, stored_indexes)
     table_syncs = TableSyncs(engine, documents, credentials, commits, workers, now_ms=now_ms)
     syncing = Syncing(engine, catalogs, table_syncs, now_ms=now_ms)
+    sync_schedule = SyncSchedule(engine, catalogs, syncing, now_ms=now_ms)
     handlers: dict[JobKind, Handler] = {
         JobKind.INDEX: index_jobs.run,
         JobKind.SYNC: syncing.run,
@@ -308,6 +311,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     )
     handlers[JobKind.SCAN] = discovery.run
     file_search = FileSearch(tables, indexing, credentials, workers)
+    syncing.then_find_tables(discovery.start)
     return Services(
         engine=engine,
         organisations=Organisations(engine, now_ms=now_ms),
@@ -358,6 +362,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         layouts=Layouts(file_search),
         discovery=discovery,
         syncing=syncing,
+        sync_schedule=sync_schedule,
         undoing=Undoing(
             engine, documents, credentials, commits, tables=tables, syncing=syncing, now_ms=now_ms
         ),
@@ -384,7 +389,9 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
                 job_worker.remove_finished,
             ]
         ),
-        courier=Upkeep([audit.flush, delivery.run_due], pause_s=COURIER_PAUSE_S),
+        courier=Upkeep(
+            [audit.flush, delivery.run_due, sync_schedule.run_due], pause_s=COURIER_PAUSE_S
+        ),
         workers=workers,
         page_tokens=PageTokens(keyring.derive(PAGE_TOKEN_PURPOSE)),
         plan_tokens=PlanTokens(keyring.derive(PLAN_TOKEN_PURPOSE), now_ms=now_ms),

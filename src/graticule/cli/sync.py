@@ -131,6 +131,56 @@ def undo_registration(
     note(f"Forgot {table}. Its files are where they were.")
 
 
+@app.command("settings")
+def settings(catalog: Catalog, output: Output = None) -> None:
+    """Show how a catalog keeps itself in step."""
+    with connect() as api:
+        print_one(api.get(_settings(catalog)), output)
+
+
+@app.command("configure")
+def configure(  # noqa: PLR0917 - each is an option
+    catalog: Catalog,
+    every: Annotated[
+        int | None, typer.Option(help="Minutes between two syncs; none by themselves without")
+    ] = None,
+    deleted_percent: Annotated[
+        int, typer.Option(help="Ask before more than this part of a table's files leaves it")
+    ] = 20,
+    deleted_files: Annotated[int, typer.Option(help="… and more files than this")] = 10,
+    finds_tables: Annotated[
+        bool, typer.Option("--find-tables", help="Scan for new tables after each of them")
+    ] = False,
+    output: Output = None,
+) -> None:
+    """Set how a catalog keeps itself in step, in place of what was set before."""
+    body = {
+        "interval_minutes": every,
+        "deleted_percent_max": deleted_percent,
+        "deleted_files_max": deleted_files,
+        "finds_tables": finds_tables,
+    }
+    with connect() as api:
+        print_one(api.put(_settings(catalog), body), output)
+
+
+@app.command("token")
+def token(
+    catalog: Catalog,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Accept no more events")] = False,
+    output: Output = None,
+) -> None:
+    """Make the token with which a store announces what changed.  It is shown this one time."""
+    with connect() as api:
+        if revoke:
+            api.delete(f"{_settings(catalog)}/token")
+            note("Events are not accepted any more.")
+            return
+        made = api.post(f"{_settings(catalog)}/token")
+    note("Keep this token; it is not shown again. The one before works no more.")
+    print_one(made, output)
+
+
 def _follow(api: "ManagementApi", catalog: str, sync: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end.  Ctrl-C leaves the sync running."""
     try:
@@ -174,6 +224,10 @@ def _print_files(table: dict[str, Any]) -> None:
         typer.echo(f"Would leave {table['table']}: {key}")
     if table.get("lost_count", 0) > KEYS_SHOWN_MAX:
         typer.echo(f"… {table['lost_count']} files in all")
+
+
+def _settings(catalog: str) -> str:
+    return f"/catalogs/{segment(catalog)}/sync-settings"
 
 
 def _syncs(catalog: str) -> str:

@@ -139,6 +139,12 @@ def standing(conn: Connection, principal: Principal, catalog_id: str) -> Standin
     return Standing(highest([row.from_scopes]), bool(row.leads_on))
 
 
+def organisation_of(conn: Connection, catalog_id: str) -> str | None:
+    """Whose catalog it is; None if there is none of that id."""
+    query = select(catalogs.c.organisation_id).where(catalogs.c.id == catalog_id)
+    return conn.execute(query).scalar_one_or_none()
+
+
 def locations_on(conn: Connection, integration_id: str) -> list[Location]:
     """The roots of all catalogs on an integration."""
     query = select(catalogs.c.location).where(catalogs.c.integration_id == integration_id)

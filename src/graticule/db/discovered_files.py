@@ -4,6 +4,7 @@ It changes only together with the table, in the transaction that moves the table
 the table holds is in its manifests; here is what its files were when somebody last looked.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -98,14 +99,14 @@ def change(conn: Connection, table_id: str, wanted: InventoryChange) -> bool:
     return True
 
 
-def tables_in_place(conn: Connection, catalog_id: str) -> list[str]:
-    """Ids of the tables of a catalog that read files where they lie, in the order of their ids."""
+def tables_in_place(conn: Connection, catalog_id: str) -> dict[str, tuple[str, ...]]:
+    """The tables of a catalog that read files where they lie, by id, and the places they read."""
     query = (
-        select(tables.c.id)
+        select(tables.c.id, tables.c.sources)
         .where(tables.c.catalog_id == catalog_id, tables.c.sources.is_not(None))
         .order_by(tables.c.id)
     )
-    return list(conn.execute(query).scalars())
+    return {row.id: tuple(json.loads(row.sources)) for row in conn.execute(query)}
 
 
 def _row(table_id: str, file: KnownFile) -> dict[str, Any]:

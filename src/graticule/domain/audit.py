@@ -73,6 +73,7 @@ class EventType(StrEnum):
     SCAN_STARTED = "scan.started"
     SCAN_CANCELLED = "scan.cancelled"
     SCAN_REGISTERED = "scan.registered"
+    SYNC_SETTINGS_CHANGED = "catalog.sync_settings_changed"
     SYNC_STARTED = "sync.started"
     SYNC_FINISHED = "sync.finished"
     SYNC_CONFIRMED = "sync.confirmed"

@@ -4,7 +4,8 @@ A sync of a catalog takes its tables one by one, each in a commit of its own.  W
 files out of a table waits for somebody to say yes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -52,6 +53,9 @@ _PASSING: Final = (CommitStateUnknown, StorageUnavailable, Unavailable)
 """Worth another attempt of the job; everything else is told of the table that it happened to."""
 
 
+FindTables = Callable[[Principal, OpenCatalog], object]
+
+
 class Syncing:
     def __init__(
         self,
@@ -65,6 +69,11 @@ class Syncing:
         self._catalogs = catalogs
         self._table_syncs = table_syncs
         self._now_ms = now_ms
+        self._find_tables: FindTables = lambda _principal, _catalog: None
+
+    def then_find_tables(self, find: FindTables) -> None:
+        """Have new data looked for after syncs that a schedule ordered, where that is wanted."""
+        self._find_tables = find
 
     def start(
         self,
@@ -224,7 +233,8 @@ class Syncing:
             sync = syncs_db.load(conn, job.subject_id, sync_id)
         if sync is None or sync.state is not SyncState.RUNNING:
             return {"sync_id": sync_id}
-        principal = _server(job.organisation_id, sync)
+        member_id = str(sync.parameters.get("member_id") or "")
+        principal = as_server(job.organisation_id, sync.requested_by, member_id=member_id)
         try:
             catalog = self._catalogs.open(principal, sync.catalog_id)
             report = self._sync(principal, catalog, sync, run)
@@ -250,8 +260,12 @@ class Syncing:
             in_place = discovered_files_db.tables_in_place(conn, catalog.catalog.id)
             dirty = dirty_objects_db.load(conn, catalog.catalog.id)
         asked = sync.parameters.get("tables")
-        todo = in_place if asked is None else [table for table in in_place if table in asked]
         keys = frozenset(dirty) if sync.trigger is SyncTrigger.EVENT else None
+        todo = [
+            table_id
+            for table_id, sources in in_place.items()
+            if (asked is None or table_id in asked) and _concerns(sources, keys)
+        ]
         earlier = (sync.report or {}).get("tables", ())
         confirmed = sync.parameters.get("confirmed") or {}
         outcomes: dict[str, Json] = {each["table_id"]: each for each in earlier}
@@ -279,6 +293,9 @@ class Syncing:
             dirty_objects_db.forget(
                 conn, catalog.catalog.id, dirty if keys is not None or asked is None else {}
             )
+        if settings.finds_tables and sync.trigger is SyncTrigger.SCHEDULE:
+            with suppress(WrongState):  # a scan is under way, which will find them
+                self._find_tables(principal, catalog)
         return {"tables": list(outcomes.values())}
 
     def _sync_table(
@@ -394,6 +411,15 @@ class Syncing:
         audit_trail.record(conn, principal, type_, subject, now_ms=self._now_ms(), details=details)
 
 
+def _concerns(sources: Sequence[str], keys: Collection[str] | None) -> bool:
+    """True if any of the keys may be a file of the table that reads these places."""
+    if keys is None:
+        return True
+    places = [source.removeprefix("s3://").partition("/")[2] for source in sources]
+    folders = tuple(place for place in places if place.endswith("/") or not place)
+    return any(key in places or key.startswith(folders) for key in keys)
+
+
 def _guard(
     settings: SyncSettings, parameters: Mapping[str, Any], confirmed: Mapping[str, Any] | None
 ) -> DeletionGuard:
@@ -407,12 +433,12 @@ def _guard(
     )
 
 
-def _server(organisation_id: str, sync: Sync) -> Principal:
-    """The server itself, on behalf of whoever asked for the sync or its schedule."""
+def as_server(organisation_id: str, name: str, *, member_id: str = "") -> Principal:
+    """The server itself, on behalf of whoever asked for a sync or made its schedule."""
     return Principal(
         organisation_id=organisation_id,
-        member_id=str(sync.parameters.get("member_id") or ""),
-        name=sync.requested_by,
+        member_id=member_id,
+        name=name,
         edition=Edition.COMMUNITY,  # decides nothing here
         role=Role.ADMIN,
         scopes=ALL_SCOPES,

@@ -158,7 +158,7 @@ class Undoing:
 
     def _tables_in_place(self, catalog: OpenCatalog) -> Sequence[str]:
         with read(self._engine) as conn:
-            return discovered_files_db.tables_in_place(conn, catalog.catalog.id)
+            return list(discovered_files_db.tables_in_place(conn, catalog.catalog.id))
 
     def _carry_out(
         self,

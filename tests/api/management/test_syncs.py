@@ -1,5 +1,7 @@
 """Tables kept in step with the files that they were registered over, as engines see it."""
 
+import time
+
 import pyarrow as pa
 import pytest
 
@@ -325,3 +327,110 @@ def test_a_table_that_nothing_is_known_of_learns_from_its_manifests(raw, syncs, 
     raw.put("cities/part-0.parquet", cities(PARIS, LIMA, (9, 0, 0)))
     assert counts(only(syncs.run()))["overwritten"] == 1
     assert ids(raw) == [1, 2, 3, 4, 9]
+
+
+# By itself
+
+
+def settings_of(raw):
+    return f"/api/v1/catalogs/{raw.catalog.id}/sync-settings"
+
+
+def test_a_schedule_syncs_without_being_asked(raw, syncs, server):
+    before = len(raw.http.get(syncs.path).json()["items"])
+    put = raw.http.put(settings_of(raw), json={"interval_minutes": 60, "deleted_files_max": 3})
+    assert put.json()["next_run_at"] is not None
+    assert len(raw.http.get(syncs.path).json()["items"]) == before
+    raw.put("cities/part-2.parquet", cities(OSLO))
+    make_due(server, raw)
+    sync = next_sync(raw, syncs, before)
+    assert (sync["trigger"], sync["state"]) == ("schedule", "succeeded")
+    assert ids(raw) == [1, 2, 3, 4]
+    assert raw.http.get(settings_of(raw)).json()["deleted_files_max"] == 3
+
+
+def make_due(server, raw):
+    from sqlalchemy import update  # noqa: PLC0415
+
+    from graticule.db.engine import write  # noqa: PLC0415
+    from graticule.db.schema import sync_settings  # noqa: PLC0415
+
+    with write(server.services.engine) as conn:
+        conn.execute(
+            update(sync_settings)
+            .where(sync_settings.c.catalog_id == raw.catalog.id)
+            .values(next_run_ms=1)
+        )
+
+
+def next_sync(raw, syncs, seen):
+    deadline = time.monotonic() + 30
+    while len(items := raw.http.get(syncs.path).json()["items"]) <= seen:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return syncs.ended(items[0]["id"])
+
+
+def test_events_bring_a_sync_that_looks_only_at_what_changed(raw, syncs, server, monkeypatch):
+    from graticule.storage.s3 import ObjectStore  # noqa: PLC0415
+
+    token = raw.http.post(f"{settings_of(raw)}/token").json()
+    raw.put("cities/part 2+.parquet", cities(OSLO))
+    raw.put("cities/part-1.parquet", cities((9, 0, 0)))
+    raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}cities/part-0.parquet")
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a listing, where only three objects had changed")
+
+    monkeypatch.setattr(ObjectStore, "list", refuse)
+    names = ("part+2%2B.parquet", "part-1.parquet", "part-0.parquet")
+    told = {
+        "Records": [record("lake", f"{raw.prefix}cities/{name}") for name in names]
+        + [record("elsewhere", f"{raw.prefix}cities/part-9.parquet")]
+        + [record("lake", f"{raw.catalog.id}/x/metadata/y.parquet")]
+    }
+    answer = announce(raw, token["path"], told, token["token"])
+    assert (answer.status_code, answer.json()) == (202, {"objects": 3})
+    sync = next_sync(raw, syncs, 0)
+    assert (sync["trigger"], sync["state"]) == ("event", "succeeded")
+    assert counts(only(sync)) == {
+        "status": "committed",
+        "added": 1,
+        "overwritten": 1,
+        "vanished": 1,
+    }
+    assert ids(raw) == [4, 9]
+
+
+def record(bucket, key, sequencer="01"):
+    return {"s3": {"bucket": {"name": bucket}, "object": {"key": key, "sequencer": sequencer}}}
+
+
+def announce(raw, path, body, token):
+    headers = {"Authorization": f"Bearer {token}"}
+    return raw.http.post(path, json=body, headers=headers)
+
+
+def test_an_event_that_lies_changes_nothing(raw, syncs):
+    token = raw.http.post(f"{settings_of(raw)}/token").json()
+    told = {"Records": [record("lake", f"{raw.prefix}cities/part-0.parquet")]}
+    announce(raw, token["path"], told, token["token"])
+    assert only(next_sync(raw, syncs, 0))["status"] == "unchanged"
+    assert ids(raw) == [1, 2, 3]
+
+
+def test_events_need_the_token_of_that_very_catalog(raw, syncs, server):
+    token = raw.http.post(f"{settings_of(raw)}/token").json()
+    other = server.new_catalog()
+    told = {"Records": []}
+    assert announce(raw, token["path"], told, token["token"]).status_code == 202
+    assert announce(raw, token["path"], told, token["token"] + "x").status_code == 401
+    assert announce(raw, token["path"], told, server.key.credential).status_code == 401
+    path = f"/api/v1/catalogs/{other.id}/events"
+    assert announce(raw, path, told, token["token"]).status_code == 401
+    assert announce(raw, path, told, "nothing").status_code == 401
+    assert announce(raw, token["path"], {"Records": 3}, token["token"]).status_code == 400
+    large = {"Records": [record("lake", "x" * 1000)] * 1100}
+    assert announce(raw, token["path"], large, token["token"]).status_code == 413
+    assert raw.http.delete(f"{settings_of(raw)}/token").status_code == 204
+    assert announce(raw, token["path"], told, token["token"]).status_code == 401

@@ -1,0 +1,116 @@
+"""How a catalog keeps itself in step, and where its store announces what has changed.
+
+The token is in one answer only: the one to its making.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from starlette.responses import Response
+
+from graticule.access.policy import Action
+from graticule.api.endpoint import Call, Line, json_response, no_content
+from graticule.api.management.bodies import Body, body_of
+from graticule.api.management.representations import moment
+from graticule.api.management.syncs import Count, Percent, catalog_of
+from graticule.discovery.diff import DELETED_FILES_MAX, DELETED_PERCENT_MAX
+from graticule.domain.errors import PayloadTooLarge, Unauthenticated
+from graticule.domain.sync import SyncSettings
+
+Json = dict[str, Any]
+
+EVENTS_BODY_BYTES_MAX: Final = 1024 * 1024
+INTERVAL_MINUTES_MAX: Final = 60 * 24 * 31
+TOKEN_HEADER: Final = "x-graticule-token"
+_BEARER: Final = "bearer "
+
+
+class Settings(Body):
+    """Replaces what was set before."""
+
+    interval_minutes: Annotated[int, Field(ge=1, le=INTERVAL_MINUTES_MAX)] | None = None
+    """Nothing happens by itself without."""
+    deleted_percent_max: Percent = DELETED_PERCENT_MAX
+    deleted_files_max: Count = DELETED_FILES_MAX
+    finds_tables: bool = False
+    """Scan for data that belongs to no table after each scheduled sync."""
+
+
+def show_settings(call: Call) -> Response:
+    found = call.services.sync_schedule.settings(call.principal, catalog_of(call))
+    return json_response(_settings_to_json(found))
+
+
+def change_settings(call: Call) -> Response:
+    body = body_of(call, Settings)
+    changed = call.services.sync_schedule.change(
+        call.principal,
+        catalog_of(call),
+        interval_minutes=body.interval_minutes,
+        deleted_percent_max=body.deleted_percent_max,
+        deleted_files_max=body.deleted_files_max,
+        finds_tables=body.finds_tables,
+    )
+    return json_response(_settings_to_json(changed))
+
+
+def make_token(call: Call) -> Response:
+    catalog = catalog_of(call)
+    token = call.services.sync_schedule.new_token(call.principal, catalog)
+    path = f"/api/v1/catalogs/{catalog.catalog.id}/events"
+    return json_response(
+        {"token": token.reveal(), "path": path}, status=201, headers={"Cache-Control": "no-store"}
+    )
+
+
+def revoke_token(call: Call) -> Response:
+    call.services.sync_schedule.revoke_token(call.principal, catalog_of(call))
+    return no_content()
+
+
+def receive_events(call: Call) -> Response:
+    """Served to anybody with the catalog's token, which opens nothing else."""
+    if len(call.body) > EVENTS_BODY_BYTES_MAX:
+        raise PayloadTooLarge(
+            f"the message has {len(call.body)} bytes; at most {EVENTS_BODY_BYTES_MAX} are read"
+        )
+    token = _token_of(call)
+    taken = call.services.sync_schedule.receive(call.name("catalog"), token, call.json())
+    if taken:
+        call.services.job_worker.wake()
+    return json_response({"objects": taken}, status=202)
+
+
+def _token_of(call: Call) -> str:
+    own = call.header(TOKEN_HEADER)
+    if own:
+        return own
+    authorization = call.header("authorization") or ""
+    if not authorization.lower().startswith(_BEARER):
+        raise Unauthenticated(
+            f"send the catalog's event token in `Authorization: Bearer` or `{TOKEN_HEADER}`"
+        )
+    return authorization[len(_BEARER) :].strip()
+
+
+def _settings_to_json(settings: SyncSettings) -> Json:
+    return {
+        "interval_minutes": settings.interval_minutes,
+        "next_run_at": moment(settings.next_run_ms),
+        "deleted_percent_max": settings.deleted_percent_max,
+        "deleted_files_max": settings.deleted_files_max,
+        "finds_tables": settings.finds_tables,
+        "accepts_events": settings.token_hash is not None,
+    }
+
+
+_SETTINGS: Final = "/catalogs/{catalog}/sync-settings"
+
+ROUTES: Final[Sequence[Line]] = (
+    ("GET", _SETTINGS, show_settings, Action.SCAN_CATALOG),
+    ("PUT", _SETTINGS, change_settings, Action.SCAN_CATALOG),
+    ("POST", f"{_SETTINGS}/token", make_token, Action.SCAN_CATALOG),
+    ("DELETE", f"{_SETTINGS}/token", revoke_token, Action.SCAN_CATALOG),
+    ("POST", "/catalogs/{catalog}/events", receive_events, None),
+)
