@@ -1,6 +1,7 @@
 """A server whose store is behind a meter, a lake of real places in it, and a runner of engines."""
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import dedent
@@ -109,6 +110,12 @@ def short_lived(tmp_path, seaweedfs: SeaweedFS, sessions, monkeypatch) -> Iterat
         serving(tmp_path / "short", seaweedfs, store_endpoint=proxy.endpoint) as live,
     ):
         yield live.new_catalog()
+
+
+def outlive(sessions: ShortSessions) -> None:
+    """Wait until every session there is has ended."""
+    last = max(sessions.issued_at_s.values())
+    time.sleep(max(0.0, last + sessions.life_s + 0.1 - time.monotonic()))
 
 
 # `make test-engines` writes the page anew, of the claims whose tests passed.

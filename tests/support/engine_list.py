@@ -1,9 +1,11 @@
 """The engines that the suites claim things about, each with the version that it is tested in."""
 
+import json
 import re
 from pathlib import Path
 
 from support.engine_matrix import ROOT, Engine, pinned
+from support.trino import version as trino_version
 
 
 def _version_in_pom(pom: Path, name: str) -> str:
@@ -24,3 +26,12 @@ DAFT = Engine("Daft", pinned("daft", "engines"), "daft")
 DATAFUSION = Engine("DataFusion", pinned("datafusion", "engines"), "datafusion")
 SEDONADB = Engine("SedonaDB", pinned("sedonadb", "engines"), "sedonadb")
 CHDB = Engine("ClickHouse (chDB)", pinned("chdb", "engines"), "chdb")
+TRINO = Engine("Trino", trino_version(), "trino")
+SAIL = Engine("Sail", pinned("pysail", "sail"), "sail")
+ICEBERG_JS = Engine(
+    "iceberg-js",
+    json.loads((ROOT / "tests/engines/javascript/package.json").read_text())["dependencies"][
+        "iceberg-js"
+    ],
+    "iceberg-js",
+)
