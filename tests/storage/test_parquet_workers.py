@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from graticule.discovery.inspection_codec import to_bytes
 from graticule.domain.errors import StorageUnavailable, Unavailable, UnreadableFile
 from graticule.spatial.bounding_box import UNKNOWN, BoundingBox, exact
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -26,6 +27,7 @@ def workers():
 def test_a_worker_answers_like_the_function(workers):
     expected = inspect(Ranges(GOOD), len(GOOD))
     assert workers.inspect(Ranges(GOOD), len(GOOD)) == expected
+    assert workers.inspect_to_bytes(Ranges(GOOD), len(GOOD)) == to_bytes(expected)
 
 
 def test_geometries_are_read_within_the_budget(workers):

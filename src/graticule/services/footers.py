@@ -17,7 +17,7 @@ from graticule.db.engine import read, retry_serialisation, write
 from graticule.db.file_inspections import KeptInspection
 from graticule.discovery.grouping import StoredObject
 from graticule.discovery.inspection import FileInspection
-from graticule.discovery.inspection_codec import CODEC_VERSION, from_bytes, to_bytes
+from graticule.discovery.inspection_codec import CODEC_VERSION, from_bytes
 from graticule.domain.errors import (
     CatalogError,
     NoSuchFile,
@@ -129,7 +129,9 @@ class Footers:
         """The inspection, or why there is none: one bad file is a line in the report."""
         kept = KeptInspection(stored.key, stored.size_bytes, stored.etag, None, None)
         try:
-            found = self._workers.inspect(reader_of(self._store, stored), stored.size_bytes)
+            found = self._workers.inspect_to_bytes(
+                reader_of(self._store, stored), stored.size_bytes
+            )
         except (StorageUnavailable, Unavailable):
             raise
         except UnreadableFile as error:
@@ -143,7 +145,7 @@ class Footers:
             return kept._replace(error=reason, is_final=False)
         except CatalogError as error:
             return kept._replace(error=f"cannot be read: {error.message}", is_final=False)
-        return kept._replace(inspection=to_bytes(found))
+        return kept._replace(inspection=found)
 
     def _flush(self, found: Sequence[KeptInspection], checkpoint: Json) -> None:
         if not found:
