@@ -33,6 +33,7 @@ from graticule.services.browsing import Browsing
 from graticule.services.bucket_survey import BucketSurveys
 from graticule.services.catalogs import Catalogs
 from graticule.services.commits import Commits
+from graticule.services.conversions import Conversions
 from graticule.services.credentials import Credentials
 from graticule.services.devices import Devices
 from graticule.services.discovery import Discovery
@@ -148,6 +149,7 @@ class Services:
     syncing: Syncing
     sync_schedule: SyncSchedule
     undoing: Undoing
+    conversions: Conversions
     jobs: Jobs
     job_worker: JobWorker
     metrics: Metrics
@@ -299,12 +301,24 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         lease_s=settings.job_lease_s,
         turn=settings.data_dir / JOBS_FILE,
     )
+    registration = Registration(engine, credentials, commits, workers, now_ms=now_ms)
+    conversions = Conversions(
+        engine,
+        keyring,
+        credentials,
+        namespaces,
+        registration=registration,
+        workers=workers,
+        now_ms=now_ms,
+        wake=job_worker.wake,
+    )
+    handlers[JobKind.CONVERT] = conversions.run
     discovery = Discovery(
         engine,
         keyring,
         credentials,
         namespaces,
-        registration=Registration(engine, credentials, commits, workers, now_ms=now_ms),
+        registration=registration,
         surveys=BucketSurveys(engine, workers, now_ms=now_ms),
         now_ms=now_ms,
         wake=job_worker.wake,
@@ -366,6 +380,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         undoing=Undoing(
             engine, documents, credentials, commits, tables=tables, syncing=syncing, now_ms=now_ms
         ),
+        conversions=conversions,
         jobs=jobs,
         job_worker=job_worker,
         metrics=Metrics(engine, now_ms=now_ms),

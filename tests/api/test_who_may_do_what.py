@@ -251,6 +251,9 @@ MANAGEMENT = {
     f"POST {_SCANS}": admins(body={"prefix": "s3://elsewhere/x"}),
     f"GET {_SCANS}/{{scan}}": admins(),
     f"POST {_SCANS}/{{scan}}/cancel": admins(),
+    "POST /catalogs/{catalog}/conversions": admins(
+        body={"source": "s3://elsewhere/a.geojson", "namespace": "ns", "name": "t"}
+    ),
     f"POST {_SCANS}/{{scan}}/register": admins(body={"namespace": "ns"}),
     f"GET {_SYNCS}": admins(),
     f"POST {_SYNCS}": admins(body={"tables": ["ns.nothing"]}),

@@ -28,6 +28,7 @@ from graticule.api.idempotency import once
 from graticule.api.management import (
     audit,
     catalogs,
+    conversions,
     devices,
     discovery,
     explain,
@@ -125,6 +126,7 @@ MANAGEMENT: Final[Sequence[Line]] = tuple(
         discovery,
         syncs,
         sync_settings,
+        conversions,
         jobs,
         managed_functions,
         files,

@@ -12,6 +12,7 @@ from graticule.cli import (
     audit,
     catalog,
     connect,
+    convert,
     database,
     demo,
     function,
@@ -53,6 +54,7 @@ app.add_typer(catalog.app, name="catalog")
 app.command("connect")(connect.connect)
 app.add_typer(scan.app, name="scan")
 app.add_typer(sync.app, name="sync")
+app.command("convert")(convert.convert)
 app.add_typer(job.app, name="job")
 app.add_typer(table.app, name="table")
 app.add_typer(function.app, name="function")

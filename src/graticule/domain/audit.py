@@ -79,6 +79,7 @@ class EventType(StrEnum):
     SYNC_CONFIRMED = "sync.confirmed"
     SYNC_DISCARDED = "sync.discarded"
     SYNC_UNDONE = "sync.undone"
+    CONVERSION_STARTED = "conversion.started"
     JOB_CANCELLED = "job.cancelled"
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_ENABLED = "webhook.enabled"

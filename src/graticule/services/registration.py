@@ -86,8 +86,13 @@ class Registration:
         survey: Survey,
         proposal: Proposal,
         identifier: TableIdentifier,
+        *,
+        at: Location | None = None,
     ) -> None:
         """Make the table.  Nothing is left behind when it cannot be made.
+
+        `at` is its location if the files were written for it and lie there.  Then they are its own:
+        no source of it, and nothing that a sync would look for.
 
         Raises:
             AlreadyExists: a table has the name, or reads these files already.
@@ -95,13 +100,15 @@ class Registration:
             UnreadableFile: a file broke since the scan.
             WrongState: a file was replaced or removed since the scan.
         """
-        registered = self._registered(catalog, survey, proposal)
         store = self._credentials.store_for(catalog.integration, in_background=True)
-        _refuse_changed(store, survey, proposal)
-        table_id = str(uuid7())
-        location = table_locations.generate(catalog, table_id)
+        location = at or table_locations.generate(catalog, str(uuid7()))
         bucket = survey.location.bucket
-        proposal = replace(proposal, sources=_safe_sources(survey, proposal, location, registered))
+        sources: tuple[str, ...] = ()
+        if at is None:
+            registered = self._registered(catalog, survey, proposal)
+            _refuse_changed(store, survey, proposal)
+            sources = _safe_sources(survey, proposal, location, registered)
+        proposal = replace(proposal, sources=sources)
         inspections = _with_boxes(store, self._workers, proposal, survey.inspections)
         definition = define_table(proposal, bucket=bucket)
         entries = data_files(
@@ -147,13 +154,15 @@ class Registration:
             sources=definition.sources,
         )
         try:
-            for at, data in files.items():
-                store.put_if_absent(at, data)
+            for uri, data in files.items():
+                store.put_if_absent(uri, data)
             self._commits.commit(
                 principal,
                 catalog,
                 [change],
-                also=partial(_keep_inventory, known=_known_files(proposal, entries, manifests)),
+                also=None
+                if at is not None
+                else partial(_keep_inventory, known=_known_files(proposal, entries, manifests)),
             )
         except CommitStateUnknown:
             raise
