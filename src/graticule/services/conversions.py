@@ -6,7 +6,7 @@ and registers that through the same commit as everything else.  What lay there s
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +34,8 @@ from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import (
     AlreadyExists,
+    CatalogError,
+    CommitStateUnknown,
     InvalidLocation,
     InvalidRequest,
     NoSuchCatalog,
@@ -41,7 +43,7 @@ from graticule.domain.errors import (
     UnreadableFile,
 )
 from graticule.domain.identifiers import Namespace, TableIdentifier
-from graticule.domain.job import Job, JobKind
+from graticule.domain.job import Job, JobKind, JobStopped
 from graticule.domain.location import Location
 from graticule.domain.tenancy import ALL_SCOPES, Edition, Principal, Role
 from graticule.services import audit_trail, table_locations
@@ -193,11 +195,12 @@ class Conversions:
                 identifier = _named(wanted.identifier, layer, is_only=len(layers) == 1)
                 at = table_locations.generate(catalog, str(uuid5(UUID(job.id), layer.name)))
                 if not self._is_made(catalog, identifier, at):
-                    survey = self._uploaded(store, at, layer, run)
-                    [proposal] = survey.proposals.tables
-                    self._registration.register(
-                        principal, catalog, survey, proposal, identifier, at=at
-                    )
+                    with self._cleared_if_it_fails(store, at):
+                        survey = self._uploaded(store, at, layer, run)
+                        [proposal] = survey.proposals.tables
+                        self._registration.register(
+                            principal, catalog, survey, proposal, identifier, at=at
+                        )
                 tables.append({"table": str(identifier), "rows": layer.rows})
         return {"tables": tables}
 
@@ -261,27 +264,36 @@ class Conversions:
     def _is_made(
         self, catalog: OpenCatalog, identifier: TableIdentifier, location: Location
     ) -> bool:
+        """True if an earlier attempt made the table.
+
+        Raises:
+            AlreadyExists: another table has its name.
+            InvalidLocation: it was made and renamed since, so its location is not ours to clear.
+        """
         with read(self._engine) as conn:
             record = tables_db.load(conn, catalog.catalog.id, identifier)
+            if record is None:
+                tables_db.refuse_overlap(conn, location, but_not="")
         if record is not None and record.location != location:
             raise AlreadyExists(f"Table already exists: {identifier}")
         return record is not None
 
+    @contextmanager
+    def _cleared_if_it_fails(self, store: ObjectStore, location: Location) -> Iterator[None]:
+        try:
+            yield
+        except (CommitStateUnknown, JobStopped):
+            raise  # there may be a table, or another attempt clears it
+        except Exception:
+            with suppress(CatalogError):
+                _clear(store, location)
+            raise
+
     def _uploaded(
         self, store: ObjectStore, location: Location, layer: ConvertedLayer, run: JobRun
     ) -> Survey:
-        """The layer's files at the table's location, inspected like any that are found.
-
-        Raises:
-            InvalidLocation: the location is a table's by now, which was renamed since.
-        """
-        with read(self._engine) as conn:
-            tables_db.refuse_overlap(conn, location, but_not="")
-        left = [
-            f"s3://{location.bucket}/{row.key}" for rows in store.list(location) for row in rows
-        ]
-        if left:
-            store.delete(left)
+        """The layer's files at the table's location, inspected like any that are found."""
+        _clear(store, location)
         data = location.join("data")
         for number, path in enumerate(layer.files):
             run.progress({"phase": "uploading", "files": number, "files_total": len(layer.files)})
@@ -314,6 +326,11 @@ class Conversions:
             with suppress(AlreadyExists):
                 level = Namespace(namespace.levels[:depth])
                 self._namespaces.create(principal, catalog, level, {})
+
+
+def _clear(store: ObjectStore, location: Location) -> None:
+    for rows in store.list(location):
+        store.delete([f"s3://{location.bucket}/{row.key}" for row in rows])
 
 
 def _objects_of(store: ObjectStore, wanted: _Wanted) -> list[StoredObject]:
