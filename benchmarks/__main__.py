@@ -23,6 +23,7 @@ BENCHMARKS = (
     "spatial",
     "spatial_growth",
     "discovery",
+    "pruning",
     "start",
 )
 SECONDS_A_FIGURE = 3.0

@@ -16,8 +16,15 @@ from graticule.iceberg.values import decode_value
 from graticule.planning.file_boxes import EMPTY_CODE, OUTER_CODE, UNKNOWN_CODE, FileBoxes
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.ragged import ByteMaps, IntMaps
-from graticule.planning.table_places import TablePlace
-from graticule.spatial.bounding_box import LONGITUDE_MAX_DEG, NO_PLACE, SPHERICAL_PADDING_DEG
+from graticule.planning.table_places import TablePlace, crs_of
+from graticule.spatial.bounding_box import (
+    DEGREES_SLACK,
+    FULL_TURN_DEG,
+    LATITUDE_MAX_DEG,
+    LONGITUDE_MAX_DEG,
+    NO_PLACE,
+    SPHERICAL_PADDING_DEG,
+)
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS, BoxColumns
 from graticule.spatial.covering import HALF_TURN_DEG
 
@@ -62,7 +69,17 @@ def boxes_from_manifests(
     for columns in place.columns:
         if columns != FILE_BOX_COLUMNS:
             found.fill(_column_bounds(files, columns, place, types))
+    if crs_of(document, metadata.current_schema(document), place).is_lonlat:
+        found.forget(_are_no_degrees(found.sides))
     return FileBoxes.single(found.statuses, found.sides)
+
+
+def _are_no_degrees(sides: Floats) -> Flags:
+    """Whether a file is in another reference system than the table says: a frequent mislabel."""
+    xmin, ymin, xmax, ymax = sides.T
+    off_x = np.maximum(-xmin, xmax) > FULL_TURN_DEG + DEGREES_SLACK
+    off: Flags = off_x | (np.maximum(-ymin, ymax) > LATITUDE_MAX_DEG + DEGREES_SLACK)
+    return off
 
 
 @dataclass(slots=True)
@@ -82,6 +99,9 @@ class _Found:
         if empty is not None:
             statuses[empty] = EMPTY_CODE
         return cls(statuses, np.column_stack(sides).astype(np.float64, copy=False))
+
+    def forget(self, which: Flags) -> None:
+        self.statuses[which & (self.statuses == OUTER_CODE)] = UNKNOWN_CODE
 
     def fill(self, other: "_Found") -> None:
         todo = (self.statuses == UNKNOWN_CODE) & (other.statuses != UNKNOWN_CODE)
@@ -186,7 +206,8 @@ class _Range:
     """Bounds of a column in each file, as written; NaN is not known.
 
     No value is below `low` or above `high`, which are NaN where that cannot be said.  Producers
-    round float32 to nearest, on the wrong side half of the time.
+    round float32 to nearest, on the wrong side half of the time; a bound that is a float32 may come
+    from such a file even where the table says double.
     """
 
     minimum: Floats
@@ -202,21 +223,19 @@ class _Range:
         return cls(
             minimum,
             maximum,
-            _widened(minimum, -np.inf, is_float32=kind == "float"),
-            _widened(maximum, np.inf, is_float32=kind == "float"),
+            _widened(minimum, -np.inf),
+            _widened(maximum, np.inf),
             _NullCounts.of(files, field_id),
         )
 
 
-def _widened(values: Floats, towards: float, *, is_float32: bool) -> Floats:
-    widened = np.where(np.isfinite(values), values, np.nan)
-    if is_float32:
-        with np.errstate(over="ignore"):  # the next number after the largest is infinite
-            widened = np.nextafter(widened.astype(np.float32), np.float32(towards)).astype(
-                np.float64
-            )
-        widened = np.where(np.isfinite(widened), widened, np.nan)
-    return widened
+def _widened(values: Floats, towards: float) -> Floats:
+    finite = np.where(np.isfinite(values), values, np.nan)
+    with np.errstate(over="ignore"):  # what is too large for a float32, or next to the largest
+        single = finite.astype(np.float32)
+        wider = np.nextafter(single, np.float32(towards)).astype(np.float64)
+    widened = np.where(single.astype(np.float64) == finite, wider, finite)
+    return np.where(np.isfinite(widened), widened, np.nan)
 
 
 def _of_covering(

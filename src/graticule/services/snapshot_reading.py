@@ -22,7 +22,7 @@ from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex, Source
 from graticule.planning.row_groups import RowGroups
-from graticule.planning.table_places import TablePlace
+from graticule.planning.table_places import TablePlace, crs_of
 from graticule.services.footer_boxes import FooterBoxes, FooterReader
 from graticule.spatial.bounding_box import BoxStatus
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -32,7 +32,7 @@ from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
 
-BOX_RULES_VERSION: Final = 2
+BOX_RULES_VERSION: Final = 3
 """To be raised when boxes are found in another way: then every index is built anew."""
 FOOTERS_PER_INDEX_MAX: Final = 2_000
 """Files whose footers are read when a snapshot is first planned; the rest stay unknown."""
@@ -227,7 +227,9 @@ def box_rules(place: TablePlace, document: Json) -> str:
     names = dict.fromkeys([place.geometry, *(n for each in place.columns for n in each.names)])
     ids = [place.field_ids.get(name) for name in names if name is not None]
     typed = [(i, types.get(i or 0)) for i in ids]
-    return repr((BOX_RULES_VERSION, place.geometry, place.columns, place.is_lonlat, typed))
+    crs = crs_of(document, metadata.current_schema(document), place)
+    what = (BOX_RULES_VERSION, place.geometry, place.columns, place.is_lonlat, str(crs), typed)
+    return repr(what)
 
 
 def _runs_by_source(index: FileIndex) -> dict[bytes, _Run]:

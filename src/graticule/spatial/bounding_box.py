@@ -16,6 +16,8 @@ from graticule.domain.errors import InvalidRequest
 FULL_TURN_DEG: Final = 360.0
 LONGITUDE_MAX_DEG: Final = 180.0
 LATITUDE_MAX_DEG: Final = 90.0
+DEGREES_SLACK: Final = 1e-3
+"""How far beyond 90° and 360° boxes of degrees reach when they were rounded or padded."""
 SPHERICAL_PADDING_DEG: Final = 1e-9
 """Bounds of spherical edges come from trigonometry and may end a few ulps inside of the truth."""
 

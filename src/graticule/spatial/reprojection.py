@@ -5,6 +5,7 @@ None: nobody may leave out a file because of it.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -15,7 +16,12 @@ import pyproj
 from pyproj.exceptions import ProjError
 
 from graticule.domain.errors import InvalidRequest
-from graticule.spatial.bounding_box import BoundingBox
+from graticule.spatial.bounding_box import (
+    FULL_TURN_DEG,
+    LATITUDE_MAX_DEG,
+    LONGITUDE_MAX_DEG,
+    BoundingBox,
+)
 from graticule.spatial.crs import Crs
 
 SAMPLES_PER_SIDE: Final = 33
@@ -23,6 +29,9 @@ SAMPLES_PER_SIDE: Final = 33
 
 ROUND_TRIP_SHARE_MAX: Final = 1e-4
 """How far off a sample may come back, as a share of its window, before it is not trusted."""
+
+_CYLINDRICAL: Final = re.compile("mercator|cylindrical", re.IGNORECASE)
+_TURNED: Final = re.compile("transverse|oblique|swiss", re.IGNORECASE)
 
 METRES_PER_DEGREE: Final = 111_320.0
 
@@ -65,8 +74,14 @@ def windows_between(
         InvalidRequest: a reference system that PROJ does not know.
     """
     moved = [_window_between(window, source, target) for window in windows]
-    certain = tuple(window for window in moved if window is not None)
-    return certain if len(certain) == len(moved) else None
+    certain = [window for window in moved if window is not None]
+    if len(certain) != len(moved):
+        return None
+    turn = _turn(_named(target))
+    # What crosses the antigraticule may go on beyond the edge of the world.
+    return tuple(
+        window.shifted(by) for window in certain for by in ((0.0, turn, -turn) if turn else (0.0,))
+    )
 
 
 def coordinates_between(xy: Floats, source: Crs, target: Crs) -> Floats:
@@ -105,6 +120,11 @@ def _window_between(window: BoundingBox, source: Crs, target: Crs) -> BoundingBo
     moved = BoundingBox(
         float(x.min()) - dx, float(y.min()) - dy, float(x.max()) + dx, float(y.max()) + dy
     )
+    if _known(_named(target)).is_geographic and max(-moved.ymin, moved.ymax) >= LATITUDE_MAX_DEG:
+        # At a pole all longitudes are one place.
+        moved = moved.union(
+            BoundingBox(-LONGITUDE_MAX_DEG, moved.ymin, LONGITUDE_MAX_DEG, moved.ymax)
+        )
     return moved if moved.is_finite else None
 
 
@@ -142,6 +162,20 @@ def _known(name: str) -> Any:
             f"the coordinate reference system `{name}` is not known; "
             "write an authority and its code, as in EPSG:3857"
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _turn(name: str) -> float | None:
+    """How far it is once around the world, where that goes straight on along x."""
+    known = _known(name)
+    method = known.coordinate_operation.method_name if known.is_projected else ""
+    if not _CYLINDRICAL.search(method) or _TURNED.search(method):
+        return None
+    x, _ = _transformer(known.geodetic_crs.to_string(), name).transform(
+        np.array([0.0, 1.0]), np.zeros(2)
+    )
+    turn = FULL_TURN_DEG * abs(float(x[1] - x[0]))
+    return turn if math.isfinite(turn) else None
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,9 @@ from graticule.discovery.inspection import (
 )
 from graticule.domain.errors import InvalidRequest
 from graticule.spatial.bounding_box import (
+    DEGREES_SLACK,
     EMPTY,
+    FULL_TURN_DEG,
     LATITUDE_MAX_DEG,
     SPHERICAL_PADDING_DEG,
     UNKNOWN,
@@ -47,9 +49,6 @@ from graticule.storage.parquet_geometry import (
     declared_geometries,
 )
 from graticule.storage.parquet_metrics import ChunkStatistics
-
-LONGITUDE_LIMIT_DEG: Final = 360.0
-"""Longitudes are written -180..180 or 0..360; beyond that the numbers are no longitudes."""
 
 _POINT_TYPES: Final = frozenset({"Point", "MultiPoint"})
 Statistics = Mapping[str, Sequence[ChunkStatistics]]
@@ -379,8 +378,8 @@ def checked_crs(crs: Crs, file_box: FileBox, boxes: Sequence[FileBox], notes: li
         return crs
     extent = file_box.extent or union_of(part for box in boxes for part in box.boxes)
     if extent is None or (
-        max(-extent.ymin, extent.ymax) <= LATITUDE_MAX_DEG + SPHERICAL_PADDING_DEG
-        and max(-extent.xmin, extent.xmax) <= LONGITUDE_LIMIT_DEG
+        max(-extent.ymin, extent.ymax) <= LATITUDE_MAX_DEG + DEGREES_SLACK
+        and max(-extent.xmin, extent.xmax) <= FULL_TURN_DEG + DEGREES_SLACK
     ):
         return crs
     notes.append(f"coordinates are no degrees, although the CRS is {crs}")

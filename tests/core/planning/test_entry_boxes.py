@@ -2,6 +2,7 @@ import math
 import struct
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from graticule.iceberg.values import decode_value
 from graticule.planning.entry_boxes import boxes_from_manifests
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
-from graticule.planning.table_places import place_of
+from graticule.planning.table_places import crs_of, place_of
 from graticule.spatial.bounding_box import (
     NO_PLACE,
     UNKNOWN,
@@ -56,6 +57,16 @@ def document_of(kind, *, geometry, crs="OGC:CRS84", virtual=True):
 
 def one_by_one(entry, place, document, spec):
     """The same, of one file: how it was told before it was told of all at once."""
+    found = any_numbers(entry, place, document, spec)
+    extent = found.extent
+    is_degrees = crs_of(document, document["schemas"][0], place).is_lonlat
+    if not is_degrees or extent is None:
+        return found
+    far = max(-extent.xmin, extent.xmax) > 360.001 or max(-extent.ymin, extent.ymax) > 90.001
+    return UNKNOWN if far else found
+
+
+def any_numbers(entry, place, document, spec):
     types = {field["id"]: field["type"] for field in document["schemas"][0]["fields"]}
     if spec is not None and FILE_BOX_COLUMNS in place.columns:
         virtual = from_partition_values(entry.partition)
@@ -99,11 +110,16 @@ def column_range(entry, field_id, types):
             return None
         return float(value) if isinstance(value, int | float) else None
 
+    def maybe_rounded(value, towards):
+        if value is None or abs(value) > 3.5e38 or float(np.float32(value)) != value:
+            return value
+        with np.errstate(over="ignore"):
+            return float(np.nextafter(np.float32(value), np.float32(towards)))
+
     return ColumnRange(
-        number(entry.lower_bounds.get(field_id)),
-        number(entry.upper_bounds.get(field_id)),
+        maybe_rounded(number(entry.lower_bounds.get(field_id)), -math.inf),
+        maybe_rounded(number(entry.upper_bounds.get(field_id)), math.inf),
         entry.null_value_counts.get(field_id),
-        is_float32=types[field_id] == "float",
     )
 
 
