@@ -316,9 +316,9 @@ def _may_bulge(shapes: Any) -> bool:
     if not len(line):
         return False
     x = coordinates[:, 0]
-    steps = np.abs(np.diff(x))[np.diff(line) == 0]
+    with np.errstate(invalid="ignore"):  # infinity minus itself; such a value bounds nothing
+        steps = np.abs(np.diff(x))[np.diff(line) == 0]
     if bool((steps > BULGE_STEP_MAX_DEG).any()):
         return True
-    bounds = shapely.bounds(lines)
-    widths = bounds[:, 2] - bounds[:, 0]
-    return bool((widths[np.isfinite(widths)] >= BULGE_SPAN_MAX_DEG).any())
+    west, _, east, _ = shapely.bounds(lines[np.isfinite(shapely.bounds(lines)).all(axis=1)]).T
+    return bool((east - west >= BULGE_SPAN_MAX_DEG).any())

@@ -188,7 +188,7 @@ def files_of(draw, kind):
 
 
 @pytest.mark.parametrize("kind", ["double", "float", "long", "int", "date", "string", "boolean"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_all_files_at_once_lie_where_each_lies_by_itself(kind, data):
     document = document_of(
