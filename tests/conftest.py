@@ -9,6 +9,7 @@ from support.database import (
     postgres_database,
     sqlite_database,
 )
+from support.engine_page import pytest_runtest_makereport, pytest_sessionfinish
 from support.lake import raw
 from support.logs import logs_restored, quiet_logs
 from support.ministack import ministack
@@ -28,6 +29,8 @@ __all__ = [
     "ministack",
     "postgres",
     "postgres_database",
+    "pytest_runtest_makereport",
+    "pytest_sessionfinish",
     "quiet_logs",
     "raw",
     "seaweedfs",

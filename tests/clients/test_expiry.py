@@ -13,6 +13,8 @@ from pyiceberg.types import LongType, NestedField
 
 from graticule.services import credential_cache
 from support.duck import attach, attached
+from support.engine_list import DUCKDB, JAVA, PYICEBERG
+from support.engine_matrix import Capability, lacks, proves
 from support.faults import faulty
 from support.java import run_junit
 from support.server import LiveCatalog
@@ -57,6 +59,8 @@ def rows(*values: int) -> pa.Table:
     return pa.table({"id": pa.array(values, pa.int64())})
 
 
+@proves(JAVA, Capability.READ, Capability.VENDED)
+@proves(JAVA, Capability.OUTLIVES, figure="it fetches the next one by itself")
 def test_java_reads_on_with_credentials_that_it_fetches_by_itself(short, sessions, tmp_path):
     report = run_junit(short, tmp_path, "--select-class=graticule.Refresh")
 
@@ -66,6 +70,12 @@ def test_java_reads_on_with_credentials_that_it_fetches_by_itself(short, session
     assert len(sessions.issued_at_s) > 3
 
 
+@lacks(
+    PYICEBERG,
+    Capability.OUTLIVES,
+    "a table keeps the credential that it was loaded with",
+    instead="load the table again, or have requests signed",
+)
 def test_pyiceberg_reads_on_with_a_table_that_is_loaded_again(short, sessions):
     client = short.pyiceberg()
     client.create_namespace("ns")
@@ -80,6 +90,7 @@ def test_pyiceberg_reads_on_with_a_table_that_is_loaded_again(short, sessions):
     assert ids(again) == [1, 2]
 
 
+@proves(PYICEBERG, Capability.OUTLIVES, figure="with `remote-signing` there is none to end")
 def test_pyiceberg_that_has_its_requests_signed_need_not_even_load_again(
     short, sessions, monkeypatch
 ):
@@ -96,6 +107,12 @@ def test_pyiceberg_that_has_its_requests_signed_need_not_even_load_again(
     assert sessions.expired == set()
 
 
+@lacks(
+    DUCKDB,
+    Capability.OUTLIVES,
+    "a table's first credential is kept, even when detached",
+    instead="detach, drop the table's secret and attach again, or connect anew",
+)
 def test_duckdb_reads_on_when_it_is_attached_again(short, sessions):
     """It keeps the first credential of a table as a secret of its own, even when detached."""
     duck = attached(short)

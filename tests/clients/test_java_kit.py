@@ -5,6 +5,8 @@ The suites run as they are published (`tests/clients/java`), with nothing but ve
 
 import pytest
 
+from support.engine_list import JAVA
+from support.engine_matrix import Capability, proves
 from support.java import run_junit
 from support.server import LiveCatalog
 
@@ -29,6 +31,11 @@ NEEDS_TABLES_WITHOUT_NAMESPACE = {
 """A namespace of no levels has no URL: the kit skips these for every REST catalog."""
 
 
+@proves(
+    JAVA,
+    *(Capability.LIST, Capability.CREATE, Capability.SCHEMA, Capability.DROP),
+    figure="99 tests of Iceberg's own compatibility kit pass",
+)
 def test_the_tables_suite_passes(catalog: LiveCatalog, tmp_path):
     report = run_junit(catalog, tmp_path, "--select-class=graticule.TableKit")
     unexpected = {
@@ -52,6 +59,7 @@ def test_a_table_may_be_replaced_at_another_location_with_keys_of_the_clients_ow
     assert report.passed == MOVES_THE_TABLE
 
 
+@proves(JAVA, Capability.VIEWS, figure="50 tests of the kit pass")
 def test_the_views_suite_passes(catalog: LiveCatalog, tmp_path):
     report = run_junit(catalog, tmp_path, "--select-class=graticule.ViewKit")
     assert report.failed == {}

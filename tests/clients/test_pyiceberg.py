@@ -10,6 +10,8 @@ from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField, StringType
 
+from support.engine_list import PYICEBERG
+from support.engine_matrix import Capability, proves
 from support.server import LiveCatalog
 
 pytestmark = pytest.mark.client
@@ -35,6 +37,7 @@ def client(catalog: LiveCatalog):
     return client
 
 
+@proves(PYICEBERG, Capability.CREATE, Capability.WRITE, Capability.ROW_DELETES)
 def test_append_overwrite_delete_and_read_back(client):
     table = client.create_table("ns.t", SCHEMA)
     table.append(rows(1, 2, 3))
@@ -46,6 +49,7 @@ def test_append_overwrite_delete_and_read_back(client):
     assert ids_of(client.load_table("ns.t")) == [9]
 
 
+@proves(PYICEBERG, Capability.SCHEMA)
 def test_the_schema_evolves_and_old_rows_stay(client):
     table = client.create_table("ns.t", SCHEMA)
     table.append(rows(1))
@@ -57,6 +61,7 @@ def test_the_schema_evolves_and_old_rows_stay(client):
     assert read.to_pylist() == [{"id": 1, "label": "n1", "extra": None}]
 
 
+@proves(PYICEBERG, Capability.TIME_TRAVEL)
 def test_partition_spec_tags_branches_and_properties(client):
     table = client.create_table("ns.t", SCHEMA, properties={"owner": "ana"})
     table.append(rows(1, 2))
@@ -82,6 +87,7 @@ def test_a_table_created_in_a_transaction_arrives_whole(client):
     assert ids_of(client.load_table("ns.t")) == [1, 2]
 
 
+@proves(PYICEBERG, Capability.DROP)
 def test_list_rename_exists_drop(client):
     client.create_table("ns.a", SCHEMA)
     client.create_table("ns.b", SCHEMA)
@@ -137,6 +143,7 @@ def test_a_commit_on_a_branch_that_moved_is_refused_and_changes_nothing(catalog,
     assert ids_of(client.load_table("ns.t")) == [1]
 
 
+@proves(PYICEBERG, Capability.VENDED)
 def test_the_vended_credential_opens_this_table_and_not_its_neighbour(server, client):
     mine = client.create_table("ns.mine", SCHEMA)
     mine.append(rows(1))

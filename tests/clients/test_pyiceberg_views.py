@@ -6,6 +6,8 @@ from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField, StringType
 from pyiceberg.view.metadata import SQLViewRepresentation, ViewRepresentation, ViewVersion
 
+from support.engine_list import PYICEBERG
+from support.engine_matrix import Capability, proves
 from support.server import LiveCatalog
 
 pytestmark = pytest.mark.client
@@ -33,6 +35,7 @@ def client(catalog: LiveCatalog):
     return client
 
 
+@proves(PYICEBERG, Capability.VIEWS)
 def test_create_load_list_and_drop(client):
     made = client.create_view("ns.v", SCHEMA, version(), properties={"comment": "x"})
     loaded = client.load_view("ns.v")

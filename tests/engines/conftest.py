@@ -1,6 +1,5 @@
 """A server whose store is behind a meter, a lake of real places in it, and a runner of engines."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from graticule.demo.seaweedfs import SeaweedFS
 from graticule.services import credential_cache
 from support.access_meter import AccessMeter, metering
 from support.buckets import owners_client
-from support.engine_matrix import PAGE, Claim, Engine, declared, page_with, rendered
+from support.engine_matrix import Engine
 from support.engine_runs import EngineRunner, connect_text
 from support.faults import faulty
 from support.lake import RawFolder
@@ -116,29 +115,3 @@ def outlive(sessions: ShortSessions) -> None:
     """Wait until every session there is has ended."""
     last = max(sessions.issued_at_s.values())
     time.sleep(max(0.0, last + sessions.life_s + 0.1 - time.monotonic()))
-
-
-# `make test-engines` writes the page anew, of the claims whose tests passed.
-
-_failed: set[str] = set()
-_passed: set[str] = set()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    report = outcome.get_result()
-    name = f"{item.module.__name__.rpartition('.')[2]}::{item.originalname}"
-    if report.when == "call" and report.passed:
-        _passed.add(name)
-    elif not report.passed:
-        _failed.add(name)
-
-
-def pytest_sessionfinish() -> None:
-    if os.environ.get("GRATICULE_WRITE_ENGINES_PAGE") == "1":
-        PAGE.write_text(page_with(rendered(c for c in declared() if _held(c))))
-
-
-def _held(claim: Claim) -> bool:
-    return claim.test in _passed - _failed

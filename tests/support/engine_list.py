@@ -15,11 +15,12 @@ def _version_in_pom(pom: Path, name: str) -> str:
 
 
 DUCKDB = Engine("DuckDB", pinned("duckdb"), "duckdb")
+DUCKDB_PYTHON = Engine("DuckDB in Python", pinned("duckdb", "engines"), "duckdb-python")
 PYICEBERG = Engine("PyIceberg", pinned("pyiceberg", "engines"), "pyiceberg")
 JAVA = Engine(
     "Java `RESTCatalog`",
     _version_in_pom(ROOT / "tests/clients/java/pom.xml", "iceberg.version"),
-    "java",
+    None,
 )
 POLARS = Engine("Polars", pinned("polars", "engines"), "polars")
 DAFT = Engine("Daft", pinned("daft", "engines"), "daft")

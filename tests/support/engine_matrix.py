@@ -20,6 +20,8 @@ Test = TypeVar("Test", bound=Callable[..., object])
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "engines.md"
 SUITES = ROOT / "tests" / "engines"
+MORE_SUITES = ROOT / "tests" / "clients"
+"""Claims stand here as well, on tests that are there for more than them."""
 BEGIN, END = "<!-- made by the tests: begin -->", "<!-- made by the tests: end -->"
 
 
@@ -48,11 +50,11 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One row of the matrix.  `text` is the name that `graticule connect` knows it by."""
+    """One column of the matrix.  `text` is the name that `graticule connect` knows it by."""
 
     name: str
     version: str
-    text: str
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _state(claim: Claim) -> None:
 
 def declared() -> list[Claim]:
     """The claims of all suites, run or not, in an order of their own."""
-    for path in sorted(SUITES.rglob("test_*.py")):
+    for path in sorted([*SUITES.rglob("test_*.py"), *MORE_SUITES.glob("test_*.py")]):
         module = ".".join(path.relative_to(ROOT / "tests").with_suffix("").parts)
         importlib.import_module(module)
     return sorted(
@@ -168,7 +170,9 @@ def _cell(claims: Sequence[Claim]) -> str:
 
 
 def _details(engine: Engine, claims: Sequence[Claim]) -> str:
-    lines = [f"### {engine.name} {engine.version}", "", f"`graticule connect {engine.text}`"]
+    lines = [f"### {engine.name} {engine.version}"]
+    if engine.text is not None:
+        lines += ["", f"`graticule connect {engine.text}`"]
     figures = dict.fromkeys((c.capability.value, c.figure) for c in claims if c.figure)
     if figures:
         lines += ["", *(f"- {what}: {figure}" for what, figure in figures)]
