@@ -92,6 +92,14 @@ def test_how_its_job_ended_is_how_it_ended(db, ended, state, reason):
     assert load(db) == replace(found, progress={"objects": 7})
 
 
+def test_the_job_of_a_scan_is_remembered_with_it(db):
+    create(db)
+    with write(db) as conn:
+        jobs.cancel(conn, "o", "01", now_ms=NOW)
+        assert jobs.remove_finished(conn, before_ms=NOW + 1, limit=9) == 0
+    assert load(db).state is ScanState.CANCELLED
+
+
 def test_a_scan_without_a_job_was_interrupted(db):
     create(db, job=None)
 

@@ -9,12 +9,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from graticule.db.engine import is_sqlite
-from graticule.db.schema import jobs
+from graticule.db.schema import jobs, scans
 from graticule.domain.errors import Unavailable
 from graticule.domain.job import Job, JobKind, JobState
 
@@ -251,8 +251,12 @@ def counts(conn: Connection) -> dict[tuple[JobKind, JobState], int]:
 
 
 def remove_finished(conn: Connection, *, before_ms: int, limit: int) -> int:
-    """Forget jobs that ended earlier, the oldest first; returns how many."""
-    old = select(_c.id).where(_c.finished_at_ms < before_ms).order_by(_c.finished_at_ms)
+    """Forget jobs that ended earlier, the oldest first; returns how many.
+
+    That of a scan stays as long as the scan does, which has its end from there.
+    """
+    is_scan = exists().where(scans.c.id == _c.id)
+    old = select(_c.id).where(_c.finished_at_ms < before_ms, ~is_scan).order_by(_c.finished_at_ms)
     return conn.execute(delete(jobs).where(_c.id.in_(old.limit(limit)))).rowcount
 
 
