@@ -97,6 +97,7 @@ result([
     CHDB,
     Capability.VENDED,
     "joins a vended endpoint and a location into a path that is not there",
+    issue="https://github.com/ClickHouse/ClickHouse/issues/93283",
     instead="on AWS nothing, there is no endpoint; elsewhere give it keys of its own,"
     " as the text does",
 )

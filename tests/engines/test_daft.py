@@ -82,6 +82,7 @@ def test_a_map_window_reads_only_the_files_it_may_touch(python, catalog, meter):
     Capability.READ,
     "refuses tables that are registered in place: their files have no field ids, and it does not"
     " apply `schema.name-mapping.default`",
+    issue="https://github.com/Eventual-Inc/Daft/issues/7445",
     instead="read with PyIceberg: `daft.from_arrow(table.scan(row_filter=…).to_arrow())`",
 )
 def test_it_does_not_read_what_was_registered_in_place(python, lake):

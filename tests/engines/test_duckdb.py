@@ -103,6 +103,7 @@ def test_two_tables_change_together_or_not_at_all(shell, catalog):
     DUCKDB,
     Capability.VIEWS,
     "`CREATE VIEW` in a catalog: not implemented",
+    issue="https://github.com/duckdb/duckdb-iceberg/issues/314",
     instead="make views with Spark or PyIceberg, or in DuckDB's own database",
 )
 def test_it_makes_no_views_in_a_catalog(shell, catalog):

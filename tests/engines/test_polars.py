@@ -102,6 +102,7 @@ result(scan.select(pl.len()).collect().item())
     POLARS,
     Capability.WINDOW,
     "its own reader refuses files with the Parquet type GEOMETRY",
+    issue="https://github.com/pola-rs/polars/issues/28627",
     instead='read with `reader_override="pyiceberg"`',
 )
 def test_its_own_reader_does_not_know_geometry(python, lake):
@@ -123,6 +124,7 @@ except pl.exceptions.ComputeError as error:
     POLARS,
     Capability.WRITE,
     "`sink_iceberg` takes no vended credentials",
+    issue="https://github.com/pola-rs/polars/issues/29242",
     instead="write with `write_iceberg`",
 )
 def test_a_sink_does_not_take_the_vended_credential(python, catalog):

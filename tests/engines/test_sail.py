@@ -83,6 +83,7 @@ result(rows("select count(name) from places.world.cities_hilbert where {AROUND_P
     SAIL,
     Capability.VENDED,
     "ignores the credentials that the catalog hands out",
+    issue="https://github.com/lakehq/sail/issues/1491",
     instead="give it keys of its own: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
 )
 def test_it_takes_no_vended_credential(sail, lake):

@@ -130,6 +130,7 @@ def test_spatial_sql_on_wkb(trino, mine):
     TRINO,
     Capability.READ,
     "refuses files with the Parquet type GEOMETRY; what it can answer from metadata it does",
+    issue="https://github.com/trinodb/trino/issues/23512",
     instead="register files whose WKB has no such type",
 )
 def test_it_does_not_read_files_with_the_geometry_type(trino, lake):
