@@ -26,6 +26,7 @@ from graticule.outbound.gate import Outbound
 from graticule.services.access_tokens import AccessTokens
 from graticule.services.activity import Activity
 from graticule.services.api_keys import ApiKeys
+from graticule.services.approvals import Approvals
 from graticule.services.audit import Audit
 from graticule.services.authentication import Authentication
 from graticule.services.browser_sessions import BrowserSessions
@@ -64,6 +65,7 @@ from graticule.services.planning_modes import PlanningModes
 from graticule.services.purging import Purging
 from graticule.services.registration import Registration
 from graticule.services.roles import Roles
+from graticule.services.scan_policies import ScanPolicies
 from graticule.services.scans import Scans
 from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
@@ -134,6 +136,7 @@ class Services:
     namespaces: Namespaces
     tables: Tables
     table_handover: TableHandover
+    scan_policies: ScanPolicies
     signing: Signing
     commits: Commits
     views: Views
@@ -313,12 +316,14 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         wake=job_worker.wake,
     )
     handlers[JobKind.CONVERT] = conversions.run
+    handover = TableHandover(engine, documents, storage, now_ms=now_ms)
+    scan_policies = ScanPolicies(engine, now_ms=now_ms)
     discovery = Discovery(
         engine,
         keyring,
         credentials,
-        namespaces,
-        registration=registration,
+        approvals=Approvals(namespaces, registration, handover),
+        policies=scan_policies,
         surveys=BucketSurveys(engine, workers, now_ms=now_ms),
         now_ms=now_ms,
         wake=job_worker.wake,
@@ -362,7 +367,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         credentials=credentials,
         namespaces=namespaces,
         tables=tables,
-        table_handover=TableHandover(engine, documents, storage, now_ms=now_ms),
+        table_handover=handover,
+        scan_policies=scan_policies,
         signing=Signing(tables, credentials, stage_tokens, audit, now_ms=now_ms),
         commits=commits,
         views=Views(engine, documents, view_commits, now_ms=now_ms),

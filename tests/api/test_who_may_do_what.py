@@ -267,6 +267,8 @@ MANAGEMENT = {
     "DELETE /catalogs/{catalog}/sync-settings/token": admins(),
     "POST /catalogs/{catalog}/events": Row(is_open=True, body={}),
     f"POST {_MANAGED}/undo-registration": admins(),
+    "GET /catalogs/{catalog}/scan-policy": admins(),
+    "PUT /catalogs/{catalog}/scan-policy": admins(body={"ignore": ["tmp"]}),
     f"GET {_FUNCTIONS}": data("browse"),
     f"POST {_FUNCTIONS}": data("write", {**FUNCTION, "name": "f"}),
     f"GET {_FUNCTIONS}/{{function}}": data("read"),

@@ -46,9 +46,10 @@ class RawFolder:
     def scans(self) -> str:
         return f"/api/v1/catalogs/{self.catalog.id}/scans"
 
-    def scan(self, below: str = "") -> dict:
+    def scan(self, below: str = "", **options) -> dict:
         """Run a scan to its end."""
-        started = self.http.post(self.scans, json={"prefix": f"s3://lake/{self.prefix}{below}"})
+        body = {"prefix": f"s3://lake/{self.prefix}{below}", **options}
+        started = self.http.post(self.scans, json=body)
         assert started.status_code == 202, started.text
         return self.finished(started.json()["id"])
 
@@ -61,10 +62,11 @@ class RawFolder:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
-    def register(self, scan: dict, *, namespace="found", tables="all") -> httpx2.Response:
-        return self.http.post(
-            f"{self.scans}/{scan['id']}/register", json={"namespace": namespace, "tables": tables}
-        )
+    def register(
+        self, scan: dict, *, namespace="found", tables="all", **options
+    ) -> httpx2.Response:
+        body = {"namespace": namespace, "tables": tables, **options}
+        return self.http.post(f"{self.scans}/{scan['id']}/register", json=body)
 
 
 def cities(*places: tuple[int, float, float]) -> bytes:

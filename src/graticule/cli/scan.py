@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from graticule.cli.connection import connect, segment
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.output import Format, Output, note, print_json, print_list, print_one, wants_json
+from graticule.cli.scan_report import print_report, size_of
 
 if TYPE_CHECKING:
     from graticule.cli.client import ManagementApi
@@ -21,14 +23,36 @@ FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 
 _ENDED: Final = {FAILED: "failed", CANCELLED: "was cancelled"}
-_THOUSAND: Final = 1000
-_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 Catalog = Annotated[str, typer.Argument(help="Name or id", metavar="CATALOG")]
 ScanId = Annotated[str, typer.Argument(help="The scan's id", metavar="SCAN")]
-Namespace = Annotated[str, typer.Option(help="Namespace to register the tables in")]
+Namespace = Annotated[
+    str | None,
+    typer.Option(help="Namespace to register all tables in; by default where they were proposed"),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Keys to pass over, such as 'tmp/**'; may be repeated, and is kept for later scans"
+    ),
+]
+
+
+class Confidence(StrEnum):
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class AutoApprove(StrEnum):
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    OFF = "off"
+
 
 _REGISTERED_COLUMNS: Final = ("namespace", "name", "files", "rows", "error")
+_SHOWN: Final = ("id", "state", "prefix", "progress", "requested_by", "finished_at")
 _SCAN_COLUMNS: Final = ("id", "state", "prefix", "created_at", "finished_at")
 
 
@@ -43,19 +67,30 @@ def start(
     register: Annotated[
         bool, typer.Option("--register", help="Register everything it proposes")
     ] = False,
-    namespace: Namespace = "default",
+    auto_approve: Annotated[
+        Confidence | None,
+        typer.Option(help="Register what is at least as sure, when the scan ends"),
+    ] = None,
+    ignore: Ignore = None,
+    namespace: Namespace = None,
     output: Output = None,
 ) -> None:
-    """Scan a catalog's storage.  It only proposes, unless --register is given."""
+    """Scan a catalog's storage.  It only proposes, unless told to register."""
+    body = {
+        "prefix": prefix,
+        "ignore": ignore or [],
+        "auto_approve": auto_approve,
+        "namespace": namespace,
+    }
     with connect() as api:
-        scan = api.post(f"{_catalog(catalog)}/scans", {"prefix": prefix})
+        scan = api.post(f"{_catalog(catalog)}/scans", body)
         if wait or register:
             scan = _follow(api, catalog, scan)
         if register and scan["state"] not in {FAILED, CANCELLED}:
-            registered = _register(api, catalog, scan["id"], "all", namespace)
+            registered = _register(api, catalog, scan["id"], {"namespace": namespace})
             _print_registered(registered, output)
             return
-    _print_scan(scan, output)
+    _print_scan(catalog, scan, output)
 
 
 @app.command("list")
@@ -77,7 +112,7 @@ def show(
         found = api.get(_scan(catalog, scan))
         if wait:
             found = _follow(api, catalog, found)
-    _print_scan(found, output)
+    _print_scan(catalog, found, output)
 
 
 @app.command("cancel")
@@ -92,16 +127,62 @@ def cancel(catalog: Catalog, scan: ScanId) -> None:
 def register(
     catalog: Catalog,
     scan: ScanId,
+    *,
     table: Annotated[
-        list[str] | None, typer.Option(help="A proposed table; may be repeated; default: all")
+        list[str] | None,
+        typer.Option(
+            help="A proposed table, or one with a new name, as in roads=streets or "
+            "roads=city.streets; may be repeated; default: all"
+        ),
     ] = None,
-    namespace: Namespace = "default",
+    auto_approve: Annotated[
+        Confidence, typer.Option(help="Of all, only those that are at least as sure")
+    ] = Confidence.LOW,
+    ignore: Ignore = None,
+    namespace: Namespace = None,
     output: Output = None,
 ) -> None:
     """Register proposed tables.  Files are referenced where they are, never copied."""
+    body = {
+        "tables": [_choice(each) for each in table] if table else "all",
+        "min_confidence": auto_approve,
+        "ignore": ignore or [],
+        "namespace": namespace,
+    }
     with connect() as api:
-        registered = _register(api, catalog, scan, table or "all", namespace)
+        registered = _register(api, catalog, scan, body)
     _print_registered(registered, output)
+
+
+@app.command("policy")
+def policy(
+    catalog: Catalog,
+    *,
+    ignore: Ignore = None,
+    auto_approve: Annotated[
+        AutoApprove | None,
+        typer.Option(help="Register by itself what is at least as sure; off asks about all"),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Forget all patterns first")] = False,
+    output: Output = None,
+) -> None:
+    """Show or change what scans pass over, and what they register by themselves."""
+    with connect() as api:
+        path = f"{_catalog(catalog)}/scan-policy"
+        found = api.get(path)
+        if ignore or auto_approve or clear:
+            kept = [] if clear else found["ignore"]
+            approve = found["auto_approve"]
+            if auto_approve is not None:
+                approve = None if auto_approve is AutoApprove.OFF else auto_approve
+            found = api.put(path, {"ignore": kept + (ignore or []), "auto_approve": approve})
+    print_one(found, output)
+
+
+def _choice(text: str) -> str | dict[str, str]:
+    """`roads`, or `roads=city.streets`."""
+    proposal, equals, name = text.partition("=")
+    return {"table": proposal, "name": name} if equals else text
 
 
 def until_ended(
@@ -167,33 +248,23 @@ def counters_of(scan: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def size_of(count: int) -> str:
-    """Bytes, as people say them."""
-    size, unit = float(count), 0
-    while size >= _THOUSAND and unit < len(_UNITS) - 1:
-        size, unit = size / _THOUSAND, unit + 1
-    return f"{size:,.1f} {_UNITS[unit]}" if unit else f"{count} bytes"
-
-
 def _register(
-    api: "ManagementApi", catalog: str, scan: str, tables: list[str] | str, namespace: str
+    api: "ManagementApi", catalog: str, scan: str, body: dict[str, Any]
 ) -> dict[str, Any]:
     from graticule.cli.client import VERIFY_TIMEOUT_S  # noqa: PLC0415
 
-    body = {"tables": tables, "namespace": namespace}
     return api.post(f"{_scan(catalog, scan)}/register", body, timeout_s=VERIFY_TIMEOUT_S)
 
 
-def _print_scan(scan: dict[str, Any], output: Format | None) -> None:
+def _print_scan(catalog: str, scan: dict[str, Any], output: Format | None) -> None:
     report = scan.get("report") or {}
     if wants_json(output):
         print_json(scan)
     else:
-        lists = {name: value for name, value in report.items() if _is_list_of_objects(value)}
-        print_one({name: value for name, value in scan.items() if name != "report"}, output)
-        for name, items in lists.items():
-            typer.echo(f"\n{name.replace('_', ' ').capitalize()}:")
-            print_list(items, [key for key in items[0] if _is_short(items[0][key])], Format.TABLE)
+        print_one({name: scan.get(name) for name in _SHOWN}, output)
+        if "tables" in report:
+            typer.echo()
+            print_report(report, catalog=catalog, scan=scan["id"])
     if scan["state"] in {FAILED, CANCELLED}:
         raise CommandFailure(
             f"the scan {_ENDED[scan['state']]}: {report.get('error') or 'no reason is known'}",
@@ -213,14 +284,6 @@ def _print_registered(registered: dict[str, Any], output: Format | None) -> None
             f"{len(failed)} of {len(tables)} tables could not be registered",
             exit_code=ExitCode.CHECK_FAILED,
         )
-
-
-def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
-def _is_short(value: Any) -> bool:
-    return not isinstance(value, dict | list)
 
 
 def _catalog(name: str) -> str:

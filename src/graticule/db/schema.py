@@ -349,6 +349,17 @@ scans = Table(
     Index(None, "catalog_id", "id"),
 )
 
+scan_policies = Table(
+    "scan_policies",
+    metadata,
+    Column(
+        "catalog_id", String(36), ForeignKey("catalogs.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("ignored", Text, nullable=False, comment="JSON: patterns of keys"),
+    Column("auto_approve", String(8), nullable=True, comment="confidence that needs no asking"),
+    comment="What the scans of a catalog pass over, and register by themselves",
+)
+
 discovered_tables = Table(
     "discovered_tables",
     metadata,

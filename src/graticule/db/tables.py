@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -315,16 +316,24 @@ def metadata_locations(conn: Connection, table_ids: Iterable[str]) -> dict[str, 
 
 
 def tables_by_source(conn: Connection, catalog_id: str) -> dict[str, TableIdentifier]:
-    """The tables that were registered in place, by each of the places they read."""
+    """Tables whose files were there before them, by each of the places they read.
+
+    Those are tables registered in place, and Iceberg tables adopted where they lay.
+    """
+    home = func.substr(tables.c.location, 1, func.length(catalogs.c.location))
     query = (
-        select(tables.c.name, tables.c.sources, namespaces.c.path)
+        select(tables.c.name, tables.c.sources, tables.c.location, namespaces.c.path)
         .join(namespaces, namespaces.c.id == tables.c.namespace_id)
-        .where(tables.c.catalog_id == catalog_id, tables.c.sources.is_not(None))
+        .join(catalogs, catalogs.c.id == tables.c.catalog_id)
+        .where(
+            tables.c.catalog_id == catalog_id,
+            or_(tables.c.sources.is_not(None), home != catalogs.c.location),
+        )
     )
     return {
         source: TableIdentifier(Namespace.from_path(row.path), row.name)
         for row in conn.execute(query)
-        for source in json.loads(row.sources)
+        for source in (json.loads(row.sources) if row.sources else [row.location])
     }
 
 

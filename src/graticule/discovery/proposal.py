@@ -163,6 +163,10 @@ class ExistingProposal:
     def qualified_name(self) -> TableName:
         return TableName(self.namespace, self.name)
 
+    @property
+    def metadata_key(self) -> str:
+        return self.metadata_location.split("/", 3)[3]
+
     def to_json(self) -> Json:
         return {
             "kind": "iceberg",
@@ -170,7 +174,7 @@ class ExistingProposal:
             "namespace": self.namespace,
             "root": self.root,
             "metadata-location": self.metadata_location,
-            "sources": [],
+            "sources": [self.root],
             "file-count": self.file_count,
             "row-count": self.rows,
             "size-bytes": self.size_bytes,

@@ -131,10 +131,25 @@ def _explain(
         draft.lower(f"{_columns(widened)} of different types that fit together")
     left_out = {name for _, inspection in draft.members for name in inspection.unsupported_columns}
     if left_out:
-        draft.lower(f"{_columns(sorted(left_out))} left out: Iceberg has no such type")
+        why = "Iceberg has no such type, and PyIceberg refuses the files"
+        draft.lower(f"{_columns(sorted(left_out))} left out: {why}")
+    typeless = _typeless(draft)
+    if typeless:
+        draft.lower(f"{_columns(typeless)} of no type in some files: PyIceberg cannot read those")
     alike = _alike_but_for_case([*(column["name"] for column in fields), *draft.hive_keys])
     if alike:
         draft.lower(f"{_columns(alike)} alike but for upper and lower case: some engines refuse")
+
+
+def _typeless(draft: Draft) -> list[str]:
+    """Columns that a writer gave Parquet's type for nothing but nulls."""
+    found = {
+        field["name"]: None
+        for _, inspection in draft.members
+        for field in inspection.fields
+        if field["type"] == UNKNOWN_TYPE
+    }
+    return list(found)
 
 
 def _columns(names: Sequence[str]) -> str:

@@ -51,6 +51,7 @@ class EventType(StrEnum):
     OBJECT_DOWNLOADED = "integration.object_downloaded"
     CATALOG_CREATED = "catalog.created"
     CATALOG_DELETED = "catalog.deleted"
+    SCAN_POLICY_CHANGED = "catalog.scan_policy_changed"
     NAMESPACE_CREATED = "namespace.created"
     NAMESPACE_UPDATED = "namespace.updated"
     NAMESPACE_DROPPED = "namespace.dropped"

@@ -35,3 +35,15 @@ class Scan:
     finished_at_ms: int | None = None
     digest: str | None = None
     """Equal for scans that cannot but propose the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPolicy:
+    """What the scans of a catalog pass over, and what they register by themselves.
+
+    `ignored` are patterns as `discovery.ignoring` reads them.  `auto_approve` is the confidence
+    that a proposal needs to be registered without being asked about; None asks about all.
+    """
+
+    ignored: tuple[str, ...] = ()
+    auto_approve: str | None = None

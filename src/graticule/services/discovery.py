@@ -4,11 +4,9 @@ A scan changes nothing but its own row.  Registration refers to files where they
 through the same commit as an engine's write does.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import structlog
 from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
@@ -20,50 +18,37 @@ from graticule.db import jobs as jobs_db
 from graticule.db import scans as scans_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, retry_serialisation, write
-from graticule.discovery.proposal import Proposal
+from graticule.discovery.approval import Wish
+from graticule.discovery.ignoring import Ignored
+from graticule.discovery.proposal import Confidence
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import (
-    AlreadyExists,
-    CatalogError,
     InvalidLocation,
-    InvalidRequest,
     NoSuchCatalog,
     NoSuchScan,
     WrongState,
 )
-from graticule.domain.identifiers import Namespace, TableIdentifier
+from graticule.domain.identifiers import Namespace
 from graticule.domain.job import Job, JobKind
 from graticule.domain.location import Location
 from graticule.domain.scan import Scan, ScanState
-from graticule.domain.tenancy import Principal
+from graticule.domain.tenancy import ALL_SCOPES, Edition, Principal, Role
 from graticule.services import audit_trail
+from graticule.services.approvals import Approvals, Registered
 from graticule.services.bucket_listing import Place
 from graticule.services.bucket_survey import (
     BucketSurveys,
-    Survey,
     digest_of,
     marked,
     survey_report,
 )
 from graticule.services.credentials import Credentials
 from graticule.services.job_run import JobRun
-from graticule.services.namespaces import Namespaces, Page, page
-from graticule.services.registration import Registration
+from graticule.services.namespaces import Page, page
+from graticule.services.scan_policies import ScanPolicies
 
 Json = dict[str, Any]
-log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """What became of one proposal; `error` says why it is not a table."""
-
-    proposal: str
-    identifier: TableIdentifier
-    files: int
-    rows: int
-    error: str | None = None
 
 
 class Discovery:
@@ -72,9 +57,9 @@ class Discovery:
         engine: Engine,
         keyring: Keyring,
         credentials: Credentials,
-        namespaces: Namespaces,
         *,
-        registration: Registration,
+        approvals: Approvals,
+        policies: ScanPolicies,
         surveys: BucketSurveys,
         now_ms: Callable[[], int],
         wake: Callable[[], None] = lambda: None,
@@ -83,22 +68,37 @@ class Discovery:
         self._engine = engine
         self._keyring = keyring
         self._credentials = credentials
-        self._namespaces = namespaces
-        self._registration = registration
+        self._approvals = approvals
+        self._policies = policies
         self._surveys = surveys
         self._now_ms = now_ms
         self._wake = wake
 
     def start(
-        self, principal: Principal, catalog: OpenCatalog, *, prefix: str | None = None
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        *,
+        prefix: str | None = None,
+        ignore: Sequence[str] = (),
+        auto_approve: Confidence | None = None,
+        namespace: Namespace | None = None,
     ) -> Scan:
         """Begin to look through `prefix`, or all of the integration.  Returns at once.
 
+        `ignore` are patterns to pass over, now and in the scans to come.  What is at least as sure
+        as `auto_approve`, or as the catalog's policy asks, is registered when the scan ends.
+
         Raises:
             InvalidLocation: the prefix lies outside of the integration.
+            InvalidRequest: a pattern that cannot be used.
+            ReadOnlyStorage: nothing could be registered.
             WrongState: another scan of this catalog is running.
         """
         require(principal, Action.SCAN_CATALOG)
+        if auto_approve is not None:
+            require(principal, Action.WRITE_CATALOG)
+            catalog.integration.require_writable()
         root = catalog.integration.location
         location = Location.parse(prefix) if prefix else root
         if not location.is_within(root):
@@ -106,6 +106,8 @@ class Discovery:
                 f"`{prefix}` is not below `{root.prefix}`, "
                 f"the storage of catalog `{catalog.catalog.name}`"
             )
+        if ignore:
+            self._policies.ignore_also(principal, catalog, ignore)
         now_ms = self._now_ms()
         scan = Scan(
             id=str(uuid7()),
@@ -124,7 +126,12 @@ class Discovery:
             kind=JobKind.SCAN,
             subject_id=scan.catalog_id,
             key=f"scan of catalog {scan.catalog_id}",
-            parameters={"prefix": scan.prefix},
+            parameters={
+                "prefix": scan.prefix,
+                "auto_approve": auto_approve,
+                "namespace": None if namespace is None else namespace.levels,
+                "member_id": principal.member_id,
+            },
             requested_by=principal.name,
             created_at_ms=now_ms,
             run_after_ms=now_ms,
@@ -165,7 +172,8 @@ class Discovery:
         catalog, place = self._place_of(job)
         store = self._credentials.store_for(catalog.integration, in_background=True)
         listing = self._surveys.listed(store, place, watch=run, resume=job.checkpoint)
-        digest: str | None = digest_of(listing)
+        ignored = self._policies.ignored(catalog)
+        digest: str | None = digest_of(listing, ignored)
         with read(self._engine) as conn:
             same = scans_db.with_digest(
                 conn, catalog.catalog.id, place.location.prefix, digest or ""
@@ -175,11 +183,16 @@ class Discovery:
             report = marked(dict(same.report), place.location.bucket, registered)
             progress = dict(same.progress)
         else:
-            survey = self._surveys.inspected(store, place, listing, watch=run)
+            survey = self._surveys.inspected(store, place, listing, ignored=ignored, watch=run)
             report = survey_report(survey, registered=registered)
             progress = run.shown or {}
             if not survey.is_final:
                 digest = None  # so the next scan does not take this one's word
+        registered_now = self._approve_by_itself(job, catalog)
+        if registered_now:
+            with read(self._engine) as conn:
+                registered = tables_db.tables_by_source(conn, catalog.catalog.id)
+            report = marked(report, place.location.bucket, registered)
         now_ms = self._now_ms()
 
         def propose_once() -> None:
@@ -189,7 +202,7 @@ class Discovery:
                     conn,
                     job.id,
                     expected=ScanState.RUNNING,
-                    to=ScanState.PROPOSED,
+                    to=ScanState.REGISTERED if registered_now else ScanState.PROPOSED,
                     now_ms=now_ms,
                     report=report,
                     progress=progress,
@@ -199,6 +212,7 @@ class Discovery:
         retry_serialisation(propose_once)
         return {
             "tables": len(report["tables"]),
+            "registered": registered_now,
             "objects": listing.objects,
             "changed": listing.changed,
             "gone": listing.gone,
@@ -232,36 +246,52 @@ class Discovery:
         catalog: OpenCatalog,
         scan_id: str,
         *,
-        namespace: Namespace,
         names: Sequence[str] | None,
+        renamed: Mapping[str, str] | None = None,
+        namespace: Namespace | None = None,
+        at_least: Confidence = Confidence.LOW,
+        ignore: Sequence[str] = (),
     ) -> Sequence[Registered]:
         """Make tables of proposals, all of them or those named, each in a commit of its own.
 
         What is registered already is left alone.  One that cannot be registered does not keep the
-        others from it.
+        others from it.  `ignore` are patterns to leave out, now and in the scans to come.
 
         Raises:
             NoSuchScan: this catalog has none of that id.
             WrongState: it has no proposals, since it still runs or failed.
-            InvalidRequest: a name that the scan did not propose.
+            InvalidRequest: a name that the scan did not propose, or a pattern that cannot be used.
             ReadOnlyStorage: the metadata files of the tables could not be written.
         """
         scan = self.get(principal, catalog, scan_id)
-        catalog.integration.require_writable()
         if scan.state not in {ScanState.PROPOSED, ScanState.REGISTERED}:
+            catalog.integration.require_writable()
             raise WrongState(f"scan `{scan_id}` is {scan.state} and has no proposals to register")
+        kept = self._policies.ignored(catalog)
+        wish = Wish(
+            names=names,
+            renamed=renamed or {},
+            namespace=namespace,
+            at_least=at_least,
+            ignored=Ignored(tuple(ignore), kept.root),
+        )
+        outcomes = self._approve(principal, catalog, scan, wish)
+        if ignore:
+            self._policies.ignore_also(principal, catalog, ignore)
+        return outcomes
+
+    def _approve(
+        self, principal: Principal, catalog: OpenCatalog, scan: Scan, wish: Wish
+    ) -> Sequence[Registered]:
+        catalog.integration.require_writable()
         require(principal, Action.WRITE_CATALOG)
-        location = Location.parse(scan.prefix)
+        place = self._place(catalog, Location.parse(scan.prefix))
         store = self._credentials.store_for(catalog.integration, in_background=True)
-        survey = self._surveys.recall(store, self._place(catalog, location))
-        if not survey.proposals.tables and (scan.report or {}).get("tables"):
-            raise WrongState(f"what scan `{scan_id}` found is not known any more; scan again")
-        proposals = _chosen(survey, names)
-        self._make_namespaces(principal, catalog, namespace)
-        outcomes = [
-            self._register(principal, catalog, survey, proposal, namespace)
-            for proposal in proposals
-        ]
+        survey = self._surveys.recall(store, place, ignored=self._policies.ignored(catalog))
+        found = survey.proposals.tables or survey.proposals.existing
+        if not found and (scan.report or {}).get("tables"):
+            raise WrongState(f"what scan `{scan.id}` found is not known any more; scan again")
+        outcomes = self._approvals.register(principal, catalog, survey, wish)
         if any(outcome.error is None for outcome in outcomes):
             with write(self._engine) as conn:
                 scans_db.move(
@@ -275,6 +305,21 @@ class Discovery:
                 self._tell(conn, principal, EventType.SCAN_REGISTERED, scan, tables=tables)
         return outcomes
 
+    def _approve_by_itself(self, job: Job, catalog: OpenCatalog) -> int:
+        """Register what is sure enough, as whoever asked for the scan; answers how many tables."""
+        asked = job.parameters.get("auto_approve") or self._policies.of(catalog).auto_approve
+        if asked is None or catalog.integration.read_only:
+            return 0
+        principal = _on_behalf_of(job)
+        scan = self.get(principal, catalog, job.id)
+        levels = job.parameters.get("namespace")
+        wish = Wish(
+            namespace=None if levels is None else Namespace.of(levels),
+            at_least=Confidence(asked),
+        )
+        outcomes = self._approve(principal, catalog, scan, wish)
+        return sum(outcome.error is None for outcome in outcomes)
+
     def _tell(
         self,
         conn: Connection,
@@ -285,32 +330,6 @@ class Discovery:
     ) -> None:
         subject = Subject(SubjectKind.SCAN, scan.id, scan.prefix, scan.catalog_id)
         audit_trail.record(conn, principal, type_, subject, now_ms=self._now_ms(), details=details)
-
-    def _register(
-        self,
-        principal: Principal,
-        catalog: OpenCatalog,
-        survey: Survey,
-        proposal: Proposal,
-        namespace: Namespace,
-    ) -> Registered:
-        identifier = TableIdentifier(namespace, proposal.name)
-        try:
-            self._registration.register(principal, catalog, survey, proposal, identifier)
-        except CatalogError as error:
-            log.warning("proposal not registered", table=str(identifier), reason=error.message)
-            return Registered(proposal.name, identifier, 0, 0, error.message)
-        return Registered(proposal.name, identifier, len(proposal.files), proposal.rows)
-
-    def _make_namespaces(
-        self, principal: Principal, catalog: OpenCatalog, namespace: Namespace
-    ) -> None:
-        for depth in range(1, len(namespace.levels) + 1):
-            level = Namespace(namespace.levels[:depth])
-            try:
-                self._namespaces.create(principal, catalog, level, {})
-            except AlreadyExists:
-                continue
 
     def _place_of(self, job: Job) -> tuple[OpenCatalog, Place]:
         with read(self._engine) as conn:
@@ -332,13 +351,14 @@ class Discovery:
         return Place(catalog.integration.id, location, own)
 
 
-def _chosen(survey: Survey, names: Sequence[str] | None) -> Sequence[Proposal]:
-    tables = {proposal.name: proposal for proposal in survey.proposals.tables}
-    if names is None:
-        return list(tables.values())
-    unknown = [name for name in names if name not in tables]
-    if unknown:
-        raise InvalidRequest(
-            f"the scan did not propose `{unknown[0]}`; it proposed {', '.join(sorted(tables))}"
-        )
-    return [tables[name] for name in dict.fromkeys(names)]
+def _on_behalf_of(job: Job) -> Principal:
+    """Who asked for a scan, which takes an admin, when it is carried out later."""
+    return Principal(
+        organisation_id=job.organisation_id,
+        member_id=str(job.parameters.get("member_id") or ""),
+        name=job.requested_by,
+        edition=Edition.COMMUNITY,  # decides nothing here
+        role=Role.ADMIN,
+        scopes=ALL_SCOPES,
+        key_id="",
+    )

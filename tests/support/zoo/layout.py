@@ -43,6 +43,7 @@ class Layout:
     ignore: tuple[str, ...] = ()
     duckdb_refuses: str = ""
     """What DuckDB says instead of reading it."""
+    pyiceberg_refuses: str = ""
 
     @property
     def id(self) -> str:

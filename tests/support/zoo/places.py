@@ -57,7 +57,6 @@ LAYOUTS = [
             metadata=geo() | {"version": "2.0.0-dev"},
         ),
         "geometry WKB OGC:CRS84",
-        CAST,
     ),
     one(
         "the Parquet type GEOMETRY alone",
@@ -74,13 +73,11 @@ LAYOUTS = [
         "a projected reference system",
         wkb(geo(crs=LV95)),
         "geometry WKB EPSG:2056",
-        CAST,
     ),
     one(
         "no reference system",
         wkb(geo(crs=None)),
         "geometry WKB None",
-        CAST,
         because=("the reference system of `geometry` is not known",),
     ),
     one(
@@ -119,8 +116,26 @@ LAYOUTS = [
     one(
         "the bytes of PostGIS",
         parquet({"id": ids(), "geom": pa.array([ewkb_point(7.4, 46.9)])}),
-        "geom EWKB *",
+        "geom EWKB EPSG:4326",
         because=("column `geom` is declared nowhere: a look into its first file shows EWKB",),
+    ),
+    one(
+        "geometries as text",
+        parquet({"id": ids(), "wkt": ["POINT (7.4 46.9)"]}),
+        "wkt WKT None",
+        because=("column `wkt` holds geometries as WKT: engines see text",),
+    ),
+    one(
+        "geometries as text in hexadecimal",
+        parquet({"id": ids(), "geom": [point(7.4, 46.9).hex()]}),
+        "geom hex WKB None",
+        because=("column `geom` holds geometries as hex WKB: engines see text",),
+    ),
+    one(
+        "geometries as GeoJSON",
+        parquet({"id": ids(), "geom": ['{"type": "Point", "coordinates": [7.4, 46.9]}']}),
+        "geom GeoJSON OGC:CRS84",
+        because=("column `geom` holds geometries as GeoJSON: engines see text",),
     ),
     Layout(
         "files that disagree on their reference system",

@@ -1,8 +1,9 @@
 """Scans of a catalog's storage: start, watch, register what was proposed."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from pydantic import Field
 from starlette.responses import Response
 
 from graticule.access.policy import Action
@@ -10,23 +11,52 @@ from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.idempotency import landed_id, once_managed
 from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment, page_to_json
+from graticule.discovery.proposal import Confidence
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.identifiers import Namespace
-from graticule.domain.scan import Scan
+from graticule.domain.scan import Scan, ScanPolicy
 
 Json = dict[str, Any]
+
+
+ConfidenceName = Literal["high", "medium", "low"]
 
 
 class NewScan(Body):
     prefix: str | None = None
     """An S3 location below the integration's; all of it by default."""
+    ignore: list[str] = Field(default_factory=list)
+    """Patterns of keys to pass over; kept for the scans to come."""
+    auto_approve: ConfidenceName | None = None
+    """Register what is at least as sure as this when the scan ends."""
+    namespace: str | None = None
+    """Where to register it; by default where it was proposed."""
+
+
+class Renamed(Body):
+    """A proposal, and the table to make of it."""
+
+    table: str
+    name: str
+    """A table name, or one with namespace levels in front, joined by dots."""
 
 
 class Registration(Body):
-    tables: list[str] | str = "all"
-    """Names of proposals, or `all`."""
-    namespace: str
-    """Made when it is not there; levels joined by dots."""
+    tables: list[str | Renamed] | str = "all"
+    """Names of proposals, with new ones for some; or `all`."""
+    namespace: str | None = None
+    """Made when it is not there; levels joined by dots.  By default where it was proposed."""
+    min_confidence: ConfidenceName = "low"
+    """Of `all`, only those that are at least as sure."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """New names by proposal, when all are registered."""
+    ignore: list[str] = Field(default_factory=list)
+    """Patterns of keys to leave out; kept for the scans to come."""
+
+
+class Policy(Body):
+    ignore: list[str] = Field(default_factory=list)
+    auto_approve: ConfidenceName | None = None
 
 
 @once_managed
@@ -36,7 +66,14 @@ def start_scan(call: Call) -> Response:
     if landed is not None:
         scan = call.services.discovery.get(call.principal, _catalog(call), landed)
     else:
-        scan = call.services.discovery.start(call.principal, _catalog(call), prefix=body.prefix)
+        scan = call.services.discovery.start(
+            call.principal,
+            _catalog(call),
+            prefix=body.prefix,
+            ignore=body.ignore,
+            auto_approve=_confidence(body.auto_approve),
+            namespace=_namespace(body.namespace),
+        )
     return json_response(
         scan_to_json(scan),
         status=202,
@@ -70,8 +107,11 @@ def register_proposals(call: Call) -> Response:
         call.principal,
         _catalog(call),
         call.name("scan"),
-        namespace=Namespace.of(body.namespace.split(".")),
-        names=None if body.tables == "all" else _names(body.tables),
+        names=_names(body.tables),
+        renamed=body.rename | _renamed(body.tables),
+        namespace=_namespace(body.namespace),
+        at_least=Confidence(body.min_confidence),
+        ignore=body.ignore,
     )
     return json_response(
         {
@@ -107,8 +147,48 @@ def _without_report(scan: Scan) -> Json:
     }
 
 
-def _names(tables: list[str] | str) -> list[str]:
-    return [tables] if isinstance(tables, str) else tables
+def show_policy(call: Call) -> Response:
+    policy = call.services.scan_policies.get(call.principal, _catalog(call))
+    return json_response(_policy_to_json(policy))
+
+
+@once_managed
+def replace_policy(call: Call) -> Response:
+    body = body_of(call, Policy)
+    catalog = _catalog(call)
+    if landed_id(call) is not None:
+        return json_response(
+            _policy_to_json(call.services.scan_policies.get(call.principal, catalog))
+        )
+    policy = call.services.scan_policies.put(
+        call.principal, catalog, ignored=body.ignore, auto_approve=_confidence(body.auto_approve)
+    )
+    return json_response(_policy_to_json(policy))
+
+
+def _policy_to_json(policy: ScanPolicy) -> Json:
+    return {"ignore": list(policy.ignored), "auto_approve": policy.auto_approve}
+
+
+def _confidence(name: ConfidenceName | None) -> Confidence | None:
+    return None if name is None else Confidence(name)
+
+
+def _namespace(text: str | None) -> Namespace | None:
+    return None if text is None else Namespace.of(text.split("."))
+
+
+def _names(tables: list[str | Renamed] | str) -> list[str] | None:
+    if tables == "all":
+        return None
+    named = [tables] if isinstance(tables, str) else tables
+    return [each if isinstance(each, str) else each.table for each in named]
+
+
+def _renamed(tables: list[str | Renamed] | str) -> dict[str, str]:
+    if isinstance(tables, str):
+        return {}
+    return {each.table: each.name for each in tables if isinstance(each, Renamed)}
 
 
 def _catalog(call: Call) -> OpenCatalog:
@@ -122,4 +202,6 @@ ROUTES: Final[Sequence[Line]] = (
     ("GET", "/catalogs/{catalog}/scans/{scan}", show_scan, Action.SCAN_CATALOG),
     ("POST", "/catalogs/{catalog}/scans/{scan}/cancel", cancel_scan, Action.SCAN_CATALOG),
     ("POST", "/catalogs/{catalog}/scans/{scan}/register", register_proposals, Action.SCAN_CATALOG),
+    ("GET", "/catalogs/{catalog}/scan-policy", show_policy, Action.SCAN_CATALOG),
+    ("PUT", "/catalogs/{catalog}/scan-policy", replace_policy, Action.SCAN_CATALOG),
 )
