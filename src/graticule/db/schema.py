@@ -414,7 +414,6 @@ sync_settings = Table(
     Column("deleted_files_max", Integer, nullable=False),
     Column("finds_tables", Boolean, nullable=False, comment="scan for new tables after each sync"),
     Column("token_hash", String(64), nullable=True, comment="SHA-256 of 256 random bits, hex"),
-    Column("queue_url", Text, nullable=True, comment="SQS queue with the bucket's events"),
     Index(None, "next_run_ms"),
 )
 

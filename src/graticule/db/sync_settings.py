@@ -25,7 +25,6 @@ def keep(conn: Connection, wanted: SyncSettings) -> None:
             deleted_files_max=wanted.deleted_files_max,
             finds_tables=wanted.finds_tables,
             token_hash=wanted.token_hash,
-            queue_url=wanted.queue_url,
         )
     )
 
@@ -34,11 +33,6 @@ def due(conn: Connection, *, now_ms: int) -> list[SyncSettings]:
     """Catalogs whose time has come, those that waited longest first."""
     query = select(settings).where(settings.c.next_run_ms <= now_ms)
     return [_settings(row) for row in conn.execute(query.order_by(settings.c.next_run_ms))]
-
-
-def with_queues(conn: Connection) -> list[SyncSettings]:
-    rows = conn.execute(select(settings).where(settings.c.queue_url.is_not(None)))
-    return [_settings(row) for row in rows]
 
 
 def take_turn(conn: Connection, due_: SyncSettings, *, next_run_ms: int) -> bool:
@@ -58,5 +52,4 @@ def _settings(row: Row[Any]) -> SyncSettings:
         deleted_files_max=row.deleted_files_max,
         finds_tables=row.finds_tables,
         token_hash=row.token_hash,
-        queue_url=row.queue_url,
     )

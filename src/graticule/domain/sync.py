@@ -57,4 +57,3 @@ class SyncSettings:
     deleted_files_max: int = 10
     finds_tables: bool = False
     token_hash: str | None = None
-    queue_url: str | None = None

@@ -289,6 +289,7 @@ class Syncing:
             with write(self._engine) as conn:
                 report = {"tables": list(outcomes.values())}
                 syncs_db.keep_report(conn, sync.id, report, now_ms=self._now_ms())
+                run.checkpoint({"tables": len(outcomes)}, conn=conn)
         with write(self._engine) as conn:
             dirty_objects_db.forget(
                 conn, catalog.catalog.id, dirty if keys is not None or asked is None else {}

@@ -1,9 +1,11 @@
 """Tables kept in step with the files that they were registered over, as engines see it."""
 
+import threading
 import time
 
 import pyarrow as pa
 import pytest
+from pyiceberg.exceptions import CommitFailedException
 
 from support.lake import RawFolder, cities
 from support.parquet_files import native, parquet, point
@@ -434,3 +436,38 @@ def test_events_need_the_token_of_that_very_catalog(raw, syncs, server):
     assert announce(raw, token["path"], large, token["token"]).status_code == 413
     assert raw.http.delete(f"{settings_of(raw)}/token").status_code == 204
     assert announce(raw, token["path"], told, token["token"]).status_code == 401
+
+
+def test_syncs_and_engines_that_race_lose_nothing_of_each_other(raw, syncs):
+    """The engine commits all the while, so that syncs have to begin again from what it left."""
+    row = table(raw).scan().to_arrow().slice(0, 1)
+    stop, appended, failures = threading.Event(), [], []
+
+    def append():
+        engine = table(raw)
+        number = 1000
+        while not stop.is_set():
+            number += 1
+            try:
+                engine.refresh()
+                engine.append(row.set_column(0, "id", pa.array([number], pa.int64())))
+            except CommitFailedException:
+                continue  # it was told so, and nothing landed
+            except Exception as error:  # noqa: BLE001 - shown below
+                failures.append(error)
+                return
+            appended.append(number)
+
+    writer = threading.Thread(target=append)
+    writer.start()
+    try:
+        for number in range(5):
+            raw.put(f"cities/new-{number}.parquet", cities((10 + number, number, 0)))
+            raw.put("cities/part-1.parquet", cities(TOKYO, (100 + number, 0, 0)))
+            assert syncs.run()["state"] == "succeeded"
+    finally:
+        stop.set()
+        writer.join()
+    assert not failures
+    assert appended
+    assert ids(raw) == [1, 2, 3, 10, 11, 12, 13, 14, 104, *appended]

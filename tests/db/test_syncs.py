@@ -1,0 +1,119 @@
+"""What discovery knows of files, syncs, their settings and what events named, on both databases."""
+
+from dataclasses import replace
+
+import pytest
+
+from graticule.db import dirty_objects as dirty
+from graticule.db import discovered_files as files
+from graticule.db import jobs, syncs, tables
+from graticule.db import sync_settings as settings
+from graticule.db.discovered_files import Inventory, InventoryChange
+from graticule.db.engine import read, write
+from graticule.discovery.diff import FileState, KnownFile
+from graticule.domain.errors import WrongState
+from graticule.domain.job import Job, JobKind
+from graticule.domain.sync import Sync, SyncSettings, SyncState, SyncTrigger
+from support.rows import NOW, create_catalogs, record_at
+
+A, B = KnownFile("a", "e1", 10, manifest="m0"), KnownFile("b", "e2", 20, manifest="m0")
+
+
+@pytest.fixture
+def table(namespace, database):
+    record = replace(record_at("t"), namespace_id=namespace.id)
+    with write(database) as conn:
+        tables.create(conn, record, b"{}")
+    return record.id
+
+
+def known(database, table):
+    with read(database) as conn:
+        return files.load(conn, table)
+
+
+def change(database, table, *args, **wanted):
+    with write(database) as conn:
+        return files.change(conn, table, InventoryChange(*args, **wanted))
+
+
+def test_what_is_known_changes_only_from_the_state_it_was_worked_out_from(database, table):
+    assert known(database, table) == Inventory(0, {})
+    assert change(database, table, 0, known=[A, B])
+    assert not change(database, table, 0, known=[A])
+    assert not change(database, table, 2, forgotten=["a"])
+    assert known(database, table) == Inventory(1, {"a": A, "b": B})
+    newer = KnownFile("a", "e3", 11, FileState.LEFT_OUT, "why")
+    assert change(database, table, 1, known=[newer], moved=[("b", "m1")])
+    assert not change(database, table, 1, forgotten=["a", "b"])
+    moved = replace(B, manifest="m1")
+    assert known(database, table) == Inventory(2, {"a": newer, "b": moved})
+    assert change(database, table, 2, forgotten=["a"])
+    assert known(database, table) == Inventory(3, {"b": moved})
+
+
+def test_more_files_than_one_statement_takes(database, table):
+    many = [KnownFile(f"k{number:05}", "e", number) for number in range(2_500)]
+    assert change(database, table, 0, known=many)
+    assert list(known(database, table).files.values()) == many
+    assert change(database, table, 1, forgotten=[file.key for file in many[:2_400]])
+    assert len(known(database, table).files) == 100
+
+
+def marked(database, **changed):
+    with write(database) as conn:
+        return dirty.mark(conn, "c", changed, now_ms=NOW)
+
+
+@pytest.fixture
+def catalog(database):
+    with write(database) as conn:
+        create_catalogs(conn, "c", "d")
+    return "c"
+
+
+def test_an_older_event_is_no_news_and_a_newer_one_outlives_who_looks(database, catalog):
+    assert marked(database, a="0055", b="") == 2
+    assert marked(database, a="0054") == 0
+    assert marked(database, a="00550") == 0
+    with read(database) as conn:
+        seen = dirty.load(conn, catalog)
+    assert seen == {"a": "0055", "b": ""}
+    assert marked(database, a="00551") == 1
+    with write(database) as conn:
+        dirty.forget(conn, catalog, seen)
+        assert dirty.load(conn, catalog) == {"a": "00551"}
+        assert dirty.catalogs_with_any(conn) == [catalog]
+
+
+def test_a_run_that_is_due_is_one_processs(database, catalog):
+    usual = SyncSettings(catalog)
+    with write(database) as conn:
+        assert settings.load(conn, catalog) == usual
+        wanted = replace(usual, interval_minutes=5, next_run_ms=NOW, finds_tables=True)
+        settings.keep(conn, wanted)
+        assert settings.load(conn, catalog) == wanted
+        assert settings.due(conn, now_ms=NOW - 1) == []
+        [due] = settings.due(conn, now_ms=NOW)
+        assert settings.take_turn(conn, due, next_run_ms=NOW + 300_000)
+        assert not settings.take_turn(conn, due, next_run_ms=NOW + 300_000)
+        assert settings.due(conn, now_ms=NOW) == []
+
+
+def test_one_sync_at_a_time_and_one_whose_job_is_gone_has_failed(database, catalog):
+    sync = Sync("s1", catalog, SyncState.RUNNING, SyncTrigger.REQUEST, {}, None, "ana", NOW, NOW)
+    with write(database) as conn:
+        syncs.create(conn, sync)
+        jobs.enqueue(
+            conn,
+            Job("j", "o", JobKind.SYNC, catalog, syncs.job_key(catalog), {}, "ana", NOW, NOW),
+        )
+    with pytest.raises(WrongState, match="s1"), write(database) as conn:
+        syncs.create(conn, replace(sync, id="s2"))
+    with write(database) as conn:
+        syncs.create(conn, replace(sync, id="s3", catalog_id="d"))
+        jobs.cancel(conn, "o", "j", now_ms=NOW)
+    with write(database) as conn:
+        syncs.create(conn, replace(sync, id="s2"))
+        states = {found.id: found.state for found in syncs.page(conn, "c", after=None, limit=9)}
+    assert states == {"s2": SyncState.RUNNING, "s1": SyncState.FAILED}
