@@ -137,7 +137,7 @@ def _of_geometry(
 def _geo(document: Json) -> Mapping[str, Any]:
     try:
         geo = json.loads(metadata.properties(document).get(GEO_PROPERTY, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return geo if isinstance(geo, dict) else {}
 

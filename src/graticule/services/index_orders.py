@@ -17,8 +17,9 @@ from graticule.planning.table_places import place_of
 Json = dict[str, Any]
 
 MAIN_BRANCH: Final = "main"
-INDEX_DELAY_S: Final = 1.0
-"""After a commit: a writer that commits often makes one index of many commits."""
+INDEX_DELAY_S: Final = 5.0
+"""After a commit: a writer that commits often makes one index of many commits, and a reader that
+comes at once has made the index already."""
 
 
 def moves_snapshots(updates: Sequence[Mapping[str, Any]]) -> bool:
