@@ -22,6 +22,7 @@ BENCHMARKS = (
     "authentication",
     "spatial",
     "spatial_growth",
+    "window_read",
     "discovery",
     "pruning",
     "start",

@@ -33,6 +33,8 @@ from graticule.spatial.row_matches import RowFilter
 Json = dict[str, Any]
 
 FILES_AT_ONCE: Final = min(8, 2 * (os.cpu_count() or 1))
+READ_WHOLE_BYTES_MAX: Final = 256 * 1024
+"""So few bytes cost less in one request than a footer and some row groups in several."""
 _GEOSPATIAL: Final = re.compile(r"(geometry|geography)\s*(\(.*\))?", re.IGNORECASE)
 _TYPED: Final = frozenset({"type", "fields", "element", "key", "value"})
 """Members of a schema that are, or hold, types."""
@@ -128,7 +130,9 @@ class RowReader:
         if data_file["file-format"].lower() != "parquet":
             raise ClientError(f"`{path}` is no Parquet file, and others are not read")
         with self._io.new_input(path).open() as source:
-            file = pq.ParquetFile(source, pre_buffer=True)
+            is_small = data_file["file-size-in-bytes"] <= READ_WHOLE_BYTES_MAX
+            whole = pa.BufferReader(source.read()) if is_small else source
+            file = pq.ParquetFile(whole, pre_buffer=True)
             physical = _plain(file.schema_arrow)
             schema = self._file_schema(physical)
             projected = prune_columns(schema, _leaf_ids(needed), select_full_types=False)
