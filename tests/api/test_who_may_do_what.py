@@ -246,6 +246,7 @@ MANAGEMENT = {
     "GET /catalogs": Row(),
     "POST /catalogs": admins(body={"name": "", "integration": "lake"}),
     "GET /catalogs/{catalog}": Row(needs="browse"),
+    "GET /catalogs/{catalog}/engines": Row(needs="browse"),
     "DELETE /catalogs/{catalog}": admins(),  # it is not empty
     f"GET {_SCANS}": admins(),
     f"POST {_SCANS}": admins(body={"prefix": "s3://elsewhere/x"}),

@@ -158,3 +158,10 @@ def test_a_check_that_fails_shows_no_secret(run, catalog, server, monkeypatch):
     with pytest.raises(CommandFailure, match="did not get through") as refused:
         try_text(text, credential=wrong, python=None)
     assert wrong.partition(":")[2] not in refused.value.message
+
+
+def test_the_api_has_the_same_texts_for_the_console(catalog, http, run):
+    texts = http.get(f"/api/v1/catalogs/{catalog.id}/engines").json()["texts"]
+    assert [(text["engine"], text["release"]) for text in texts] == variants()
+    [duckdb] = [text["text"] for text in texts if text["engine"] == "duckdb"]
+    assert duckdb == run("duckdb", catalog.name).stdout
