@@ -260,3 +260,18 @@ def test_bounds_of_a_geography_are_padded():
 )
 def test_inverted_bounds_of_anything_else_are_unknown(kind, west, east):
     assert geometry_bounds(kind, float(west), float(east)) == UNKNOWN
+
+
+def test_a_double_bound_that_may_come_from_a_float32_file_is_widened():
+    """Files may hold float32 where the table says double; producers round to nearest."""
+    document = document_of("double", geometry="binary", virtual=False)
+    place = place_of(document, document["schemas"][0])
+    sides = {11: 7.1, 12: 46.9, 13: 7.3, 14: 47.0}
+    single = {at: struct.pack("<d", np.float32(side)) for at, side in sides.items()}
+    counts = dict.fromkeys((*sides, GEOMETRY_ID), 0)
+    entry = DataFileEntry(
+        "s3://b/f", *(1, 1, 0), lower_bounds=single, upper_bounds=single, null_value_counts=counts
+    )
+    boxes = boxes_from_manifests(FileColumns.from_entries([entry]), (), place, document, None)
+    (box,) = boxes.row(0).boxes
+    assert box.contains(BoundingBox(7.1, 46.9, 7.3, 47.0))
