@@ -151,7 +151,7 @@ class FileSearch:
             column=placed.files.place.geometry,
             positions=placed.files.place.positions,
             crs=placed.crs,
-            compared_by=matches.compared_by,
+            compared_by=matches.compared_by if placed.reason is None else ComparedBy.NOTHING,
             reason=placed.reason,
             totals=matches.totals,
             files=files,

@@ -268,6 +268,7 @@ def test_a_table_without_a_place_says_so(catalog, http):
     body = http.get(url, params={"bbox": "2,48,3,49", "level": "row_group"}).json()
     assert (body["totals"]["files_kept"], body["totals"]["unknown_kept"]) == (1, 1)
     assert "neither a geometry column nor" in body["reason"]
+    assert body["compared_by"] == "nothing"
     empty = client.create_table("ns.empty", pa.schema([("id", pa.int64())]))
     assert empty.current_snapshot() is None
     assert http.get(url.replace("/t/", "/empty/")).json()["snapshot_id"] is None
