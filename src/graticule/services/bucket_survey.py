@@ -42,7 +42,7 @@ from graticule.storage.s3 import ObjectStore
 Json = dict[str, Any]
 
 FILES_PER_SCAN_MAX: Final = 1_000_000
-"""Data files, among any number of other objects: some 2 kB of memory each."""
+"""Data files, among any number of other objects: 1 to 2 kB of memory each."""
 REPORT_VERSION: Final = 1
 """Changes with whatever changes what is proposed for the same files."""
 
@@ -95,8 +95,10 @@ class BucketSurveys:
         resume: Mapping[str, Any] | None = None,
     ) -> Listing:
         """Bring what is known of the objects into step with the store."""
-        known = (resume or {}).get("listing")
-        state = Listing(self._now_ms()) if known is None else Listing(**known)
+        try:
+            state = Listing(**(resume or {})["listing"])
+        except (KeyError, TypeError):  # none, or one that another version of the server kept
+            state = Listing(self._now_ms())
         if state.is_complete:
             return state
         return BucketListing(self._engine, store, place, watch).run(state)
