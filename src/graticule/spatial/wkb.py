@@ -121,7 +121,7 @@ def read_points(
 
 
 def _points(points: Any, header: Header) -> Points:
-    srids = frozenset(np.unique(points["srid"]).tolist()) if header.has_srid else frozenset({0})
+    srids = frozenset(_distinct(points["srid"])) if header.has_srid else frozenset({0})
     return Points(header, srids, points["x"], points["y"])
 
 
@@ -163,7 +163,7 @@ def read_headers(offsets: Offsets, data: Bytes, *, nulls: Bools | None = None) -
         return None
     big = data[starts] == 0
     raws = _uint32(data, starts + 1, big)
-    by_raw = {raw: Header.parse(raw) for raw in np.unique(raws).tolist()}
+    by_raw = {raw: Header.parse(raw) for raw in _distinct(raws)}
     headers = [header for header in by_raw.values() if header is not None]
     if len(headers) != len(by_raw):
         return None
@@ -175,13 +175,22 @@ def read_headers(offsets: Offsets, data: Bytes, *, nulls: Bools | None = None) -
         if bool((lengths[has_srid] < HEADER_BYTES + SRID_BYTES + COUNT_BYTES).any()):
             return None
         at = starts[has_srid] + HEADER_BYTES
-        srids.update(np.unique(_uint32(data, at, big[has_srid])).tolist())
+        srids.update(_distinct(_uint32(data, at, big[has_srid])))
     shortest = HEADER_BYTES + COUNT_BYTES + SRID_BYTES * has_srid
     empties = int(np.count_nonzero(lengths == shortest))
     return Headers(frozenset(headers), frozenset(srids), empties)
 
 
 def _uint32(data: Bytes, at: Offsets, big: Bools) -> npt.NDArray[np.uint32]:
-    quads = data[at[:, None] + np.arange(COUNT_BYTES)]
-    numbers: npt.NDArray[np.uint32] = quads.view("<u4")[:, 0]
+    # A number begins at every byte: a view that overlaps itself spares gathering four bytes each.
+    everywhere = np.ndarray((len(data) - COUNT_BYTES + 1,), "<u4", data, 0, (1,))
+    numbers: npt.NDArray[np.uint32] = everywhere[at]
     return np.where(big, numbers.byteswap(), numbers) if big.any() else numbers
+
+
+def _distinct(numbers: npt.NDArray[np.uint32]) -> list[int]:
+    """Most often there is one, and sorting would take longer than all the rest."""
+    if bool((numbers == numbers[0]).all()):
+        return [int(numbers[0])]
+    found: list[int] = np.unique(numbers).tolist()
+    return found
