@@ -110,5 +110,7 @@ def test_an_iceberg_table_is_adopted_by_its_metadata_and_stays_as_it_is(raw):
     loaded = raw.catalog.pyiceberg().load_table("found.ice")
     assert (loaded.metadata_location, loaded.scan().count()) == (at, 3)
     assert raw.keys() == before
-    [again] = raw.register(raw.scan()).json()["tables"]
-    assert again["error"] is not None
+    again = raw.scan()
+    assert [t["registered-as"] for t in again["report"]["tables"]] == ["found.ice"]
+    [outcome] = raw.register(again).json()["tables"]
+    assert outcome["error"] is not None

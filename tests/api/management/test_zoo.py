@@ -91,14 +91,10 @@ def test_the_zoo(layout, raw, duck):
                 table.scan().to_arrow()
         else:
             assert table.scan().to_arrow().num_rows == rows[each["proposal"]]
-        read = f'select count(*) from (select * from lake."{names[0]}"."{names[1]}")'
-        everything = read.replace("count(*)", "count(columns(*))")
+        read = f'select count(*), count(columns(*)) from lake."{names[0]}"."{names[1]}"'
         if layout.duckdb_refuses:
             with pytest.raises(duckdb.Error, match=layout.duckdb_refuses):
-                duck(raw.catalog).execute(everything).fetchall()
+                duck(raw.catalog).execute(read).fetchall()
         else:
-            duck(raw.catalog).execute(everything).fetchall()
-            assert duck(raw.catalog).execute(read).fetchall() == [(rows[each["proposal"]],)]
-    assert [t["registered-as"] for t in raw.scan(ignore=ignore)["report"]["tables"]] == [
-        f"{'.'.join(each['namespace'])}.{each['name']}" for each in outcomes
-    ]
+            [(count, *_)] = duck(raw.catalog).execute(read).fetchall()
+            assert count == rows[each["proposal"]]
