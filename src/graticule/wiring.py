@@ -70,6 +70,7 @@ from graticule.services.scans import Scans
 from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
 from graticule.services.stored_indexes import StoredIndexes
+from graticule.services.sync_runs import SyncRuns
 from graticule.services.sync_schedule import SyncSchedule
 from graticule.services.syncing import Syncing
 from graticule.services.table_handover import TableHandover
@@ -289,11 +290,12 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     credentials.when_refused(verification_runs.doubt)
     index_jobs = IndexJobs(engine, keyring, documents, indexing, stored_indexes)
     table_syncs = TableSyncs(engine, documents, credentials, commits, workers, now_ms=now_ms)
-    syncing = Syncing(engine, catalogs, table_syncs, now_ms=now_ms)
+    sync_runs = SyncRuns(engine, catalogs, table_syncs, now_ms=now_ms)
+    syncing = Syncing(engine, now_ms=now_ms)
     sync_schedule = SyncSchedule(engine, catalogs, syncing, now_ms=now_ms)
     handlers: dict[JobKind, Handler] = {
         JobKind.INDEX: index_jobs.run,
-        JobKind.SYNC: syncing.run,
+        JobKind.SYNC: sync_runs.run,
     }
     jobs = Jobs(engine, now_ms=now_ms)
     job_worker = JobWorker(
@@ -330,7 +332,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     )
     handlers[JobKind.SCAN] = discovery.run
     file_search = FileSearch(tables, indexing, credentials, workers)
-    syncing.then_find_tables(discovery.start)
+    sync_runs.then_find_tables(discovery.start)
     return Services(
         engine=engine,
         organisations=Organisations(engine, now_ms=now_ms),

@@ -73,6 +73,16 @@ class Lake:
         with read(self.services.engine) as conn:
             return jobs_db.active(conn, syncs_db.job_key(self.catalog.catalog.id))
 
+    def settle(self, workers):
+        """Let the index of the last snapshot be done, so that it is not counted as a sync's."""
+        worker = workers.start()
+        until(lambda: not self.has_jobs())
+        worker.stop()
+
+    def has_jobs(self):
+        with read(self.services.engine) as conn:
+            return bool(jobs_db.counts(conn))
+
     def last_job(self):
         with read(self.services.engine) as conn:
             return jobs_db.page(conn, self.admin.organisation_id, kind=JobKind.SYNC, limit=1)
@@ -225,9 +235,11 @@ def test_what_a_sync_costs_follows_what_changed(lakes, seaweedfs):
         lake.put(7, (1, 1.0, 1.0))
         lake.put(FILES)
         with nursery(lake.folder, **lake.environment) as workers:
+            lake.settle(workers)
             proxy.accesses.clear()
             sync = lake.run(workers)
             changed = list(proxy.accesses)
+            lake.settle(workers)
             proxy.accesses.clear()
             lake.run(workers)
             unchanged = list(proxy.accesses)
@@ -244,7 +256,8 @@ def test_what_a_sync_costs_follows_what_changed(lakes, seaweedfs):
     assert asked["data"] <= 8
     # New entries, the touched manifest, its deleted entry, the list, the metadata.
     assert asked["PUT"] <= 6
-    assert Counter(kind_of(access, lake.prefix) for access in unchanged) == {"list": listings}
+    asked = Counter(kind_of(access, lake.prefix) for access in unchanged)
+    assert asked - Counter(POST=1) == {"list": listings}  # and the session of a new process
 
 
 def is_list(access):
