@@ -1,6 +1,6 @@
 """One session of each line of Spark for all suites, each with a catalog of its own, `lake`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,25 @@ class Session:
         self.python(f"spark.conf.set({name!r}, {value!r})")
 
 
-def _session(engine: str, line: str, server: LiveServer, folder: Path) -> Iterator[Session]:
+HADOOP_AWS = (
+    "org.apache.hadoop:hadoop-aws:3.3.4",
+    # Of the SDK only what is used; the bundle that people have is 280 MB.
+    *(f"com.amazonaws:aws-java-sdk-{part}:1.12.262" for part in ("s3", "sts", "dynamodb")),
+)
+"""For files that Sedona reads by itself, past Iceberg: Spark has no S3 of its own."""
+
+
+def _session(
+    engine: str, line: str, server: LiveServer, folder: Path, *, more: Sequence[str] = ()
+) -> Iterator[Session]:
+    """With `more` packages beside those of the printed text."""
     catalog = server.new_catalog()
     text = connect_text(catalog, engine, "--release", line, alias="lake")
-    spark = start_spark(line, text, folder, credential=server.key.credential)
+    packages = '"spark.jars.packages": "'
+    assert packages in text
+    text = text.replace(packages, packages + "".join(f"{package}," for package in more))
+    excluded = {"spark.jars.excludes": "com.amazonaws:aws-java-sdk-bundle"}
+    spark = start_spark(line, text, folder, credential=server.key.credential, settings=excluded)
     try:
         yield Session(spark, catalog, engine, line)
     finally:
@@ -56,7 +71,8 @@ def newest(server: LiveServer, tmp_path_factory) -> Iterator[Session]:
 @pytest.fixture(scope="session")
 def sedona(server: LiveServer, tmp_path_factory) -> Iterator[Session]:
     """Spark 3.5 with Sedona, connected by the text of `graticule connect sedona`."""
-    yield from _session("sedona", "3.5", server, tmp_path_factory.mktemp("spark-3.5"))
+    folder = tmp_path_factory.mktemp("spark-3.5")
+    yield from _session("sedona", "3.5", server, folder, more=HADOOP_AWS)
 
 
 @pytest.fixture

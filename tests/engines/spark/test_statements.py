@@ -5,8 +5,8 @@ import time
 import pytest
 
 from support.buckets import owners_client
-from support.engine_matrix import Capability, proves
-from support.spark import SPARK_35, SPARK_41, on_both_lines, on_sampled_lines
+from support.engine_matrix import Capability, lacks, proves
+from support.spark import SPARK_35, SPARK_41, SparkError, on_both_lines, on_sampled_lines
 
 pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
 
@@ -348,3 +348,27 @@ def test_variants_are_written_and_read(spark, space):
     )
     spark.sql(f"""insert into {table} select 1, parse_json('{{"a": {{"b": 7}}}}')""")
     assert spark.sql(f"select id, variant_get(v, '$.a.b', 'int') from {table}") == [[1, 7]]
+
+
+@lacks(
+    SPARK_41,
+    Capability.WRITE,
+    "`remove_orphan_files` lists with Hadoop, which has no S3 here",
+    instead="`prefix_listing => true`",
+)
+@pytest.mark.parametrize("spark", ["4.1"], indirect=True)
+def test_orphans_are_looked_for_by_hadoop_unless_told_otherwise(spark, space):
+    spark.sql(f"create table lake.{space}.t (id bigint) using iceberg")
+    with pytest.raises(SparkError, match='No FileSystem for scheme "s3"'):
+        spark.sql(f"call lake.system.remove_orphan_files(table => '{space}.t')")
+
+
+@lacks(
+    SPARK_35,
+    Capability.SPATIAL,
+    "no geometry columns of format v3",
+    instead="WKB in binary columns, with Sedona",
+)
+def test_spark_3_has_no_word_for_geometries(sedona):
+    with pytest.raises(SparkError, match="Unsupported data type"):
+        sedona.sql("create table lake.geometries.t (geom geometry(4326)) using iceberg")

@@ -1,8 +1,13 @@
 """Map windows in Spark and Sedona: what is read is counted at the store, and no row is missed."""
 
+from uuid import uuid4
+
+import pyarrow as pa
 import pytest
 
-from support.engine_matrix import Capability, proves
+from support.engine_matrix import Capability, lacks, proves
+from support.lake import RawFolder
+from support.parquet_files import geo, parquet, point
 from support.spark import SEDONA, SPARK_35, SPARK_41, on_both_lines
 
 pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
@@ -82,6 +87,23 @@ def test_sedona_reads_only_files_in_the_window_and_finds_all_of_its_rows(
     assert window.reads.bytes * 20 < everything.reads.bytes
 
 
+@lacks(
+    SEDONA,
+    Capability.WINDOW,
+    "a spatial predicate alone opens every file of an Iceberg table",
+    issue="https://github.com/apache/sedona/pull/1830",
+    instead="compare the box columns as well, or read the files that `…/files` lists",
+)
+def test_a_spatial_predicate_alone_opens_every_file(sedona, sedona_world, lake, meter):
+    with meter.measured(lake.root("towns_lonlat")) as window:
+        sedona.sql(
+            f"select count(name) from {sedona_world}.towns_lonlat"
+            " where ST_Intersects(ST_Point(longitude, latitude),"
+            " ST_PolygonFromEnvelope(2.1, 48.7, 2.6, 49.05))"
+        )
+    assert window.reads.files == lake.files["towns_lonlat"] == 8
+
+
 @proves(SEDONA, Capability.SPATIAL, Capability.CREATE, Capability.WRITE)
 def test_sedona_writes_geometries_that_others_read(sedona, sedona_world):
     space = "lake.written_by_sedona"
@@ -99,3 +121,42 @@ def test_sedona_writes_geometries_that_others_read(sedona, sedona_world):
     assert joined == [[1]]
     table = sedona.catalog.pyiceberg().load_table("written_by_sedona.around")
     assert table.scan().to_arrow().column("name").to_pylist() == ["Paris"]
+
+
+@proves(SEDONA, Capability.WINDOW, figure="GeoParquet files that `…/files` lists, 2 of 16 opened")
+def test_sedona_reads_the_geoparquet_files_that_our_list_names(sedona, server, http, meter):
+    """Its GeoParquet source knows no Iceberg, and gets along with a list and vended credentials."""
+    made = server.new_catalog()
+    raw = RawFolder(server, made, http, f"geoparquet-{uuid4().hex[:8]}/")
+    for i in range(16):
+        places = [point(i * 10 + part, 0.5) for part in (0, 1, 2)]
+        columns = {"id": pa.array([i] * 3, pa.int64()), "geometry": pa.array(places, pa.binary())}
+        raw.put(f"roads/{i:02d}.parquet", parquet(columns, metadata=geo()))
+    outcomes = raw.register(raw.scan(), namespace="found").json()["tables"]
+    assert [outcome["error"] for outcome in outcomes] == [None]
+
+    table = f"/api/v1/catalogs/{made.id}/namespaces/found/tables/roads"
+    listed = http.get(f"{table}/files?bbox=31,0,41.5,1&format=paths").text.split()
+    given = http.get(f"{made.base}/namespaces/found/tables/roads/credentials").json()
+    keys = given["storage-credentials"][0]["config"]
+    options = {
+        "fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "fs.s3.impl.disable.cache": "true",
+        "fs.s3a.aws.credentials.provider": (
+            "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
+        ),
+        "fs.s3a.endpoint": keys["s3.endpoint"],
+        "fs.s3a.path.style.access": "true",
+        "fs.s3a.access.key": keys["s3.access-key-id"],
+        "fs.s3a.secret.key": keys["s3.secret-access-key"],
+        "fs.s3a.session.token": keys["s3.session-token"],
+    }
+    with meter.measured(raw.prefix) as window:
+        found = sedona.python(
+            f"files = sedona.read.format('geoparquet').options(**{options}).load({listed})\n"
+            "inside = 'ST_Intersects(geometry, ST_PolygonFromEnvelope(31D, 0D, 41.5D, 1D))'\n"
+            "rows = files.where(inside).selectExpr('ST_X(geometry) x').orderBy('x').collect()\n"
+            "result = [row['x'] for row in rows]"
+        )
+    assert found == [31.0, 32.0, 40.0, 41.0]
+    assert window.reads.files == len(listed) == 2
