@@ -106,7 +106,7 @@ def test_one_sync_at_a_time_and_one_whose_job_is_gone_has_failed(database, catal
         syncs.create(conn, sync)
         jobs.enqueue(
             conn,
-            Job("j", "o", JobKind.SYNC, catalog, syncs.job_key(catalog), {}, "ana", NOW, NOW),
+            Job("j", "o", JobKind.SYNC, catalog, syncs.job_key("s1"), {}, "ana", NOW, NOW),
         )
     with pytest.raises(WrongState, match="s1"), write(database) as conn:
         syncs.create(conn, replace(sync, id="s2"))

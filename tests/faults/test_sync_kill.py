@@ -71,7 +71,14 @@ class Lake:
 
     def job(self):
         with read(self.services.engine) as conn:
-            return jobs_db.active(conn, syncs_db.job_key(self.catalog.catalog.id))
+            return next(
+                (
+                    job
+                    for job in jobs_db.page(conn, self.admin.organisation_id, limit=9)
+                    if job.kind is JobKind.SYNC and job.state.is_active
+                ),
+                None,
+            )
 
     def settle(self, workers):
         """Let the index of the last snapshot be done, so that it is not counted as a sync's."""

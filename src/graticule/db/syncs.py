@@ -60,23 +60,24 @@ def refuse_second(conn: Connection, catalog_id: str, *, now_ms: int) -> None:
 
 
 def fail_left(conn: Connection, catalog_id: str, *, now_ms: int) -> None:
-    """Mark a sync as failed that runs by its row, while its job has ended."""
-    if jobs_db.active(conn, job_key(catalog_id)) is not None:
-        return
-    left = update(syncs).where(syncs.c.catalog_id == catalog_id, syncs.c.state == SyncState.RUNNING)
-    conn.execute(
-        left.values(
-            state=SyncState.FAILED,
-            report=json.dumps(_INTERRUPTED),
-            updated_at_ms=now_ms,
-            finished_at_ms=now_ms,
-        )
-    )
+    """Mark syncs as failed that run by their row, while their job has ended."""
+    is_running = (syncs.c.catalog_id == catalog_id) & (syncs.c.state == SyncState.RUNNING)
+    for sync_id in conn.execute(select(syncs.c.id).where(is_running)).scalars().all():
+        if jobs_db.active(conn, job_key(sync_id)) is None:
+            left = update(syncs).where(syncs.c.id == sync_id, is_running)
+            conn.execute(
+                left.values(
+                    state=SyncState.FAILED,
+                    report=json.dumps(_INTERRUPTED),
+                    updated_at_ms=now_ms,
+                    finished_at_ms=now_ms,
+                )
+            )
 
 
-def job_key(catalog_id: str) -> str:
-    """Of the job that carries out a catalog's sync: there is one at a time."""
-    return f"sync:{catalog_id}"
+def job_key(sync_id: str) -> str:
+    """Of the job that carries out a sync."""
+    return f"sync:{sync_id}"
 
 
 def load(conn: Connection, catalog_id: str, sync_id: str) -> Sync | None:

@@ -120,7 +120,7 @@ class Syncing:
         with read(self._engine) as conn:
             sync = syncs_db.load(conn, catalog.catalog.id, sync_id)
             is_left = sync is not None and sync.state is SyncState.RUNNING
-            is_left = is_left and jobs_db.active(conn, syncs_db.job_key(catalog.catalog.id)) is None
+            is_left = is_left and jobs_db.active(conn, syncs_db.job_key(sync_id)) is None
         if sync is None:
             raise NoSuchSync(f"catalog `{catalog.catalog.name}` has no sync `{sync_id}`")
         if is_left:  # its job ended without a word
@@ -230,11 +230,11 @@ class Syncing:
             organisation_id=catalog.catalog.organisation_id,
             kind=JobKind.SYNC,
             subject_id=catalog.catalog.id,
-            key=syncs_db.job_key(catalog.catalog.id),
+            key=syncs_db.job_key(sync.id),
             parameters={"sync_id": sync.id},
             requested_by=sync.requested_by,
             created_at_ms=self._now_ms(),
             run_after_ms=run_after_ms,
         )
-        if jobs_db.enqueue(conn, job).id != job.id:
-            raise WrongState("another sync of this catalog is just ending; try again")
+        # One that is confirmed may have a job that is just ending: that one runs once more.
+        jobs_db.enqueue(conn, job, again=True)
