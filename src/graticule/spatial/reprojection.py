@@ -33,6 +33,9 @@ ROUND_TRIP_SHARE_MAX: Final = 1e-4
 _CYLINDRICAL: Final = re.compile("mercator|cylindrical", re.IGNORECASE)
 _TURNED: Final = re.compile("transverse|oblique|swiss", re.IGNORECASE)
 
+PRECISION_M: Final = 1.0
+"""Going from one datum to another and back is not exact; this is more than it is off."""
+
 METRES_PER_DEGREE: Final = 111_320.0
 
 Floats = npt.NDArray[np.float64]
@@ -116,7 +119,8 @@ def _window_between(window: BoundingBox, source: Crs, target: Crs) -> BoundingBo
     off = np.maximum(_turned(np.abs(x_again - xs), source), np.abs(y_again - ys))
     if not bool((off <= tolerance).all()):  # NaN fails as well
         return None
-    dx, dy = _largest_step(x), _largest_step(y)
+    least = PRECISION_M / (unit_m(target) or 1.0)
+    dx, dy = _largest_step(x, least), _largest_step(y, least)
     moved = BoundingBox(
         float(x.min()) - dx, float(y.min()) - dy, float(x.max()) + dx, float(y.max()) + dy
     )
@@ -128,11 +132,10 @@ def _window_between(window: BoundingBox, source: Crs, target: Crs) -> BoundingBo
     return moved if moved.is_finite else None
 
 
-def _largest_step(values: Floats) -> float:
+def _largest_step(values: Floats, least: float) -> float:
     steps = [np.abs(np.diff(values, axis=axis)).max() for axis in (0, 1)]
     # A window that is a point has no steps; its place is still only as good as the arithmetic.
-    least = float(np.abs(values).max()) * 1e-9 + 1e-9
-    return max(float(max(steps)), least)
+    return max(*map(float, steps), float(np.abs(values).max()) * 1e-9, least)
 
 
 def _step(window: BoundingBox) -> float:
