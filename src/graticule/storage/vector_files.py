@@ -339,7 +339,13 @@ class _Layer:
         if np.isfinite(whole).all():
             column["bbox"] = [float(side) for side in np.concatenate(whole)]
         geo = {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}
-        return table.take(pa.array(order)).replace_schema_metadata({"geo": json.dumps(geo)})
+        table = table.take(pa.array(order)).replace_schema_metadata({"geo": json.dumps(geo)})
+        position = table.column_names.index(GEOMETRY)
+        type_ = _wkb_type(column["crs"])
+        shapes = [
+            pa.ExtensionArray.from_storage(type_, chunk) for chunk in table.column(position).chunks
+        ]
+        return table.set_column(position, GEOMETRY, pa.chunked_array(shapes, type_))
 
     def _projjson(self, box: tuple[Any, Any]) -> Json | None:
         """Of positions in a text file only their columns' names can tell."""
@@ -354,6 +360,28 @@ class _Layer:
         from pyproj import CRS  # noqa: PLC0415
 
         return dict(CRS.from_user_input("OGC:CRS84").to_json_dict())
+
+
+def _wkb_type(crs: Json | None) -> Any:
+    """For it pyarrow writes the Parquet type GEOMETRY.
+
+    GeoParquet's metadata alone would do for most engines, but with a reference system in it DuckDB
+    cannot read the column of an Iceberg table.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+
+    class Wkb(pa.ExtensionType):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(pa.binary(), "geoarrow.wkb")
+
+        def __arrow_ext_serialize__(self) -> bytes:
+            return b"{}" if crs is None else json.dumps({"crs": crs}).encode()
+
+        @classmethod
+        def __arrow_ext_deserialize__(cls, _storage: Any, _text: bytes) -> "Wkb":
+            return cls()
+
+    return Wkb()
 
 
 def _kind(shape: Any) -> str:

@@ -9,6 +9,7 @@ from uuid6 import uuid7
 
 from graticule.domain.errors import AlreadyExists
 from graticule.domain.job import JobInterrupted
+from support.duck import attached
 from support.lake import raw
 
 __all__ = ["raw"]
@@ -56,6 +57,11 @@ def test_what_a_scan_offers_to_convert_becomes_a_table_that_clients_read(raw, ge
     assert {row["name"] for row in rows} == set(PLACES["name"])
     europe = table.scan("bbox_xmax >= 0 and bbox_xmin <= 30 and bbox_ymax >= 40").to_arrow()
     assert set(europe.column("name").to_pylist()) == {"Paris", "Łódź"}
+    duck = attached(raw.catalog)
+    query = (
+        "select name, st_astext(st_centroid(st_geomfromwkb(geometry))) from lake.converted.places"
+    )
+    assert dict(duck.execute(query).fetchall())["Paris"] == "POINT (2.35 48.86)"
     assert raw.keys() == ["places.geojson"]
     [file] = [task.file.file_path for task in table.scan().plan_files()]
     assert file.startswith(table.location())
