@@ -13,8 +13,8 @@ from graticule.access.delegation import NO_DELEGATION
 from graticule.discovery.approval import Approved, Wish, approve
 from graticule.discovery.proposal import ExistingProposal
 from graticule.domain.catalog import OpenCatalog
-from graticule.domain.errors import AlreadyExists, CatalogError
-from graticule.domain.identifiers import Namespace, TableIdentifier
+from graticule.domain.errors import CatalogError
+from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.services.bucket_survey import Survey
 from graticule.services.namespaces import Namespaces
@@ -54,7 +54,7 @@ class Approvals:
         """
         approved = approve(survey.proposals, wish)
         for namespace in dict.fromkeys(each.identifier.namespace for each in approved):
-            self._make_namespace(principal, catalog, namespace)
+            self._namespaces.ensure(principal, catalog, namespace)
         return [self._register(principal, catalog, survey, each) for each in approved]
 
     def _register(
@@ -80,13 +80,3 @@ class Approvals:
             log.warning("proposal not registered", table=str(identifier), reason=error.message)
             return Registered(name, identifier, 0, 0, error.message)
         return Registered(name, identifier, files, proposal.rows or 0)
-
-    def _make_namespace(
-        self, principal: Principal, catalog: OpenCatalog, namespace: Namespace
-    ) -> None:
-        for depth in range(1, len(namespace.levels) + 1):
-            level = Namespace(namespace.levels[:depth])
-            try:
-                self._namespaces.create(principal, catalog, level, {})
-            except AlreadyExists:
-                continue

@@ -19,7 +19,6 @@ from uuid6 import uuid7
 from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
-from graticule.db import integrations as integrations_db
 from graticule.db import jobs as jobs_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
@@ -38,18 +37,18 @@ from graticule.domain.errors import (
     CommitStateUnknown,
     InvalidLocation,
     InvalidRequest,
-    NoSuchCatalog,
     NoSuchFile,
     UnreadableFile,
 )
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.job import Job, JobKind, JobStopped
 from graticule.domain.location import Location
-from graticule.domain.tenancy import ALL_SCOPES, Edition, Principal, Role
+from graticule.domain.tenancy import Principal
 from graticule.services import audit_trail, table_locations
 from graticule.services.bucket_survey import Survey
 from graticule.services.credentials import Credentials
 from graticule.services.footers import reader_of
+from graticule.services.job_context import catalog_of, on_behalf_of
 from graticule.services.job_run import JobRun
 from graticule.services.namespaces import Namespaces
 from graticule.services.registration import Registration
@@ -180,8 +179,8 @@ class Conversions:
             UnreadableFile: a file is broken, or not what it is taken for.
             Unavailable: GDAL is not installed.
         """
-        catalog, wanted = self._catalog_of(job), _Wanted.of(job.parameters)
-        principal = _on_behalf_of(job)
+        catalog = catalog_of(self._engine, self._keyring, job)
+        wanted, principal = _Wanted.of(job.parameters), on_behalf_of(job)
         store = self._credentials.store_for(catalog.integration, in_background=True)
         with TemporaryDirectory(prefix="graticule-conversion-") as folder:
             inputs, into = Path(folder, "in"), Path(folder, "out")
@@ -189,7 +188,7 @@ class Conversions:
             into.mkdir()
             files = list(self._fetched(store, wanted, inputs, run))
             layers = convert(files, wanted.format, into, progress=run.progress)
-            self._make_namespaces(principal, catalog, wanted.identifier.namespace)
+            self._namespaces.ensure(principal, catalog, wanted.identifier.namespace)
             tables = []
             for layer in layers:
                 identifier = _named(wanted.identifier, layer, is_only=len(layers) == 1)
@@ -217,18 +216,6 @@ class Conversions:
         if any(location.is_within(own) for own in managed):
             raise InvalidLocation(f"`{source}` belongs to the tables of a catalog")
         return location
-
-    def _catalog_of(self, job: Job) -> OpenCatalog:
-        with read(self._engine) as conn:
-            catalog = catalogs_db.load(conn, job.organisation_id, job.subject_id)
-            integration = (
-                None
-                if catalog is None
-                else integrations_db.load(conn, self._keyring, catalog.integration_id)
-            )
-        if catalog is None or integration is None:
-            raise NoSuchCatalog("the catalog was deleted")
-        return OpenCatalog(catalog, integration)
 
     def _fetched(
         self, store: ObjectStore, wanted: _Wanted, folder: Path, run: JobRun
@@ -319,14 +306,6 @@ class Conversions:
             bytes_total=sum(one.size_bytes for one in stored),
         )
 
-    def _make_namespaces(
-        self, principal: Principal, catalog: OpenCatalog, namespace: Namespace
-    ) -> None:
-        for depth in range(1, len(namespace.levels) + 1):
-            with suppress(AlreadyExists):
-                level = Namespace(namespace.levels[:depth])
-                self._namespaces.create(principal, catalog, level, {})
-
 
 def _clear(store: ObjectStore, location: Location) -> None:
     for rows in store.list(location):
@@ -364,16 +343,3 @@ def _named(identifier: TableIdentifier, layer: ConvertedLayer, *, is_only: bool)
     if is_only or not layer.name:
         return identifier
     return replace(identifier, name=f"{identifier.name}_{layer.name}")
-
-
-def _on_behalf_of(job: Job) -> Principal:
-    """The server itself, for the admin who asked."""
-    return Principal(
-        organisation_id=job.organisation_id,
-        member_id=str(job.parameters.get("member_id") or ""),
-        name=job.requested_by,
-        edition=Edition.COMMUNITY,  # decides nothing here
-        role=Role.ADMIN,
-        scopes=ALL_SCOPES,
-        key_id="",
-    )

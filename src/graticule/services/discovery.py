@@ -13,7 +13,6 @@ from uuid6 import uuid7
 from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
-from graticule.db import integrations as integrations_db
 from graticule.db import jobs as jobs_db
 from graticule.db import scans as scans_db
 from graticule.db import tables as tables_db
@@ -25,7 +24,6 @@ from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import (
     InvalidLocation,
-    NoSuchCatalog,
     NoSuchScan,
     WrongState,
 )
@@ -33,7 +31,7 @@ from graticule.domain.identifiers import Namespace
 from graticule.domain.job import Job, JobKind
 from graticule.domain.location import Location
 from graticule.domain.scan import Scan, ScanState
-from graticule.domain.tenancy import ALL_SCOPES, Edition, Principal, Role
+from graticule.domain.tenancy import Principal
 from graticule.services import audit_trail
 from graticule.services.approvals import Approvals, Registered
 from graticule.services.bucket_listing import Place
@@ -44,6 +42,7 @@ from graticule.services.bucket_survey import (
     survey_report,
 )
 from graticule.services.credentials import Credentials
+from graticule.services.job_context import catalog_of, on_behalf_of
 from graticule.services.job_run import JobRun
 from graticule.services.namespaces import Page, page
 from graticule.services.scan_policies import ScanPolicies
@@ -310,7 +309,7 @@ class Discovery:
         asked = job.parameters.get("auto_approve") or self._policies.of(catalog).auto_approve
         if asked is None or catalog.integration.read_only:
             return 0
-        principal = _on_behalf_of(job)
+        principal = on_behalf_of(job)
         scan = self.get(principal, catalog, job.id)
         levels = job.parameters.get("namespace")
         wish = Wish(
@@ -332,16 +331,7 @@ class Discovery:
         audit_trail.record(conn, principal, type_, subject, now_ms=self._now_ms(), details=details)
 
     def _place_of(self, job: Job) -> tuple[OpenCatalog, Place]:
-        with read(self._engine) as conn:
-            catalog = catalogs_db.load(conn, job.organisation_id, job.subject_id)
-            integration = (
-                None
-                if catalog is None
-                else integrations_db.load(conn, self._keyring, catalog.integration_id)
-            )
-        if catalog is None or integration is None:
-            raise NoSuchCatalog("the catalog was deleted")
-        opened = OpenCatalog(catalog, integration)
+        opened = catalog_of(self._engine, self._keyring, job)
         return opened, self._place(opened, Location.parse(job.parameters["prefix"]))
 
     def _place(self, catalog: OpenCatalog, location: Location) -> Place:
@@ -349,16 +339,3 @@ class Discovery:
         with read(self._engine) as conn:
             own = catalogs_db.locations_on(conn, catalog.integration.id)
         return Place(catalog.integration.id, location, own)
-
-
-def _on_behalf_of(job: Job) -> Principal:
-    """Who asked for a scan, which takes an admin, when it is carried out later."""
-    return Principal(
-        organisation_id=job.organisation_id,
-        member_id=str(job.parameters.get("member_id") or ""),
-        name=job.requested_by,
-        edition=Edition.COMMUNITY,  # decides nothing here
-        role=Role.ADMIN,
-        scopes=ALL_SCOPES,
-        key_id="",
-    )

@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from graticule.access.keyring import Keyring
-from graticule.db import catalogs as catalogs_db
-from graticule.db import integrations as integrations_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read
-from graticule.domain.catalog import OpenCatalog
 from graticule.domain.job import Job
 from graticule.iceberg import metadata
 from graticule.services.documents import Documents
 from graticule.services.indexing import Indexing, Table
+from graticule.services.job_context import find_catalog
 from graticule.services.job_run import JobRun
 from graticule.services.stored_indexes import StoredIndexes
 
@@ -67,22 +65,18 @@ class IndexJobs:
     def _table(self, job: Job) -> Table | None:
         with read(self._engine) as conn:
             record = tables_db.load_by_id(conn, job.subject_id)
-            catalog = self._catalog(conn, job, record.catalog_id) if record is not None else None
-        if record is None or catalog is None:
-            return None
-        return Table(catalog, record, self._documents.parsed(record, catalog.integration))
-
-    def _catalog(self, conn: Connection, job: Job, catalog_id: str) -> OpenCatalog | None:
-        catalog = catalogs_db.load(conn, job.organisation_id, catalog_id)
+            if record is None:
+                return None
+            catalog = find_catalog(conn, self._keyring, job.organisation_id, record.catalog_id)
         if catalog is None:
             return None
-        integration = integrations_db.load(conn, self._keyring, catalog.integration_id)
-        return None if integration is None else OpenCatalog(catalog, integration)
+        return Table(catalog, record, self._documents.parsed(record, catalog.integration))
 
     def _remove(self, job: Job, locations: Sequence[str]) -> int:
         """Remove the index files of a table that is there no more."""
         with read(self._engine) as conn:
-            catalog = self._catalog(conn, job, str(job.parameters["catalog_id"]))
+            catalog_id = str(job.parameters["catalog_id"])
+            catalog = find_catalog(conn, self._keyring, job.organisation_id, catalog_id)
         if catalog is None or catalog.integration.read_only:
             return 0
         self._stored.remove_files(catalog, locations)

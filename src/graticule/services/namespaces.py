@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from graticule.db import namespaces as namespaces_db
 from graticule.db.engine import read, write
 from graticule.domain.audit import EventType, of_namespace
 from graticule.domain.catalog import NamespaceRecord, OpenCatalog
-from graticule.domain.errors import InvalidRequest, UnprocessableProperties
+from graticule.domain.errors import AlreadyExists, InvalidRequest, UnprocessableProperties
 from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import Namespace
@@ -92,6 +93,16 @@ class Namespaces:
         if found.standing.holds(Privilege.BROWSE):
             return found.record
         return replace(found.record, properties={})
+
+    def ensure(self, principal: Principal, catalog: OpenCatalog, namespace: Namespace) -> None:
+        """Create a namespace and those above it, as far as they are not there.
+
+        Raises:
+            Forbidden: what one is to be created in is not its to write.
+        """
+        for depth in range(1, len(namespace.levels) + 1):
+            with suppress(AlreadyExists):
+                self.create(principal, catalog, Namespace(namespace.levels[:depth]), {})
 
     def create(
         self,

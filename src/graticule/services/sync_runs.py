@@ -30,9 +30,10 @@ from graticule.domain.errors import (
 )
 from graticule.domain.job import Job, JobCancelled
 from graticule.domain.sync import Sync, SyncSettings, SyncState, SyncTrigger
-from graticule.domain.tenancy import ALL_SCOPES, Edition, Principal, Role
+from graticule.domain.tenancy import Principal
 from graticule.services import audit_trail
 from graticule.services.catalogs import Catalogs
+from graticule.services.job_context import as_server
 from graticule.services.job_run import JobRun
 from graticule.services.sync_attempt import Status
 from graticule.services.table_listing import TableSyncRequest
@@ -230,17 +231,4 @@ def _guard(
         files_max=settings.deleted_files_max if files is None else files,
         confirmed=frozenset(confirmed["keys"] if confirmed else ()),
         confirmed_digest=confirmed["digest"] if confirmed else "",
-    )
-
-
-def as_server(organisation_id: str, name: str, *, member_id: str = "") -> Principal:
-    """The server itself, on behalf of whoever asked for a sync or made its schedule."""
-    return Principal(
-        organisation_id=organisation_id,
-        member_id=member_id,
-        name=name,
-        edition=Edition.COMMUNITY,  # decides nothing here
-        role=Role.ADMIN,
-        scopes=ALL_SCOPES,
-        key_id="",
     )

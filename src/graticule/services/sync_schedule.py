@@ -24,7 +24,7 @@ from graticule.domain.sync import SyncSettings, SyncTrigger
 from graticule.domain.tenancy import Principal
 from graticule.services import audit_trail
 from graticule.services.catalogs import Catalogs
-from graticule.services.sync_runs import as_server
+from graticule.services.job_context import as_server
 from graticule.services.syncing import Syncing
 from graticule.storage.verification.probe import PROBE_FOLDER
 
