@@ -168,3 +168,16 @@ def test_a_commit_that_others_are_always_ahead_of_is_given_up_in_time(monkeypatc
 
     assert attempts == [*range(1, len(attempts) + 1)]
     assert 1 < len(attempts) < turns.COMMIT_ATTEMPTS_MAX
+
+
+def test_a_thread_that_has_a_turn_commits_within_it():
+    turns_ = Turns()
+    with turns_.take(["a"]):
+        assert turns_.is_held_here("a")
+        with turns_.take(["a", "b"]):
+            assert turns_.is_held_here("b")
+        assert turns_.is_held_here("a")
+        assert not turns_.is_held_here("b")
+    assert not turns_.is_held_here("a")
+    with turns_.take(["a"]):  # it was given back
+        assert turns_.is_held_here("a")

@@ -8,7 +8,7 @@ No database connection is held while talking to the store.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from graticule.domain.errors import (
 )
 from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
+from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import requirements
 from graticule.services import audit_trail, meters
@@ -40,7 +41,7 @@ from graticule.services.groups import Board, Groups, Place
 from graticule.services.idempotency import landed_table, result_of
 from graticule.services.index_orders import order_after_commit
 from graticule.services.table_changes import Asked, Changing, Prepared, TableChange, TableChanges
-from graticule.services.turns import Turns
+from graticule.services.turns import Turns, key_of
 from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
@@ -122,6 +123,7 @@ class Commits:
                 and request is None
                 and also is None
                 and not requirements.is_create(changes[0].requirements)
+                and not self._turns.is_held_here(key_of(catalog, identifiers[0]))
             ):
                 return [self._commit_together(catalog, Asked(principal, changes[0]))]
 
@@ -134,6 +136,19 @@ class Commits:
                 return self._finish(catalog, prepared, number)
 
             return self._turns.until_landed(catalog, identifiers, attempt)
+
+    def undisturbed(
+        self, catalog: OpenCatalog, identifier: TableIdentifier
+    ) -> AbstractContextManager[None]:
+        """Keep others on this machine from committing to a table; this thread may.
+
+        For work that is lost to every commit in between, once it has lost a few times: everybody
+        else waits as long as it lasts.
+
+        Raises:
+            Overloaded: others hold the table for too long.
+        """
+        return self._turns.take([key_of(catalog, identifier)])
 
     def _commit_together(self, catalog: OpenCatalog, asked: Asked) -> Committed:
         """One table's change, in one metadata file with those of others that wait for it."""
@@ -149,9 +164,7 @@ class Commits:
 
             self._turns.until_landed(catalog, [identifier], attempt)
 
-        return self._groups.together(
-            f"{catalog.catalog.id}/{identifier.namespace.path}/{identifier.name}", asked, work
-        )
+        return self._groups.together(key_of(catalog, identifier), asked, work)
 
     def _land_group(
         self, catalog: OpenCatalog, aboard: Sequence[Place[Asked, Committed]], number: int

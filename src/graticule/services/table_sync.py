@@ -9,7 +9,7 @@ upon, never undone.
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
@@ -43,6 +43,8 @@ from graticule.storage.s3 import ObjectStore
 Json = dict[str, Any]
 
 ATTEMPTS_MAX: Final = 30
+LOST_MAX: Final = 3
+"""Attempts lost to engines on this machine before they are made to wait for one."""
 PAUSE_S: Final = 0.05
 PAUSE_S_MAX: Final = 1.0
 KEYS_REPORTED_MAX: Final = 10_000
@@ -86,44 +88,55 @@ class TableSyncs:
         for number in range(1, ATTEMPTS_MAX + 1):
             request.go_on()
             record = self._record(table_id)
-            document = self._documents.parsed(record, catalog.integration)
-            folder = record.location.join("metadata").uri
-            inventory = self._inventory(store, record, document)
-            if looked is None:
-                looked = look(
-                    store, record, inventory.files, request, excluded=self._catalog_roots(catalog)
-                )
-            attempt = Attempt(
-                store,
-                record,
-                document,
-                inventory,
-                looked=looked,
-                request=request,
-                inspector=inspector,
-            )
-            outcome = attempt.prepare(folder, now_ms=self._now_ms())
-            if isinstance(outcome, dict):
-                self._settle(record, attempt, outcome)
-                landed = attempt.landed_before() if request.is_repeated else None
-                return landed or outcome
-            try:
-                commit_revision(
-                    self._commits,
-                    principal,
-                    catalog,
+            with self._undisturbed(catalog, record, number):
+                record = self._record(table_id)
+                document = self._documents.parsed(record, catalog.integration)
+                inventory = self._inventory(store, record, document)
+                if looked is None:
+                    looked = look(
+                        store,
+                        record,
+                        inventory.files,
+                        request,
+                        excluded=self._catalog_roots(catalog),
+                    )
+                attempt = Attempt(
                     store,
-                    change=attempt.change(outcome),
-                    revision=outcome,
-                    inventory=attempt.inventory_change(outcome),
+                    record,
+                    document,
+                    inventory,
+                    looked=looked,
+                    request=request,
+                    inspector=inspector,
                 )
-            except CommitConflict:
-                time.sleep(
-                    min(PAUSE_S_MAX, PAUSE_S * number) * (0.5 + secrets.randbelow(100) / 100)
-                )
-                continue
-            return attempt.committed(outcome)
+                folder = record.location.join("metadata").uri
+                outcome = attempt.prepare(folder, now_ms=self._now_ms())
+                if isinstance(outcome, dict):
+                    self._settle(record, attempt, outcome)
+                    landed = attempt.landed_before() if request.is_repeated else None
+                    return landed or outcome
+                with suppress(CommitConflict):
+                    commit_revision(
+                        self._commits,
+                        principal,
+                        catalog,
+                        store,
+                        change=attempt.change(outcome),
+                        revision=outcome,
+                        inventory=attempt.inventory_change(outcome),
+                    )
+                    return attempt.committed(outcome)
+            pause_s = min(PAUSE_S_MAX, PAUSE_S * number)
+            time.sleep(pause_s * (0.5 + secrets.randbelow(100) / 100))
         raise CommitConflict(f"`{record.identifier}` was changed by others again and again")
+
+    def _undisturbed(
+        self, catalog: OpenCatalog, record: TableRecord, number: int
+    ) -> AbstractContextManager[None]:
+        """An engine that commits without a pause would be first every time."""
+        if number <= LOST_MAX:
+            return nullcontext()
+        return self._commits.undisturbed(catalog, record.identifier)
 
     def _record(self, table_id: str) -> TableRecord:
         with read(self._engine) as conn:

@@ -43,6 +43,10 @@ POLL_S_MIN: Final = 0.0003
 POLL_S_MAX: Final = 0.002
 
 
+def key_of(catalog: OpenCatalog, identifier: TableIdentifier) -> str:
+    return f"{catalog.catalog.id}/{identifier.namespace.path}/{identifier.name}"
+
+
 class Turns:
     """Turns by key, kept only while somebody has or awaits them.
 
@@ -53,6 +57,7 @@ class Turns:
     def __init__(self, file: Path | None = None) -> None:
         self._turns: WeakValueDictionary[str, _Turn] = WeakValueDictionary()
         self._guard = threading.Lock()
+        self._own = threading.local()
         self._file = None if file is None else _opened(file)
 
     def close(self) -> None:
@@ -74,8 +79,7 @@ class Turns:
             CommitConflict: others were first every time.
             Overloaded: as for `take`.
         """
-        keys = [f"{catalog.catalog.id}/{i.namespace.path}/{i.name}" for i in identifiers]
-        with self.take(keys):
+        with self.take(key_of(catalog, identifier) for identifier in identifiers):
             ends_at = time.monotonic() + ATTEMPTS_TIMEOUT_S
             for number in range(1, COMMIT_ATTEMPTS_MAX + 1):
                 landed = attempt(number)
@@ -94,14 +98,27 @@ class Turns:
     def take(self, keys: Iterable[str]) -> Iterator[None]:
         """Hold all keys, taken in sorted order so that two transactions cannot deadlock.
 
+        A thread that has a turn already keeps it, and commits within it.
+
         Raises:
             Overloaded: others hold one of them for too long; nothing was started.
         """
         deadline = time.monotonic() + TURN_TIMEOUT_S
+        own = self._held_here()
         with ExitStack() as stack:
-            for key in sorted(keys):
+            for key in sorted(set(keys) - own):
                 stack.enter_context(self._turn(key, deadline))
+                stack.callback(own.discard, key)
+                own.add(key)
             yield
+
+    def is_held_here(self, key: str) -> bool:
+        """True if this thread has the turn."""
+        return key in self._held_here()
+
+    def _held_here(self) -> set[str]:
+        held: set[str] = self._own.__dict__.setdefault("keys", set())
+        return held
 
     @contextmanager
     def _turn(self, key: str, deadline: float) -> Iterator[None]:
