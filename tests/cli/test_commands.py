@@ -500,7 +500,8 @@ def test_the_audit_log_is_listed_and_exported(server, run):
 
 def test_a_webhook_is_made_switched_and_deleted(run):
     name = f"w {uuid4().hex[:8]}"
-    made = run("webhook", "create", name, "http://127.0.0.1:9/hook", "--type", "catalog.*")
+    # Events that nobody causes here: those of other tests may still be on their way.
+    made = run("webhook", "create", name, "http://127.0.0.1:9/hook", "--type", "sync.undone")
     assert made["secret"].startswith("whsec_")
 
     run("webhook", "disable", name)
