@@ -62,18 +62,14 @@ Board = Callable[[], Sequence[Place[Item, Outcome]]]
 """Takes along who waits at the moment, the leader first."""
 
 
-class _Line(Generic[Item, Outcome]):
-    """Who waits for one key, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Place[Item, Outcome]] = []
-
-
 class Groups(Generic[Item, Outcome]):
-    """Lines by key, kept only while somebody leads."""
+    """Lines by key, of those who wait in the order in which they came.
+
+    There is a line, be it an empty one, as long as somebody leads.
+    """
 
     def __init__(self) -> None:
-        self._lines: dict[str, _Line[Item, Outcome]] = {}
+        self._lines: dict[str, list[Place[Item, Outcome]]] = {}
         self._guard = threading.Lock()
 
     def together(
@@ -89,11 +85,9 @@ class Groups(Generic[Item, Outcome]):
         """
         place: Place[Item, Outcome] = Place(item)
         with self._guard:
-            line = self._lines.get(key)
-            place.leads = line is None
-            if line is None:
-                line = self._lines[key] = _Line()
-            line.waiting.append(place)
+            place.leads = key not in self._lines
+            line = self._lines.setdefault(key, [])
+            line.append(place)
         if not place.leads:
             self._await(line, place)
         if place.leads:
@@ -103,14 +97,13 @@ class Groups(Generic[Item, Outcome]):
     def waiting(self, key: str) -> int:
         """How many are not on board yet, the leader among them."""
         with self._guard:
-            line = self._lines.get(key)
-            return 0 if line is None else len(line.waiting)
+            return len(self._lines.get(key, ()))
 
-    def _await(self, line: _Line[Item, Outcome], place: Place[Item, Outcome]) -> None:
+    def _await(self, line: list[Place[Item, Outcome]], place: Place[Item, Outcome]) -> None:
         while not place.wait(LEAD_TIMEOUT_S):
             with self._guard:  # who is on board already is not forgotten by its leader
-                if place in line.waiting and not place.leads:
-                    line.waiting.remove(place)
+                if place in line and not place.leads:
+                    line.remove(place)
                     raise Overloaded(
                         "too many commits wait for this table; nothing was changed", retry_after_s=2
                     )
@@ -118,7 +111,7 @@ class Groups(Generic[Item, Outcome]):
     def _lead(
         self,
         key: str,
-        line: _Line[Item, Outcome],
+        line: list[Place[Item, Outcome]],
         place: Place[Item, Outcome],
         work: Callable[[Board[Item, Outcome]], None],
     ) -> None:
@@ -126,9 +119,9 @@ class Groups(Generic[Item, Outcome]):
 
         def board() -> Sequence[Place[Item, Outcome]]:
             with self._guard:
-                line.waiting.remove(place)
-                aboard.extend([place, *line.waiting[: COMPANIONS_MAX - 1]])
-                del line.waiting[: COMPANIONS_MAX - 1]
+                line.remove(place)
+                aboard.extend([place, *line[: COMPANIONS_MAX - 1]])
+                del line[: COMPANIONS_MAX - 1]
             return aboard
 
         try:
@@ -143,12 +136,14 @@ class Groups(Generic[Item, Outcome]):
                 if other is not place:
                     other.call()
 
-    def _pass_on(self, key: str, line: _Line[Item, Outcome], place: Place[Item, Outcome]) -> None:
+    def _pass_on(
+        self, key: str, line: list[Place[Item, Outcome]], place: Place[Item, Outcome]
+    ) -> None:
         with self._guard:
-            if place in line.waiting:  # it never boarded
-                line.waiting.remove(place)
-            if line.waiting:
-                line.waiting[0].leads = True
-                line.waiting[0].call()
+            if place in line:  # it never boarded
+                line.remove(place)
+            if line:
+                line[0].leads = True
+                line[0].call()
             else:
                 del self._lines[key]

@@ -85,9 +85,9 @@ class TableSyncs:
         store = self._credentials.store_for(catalog.integration, in_background=True)
         inspector = Inspector(store, self._workers, request.go_on)
         looked: Looked | None = None
+        record: TableRecord | None = None
         for number in range(1, ATTEMPTS_MAX + 1):
             request.go_on()
-            record = self._record(table_id)
             with self._undisturbed(catalog, record, number):
                 record = self._record(table_id)
                 document = self._documents.parsed(record, catalog.integration)
@@ -128,13 +128,17 @@ class TableSyncs:
                     return attempt.committed(outcome)
             pause_s = min(PAUSE_S_MAX, PAUSE_S * number)
             time.sleep(pause_s * (0.5 + secrets.randbelow(100) / 100))
-        raise CommitConflict(f"`{record.identifier}` was changed by others again and again")
+        name = table_id if record is None else record.identifier
+        raise CommitConflict(f"`{name}` was changed by others again and again")
 
     def _undisturbed(
-        self, catalog: OpenCatalog, record: TableRecord, number: int
+        self, catalog: OpenCatalog, record: TableRecord | None, number: int
     ) -> AbstractContextManager[None]:
-        """An engine that commits without a pause would be first every time."""
-        if number <= LOST_MAX:
+        """An engine that commits without a pause would be first every time.
+
+        `record` is the table's row as the attempt before found it.
+        """
+        if record is None or number <= LOST_MAX:
             return nullcontext()
         return self._commits.undisturbed(catalog, record.identifier)
 
