@@ -1,6 +1,7 @@
 """Orders a table's index to be brought up to date, or removed, with the change that asks for it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -41,18 +42,9 @@ def order_after_commit(
     now_ms = record.updated_at_ms
     if not place_of(document, metadata.current_schema(document)).key:
         return
-    job = Job(
-        id=str(uuid7()),
-        organisation_id=principal.organisation_id,
-        kind=JobKind.INDEX,
-        subject_id=record.id,
-        key=f"index/{record.id}",
-        parameters={},
-        requested_by=principal.name,
-        created_at_ms=now_ms,
-        run_after_ms=now_ms + round(INDEX_DELAY_S * 1000),
-    )
-    jobs_db.enqueue(conn, job, again=True)
+    job = _job(principal, record, key=f"index/{record.id}", now_ms=now_ms)
+    later_ms = now_ms + round(INDEX_DELAY_S * 1000)
+    jobs_db.enqueue(conn, replace(job, run_after_ms=later_ms), again=True)
 
 
 def index_files_of(conn: Connection, record: TableRecord) -> list[str]:
@@ -67,18 +59,8 @@ def order_removal(
     if not files:
         return
     parameters = {"catalog_id": record.catalog_id, "remove": list(files)}
-    job = Job(
-        id=str(uuid7()),
-        organisation_id=principal.organisation_id,
-        kind=JobKind.INDEX,
-        subject_id=record.id,
-        key=f"index/{record.id}/remove",
-        parameters=parameters,
-        requested_by=principal.name,
-        created_at_ms=record.updated_at_ms,
-        run_after_ms=record.updated_at_ms,
-    )
-    jobs_db.enqueue(conn, job)
+    key = f"index/{record.id}/remove"
+    jobs_db.enqueue(conn, _job(principal, record, parameters, key=key, now_ms=record.updated_at_ms))
 
 
 def order_for_plan(
@@ -92,15 +74,27 @@ def order_for_plan(
 ) -> Job:
     """Order the index of one snapshot, which somebody waits for."""
     kind = "own" if use_snapshot_schema else "current"
-    job = Job(
+    key = f"index/{record.id}/{snapshot_id}/{kind}"
+    parameters = {"snapshot_id": snapshot_id, "use_snapshot_schema": use_snapshot_schema}
+    return jobs_db.enqueue(conn, _job(principal, record, parameters, key=key, now_ms=now_ms))
+
+
+def _job(
+    principal: Principal,
+    record: TableRecord,
+    parameters: Json | None = None,
+    *,
+    key: str,
+    now_ms: int,
+) -> Job:
+    return Job(
         id=str(uuid7()),
         organisation_id=principal.organisation_id,
         kind=JobKind.INDEX,
         subject_id=record.id,
-        key=f"index/{record.id}/{snapshot_id}/{kind}",
-        parameters={"snapshot_id": snapshot_id, "use_snapshot_schema": use_snapshot_schema},
+        key=key,
+        parameters=parameters or {},
         requested_by=principal.name,
         created_at_ms=now_ms,
         run_after_ms=now_ms,
     )
-    return jobs_db.enqueue(conn, job)
