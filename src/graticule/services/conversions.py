@@ -53,7 +53,8 @@ from graticule.services.job_run import JobRun
 from graticule.services.namespaces import Namespaces
 from graticule.services.registration import Registration
 from graticule.storage.inspection_workers import InspectionWorkers
-from graticule.storage.s3 import ObjectStore
+from graticule.storage.listings import ObjectSummary
+from graticule.storage.s3 import LIST_PAGE_KEYS, ObjectStore
 from graticule.storage.vector_files import ConvertedLayer, convert
 
 Json = dict[str, Any]
@@ -63,6 +64,7 @@ BYTES_MAX: Final = 4 * 1024**3
 """Of one conversion's files: they are fetched to this machine's temporary folder."""
 ROOM_FACTOR: Final = 3
 """How much of it may be needed: the files, what they unpack to, and what is written."""
+_SHAPE: Final = ".shp"
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -204,13 +206,7 @@ class Conversions:
         return {"tables": tables}
 
     def _checked(self, catalog: OpenCatalog, source: str) -> Location:
-        location = Location.parse(source)
-        root = catalog.integration.location
-        if not location.is_within(root):
-            raise InvalidLocation(
-                f"`{source}` is not below `{root.prefix}`, "
-                f"the storage of catalog `{catalog.catalog.name}`"
-            )
+        location = table_locations.check_in_storage(catalog, source)
         with read(self._engine) as conn:
             managed = catalogs_db.locations_on(conn, catalog.integration.id)
         if any(location.is_within(own) for own in managed):
@@ -236,7 +232,6 @@ class Conversions:
         fetched = 0
         for number, stored in enumerate(objects):
             name = stored.key.rpartition("/")[2]
-            is_opened = convertible_format(name) == wanted.format
             # Companions are found by name; the names of others may come twice.
             path = folder / (name if wanted.format == "Shapefile" else f"{number:05d}-{name}")
             uri = f"s3://{store.root.bucket}/{stored.key}"
@@ -245,7 +240,7 @@ class Conversions:
                     file.write(chunk)
                     fetched += len(chunk)
                     run.progress({"phase": "fetching", "bytes": fetched, "bytes_total": total})
-            if is_opened:
+            if _is_of(wanted.format, stored.key):
                 yield path
 
     def _is_made(
@@ -314,28 +309,39 @@ def _clear(store: ObjectStore, location: Location) -> None:
 
 def _objects_of(store: ObjectStore, wanted: _Wanted) -> list[StoredObject]:
     """What is to be fetched: the source, or what of its format lies in it, and companions."""
-    source = wanted.source
-    above = Location(source.bucket, source.key.rpartition("/")[0])
-    is_file = convertible_format(source.name) == wanted.format
-    folder = above if is_file and above.is_within(store.root) else source
-    stem = source.key[: -len(".shp")] if source.key.lower().endswith(".shp") else None
     found = []
-    for rows in store.list(folder):
-        for row in rows:
-            is_part = convertible_format(row.key.rpartition("/")[2]) == wanted.format
-            is_companion = wanted.format == "Shapefile" and row.key.lower().endswith(
-                SHAPEFILE_COMPANIONS
-            )
-            is_of_source = not is_file or row.key == source.key
-            if is_file and is_companion:
-                is_of_source = stem is not None and row.key.startswith(f"{stem}.")
-            if is_of_source and (is_part or is_companion) and row.size_bytes:
-                found.append(StoredObject(row.key, row.size_bytes, row.etag))
+    for row in _listed(store, wanted):
+        is_companion = wanted.format == "Shapefile" and row.key.lower().endswith(
+            SHAPEFILE_COMPANIONS
+        )
+        if row.size_bytes and (is_companion or _is_of(wanted.format, row.key)):
+            found.append(StoredObject(row.key, row.size_bytes, row.etag))
         if len(found) > FILES_MAX:
-            raise InvalidRequest(f"`{source}` holds more than {FILES_MAX} files; convert fewer")
-    if not any(convertible_format(one.key.rpartition("/")[2]) == wanted.format for one in found):
-        raise NoSuchFile(f"there is no {wanted.format} file at `{source}`")
+            raise InvalidRequest(
+                f"`{wanted.source}` holds more than {FILES_MAX} files; convert fewer"
+            )
+    if not any(_is_of(wanted.format, one.key) for one in found):
+        raise NoSuchFile(f"there is no {wanted.format} file at `{wanted.source}`")
     return found
+
+
+def _listed(store: ObjectStore, wanted: _Wanted) -> Iterator[ObjectSummary]:
+    """The source if it is a file, with what differs from it by its suffix; else what lies in it."""
+    source = wanted.source
+    if not _is_of(wanted.format, source.key):
+        for rows in store.list(source):
+            yield from rows
+        return
+    is_shape = source.key.lower().endswith(_SHAPE)
+    # With the dot: not what belongs to `roads2.shp` beside `roads.shp`.
+    stem = source.key[: 1 - len(_SHAPE)] if is_shape else source.key
+    for row in store.list_page(stem, keys_max=LIST_PAGE_KEYS).files:
+        if row.key == source.key or (is_shape and not _is_of(wanted.format, row.key)):
+            yield row
+
+
+def _is_of(format_: str, key: str) -> bool:
+    return convertible_format(key.rpartition("/")[2]) == format_
 
 
 def _named(identifier: TableIdentifier, layer: ConvertedLayer, *, is_only: bool) -> TableIdentifier:

@@ -23,7 +23,6 @@ from graticule.discovery.proposal import Confidence
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import (
-    InvalidLocation,
     NoSuchScan,
     WrongState,
 )
@@ -32,7 +31,7 @@ from graticule.domain.job import Job, JobKind
 from graticule.domain.location import Location
 from graticule.domain.scan import Scan, ScanState
 from graticule.domain.tenancy import Principal
-from graticule.services import audit_trail
+from graticule.services import audit_trail, table_locations
 from graticule.services.approvals import Approvals, Registered
 from graticule.services.bucket_listing import Place
 from graticule.services.bucket_survey import (
@@ -98,13 +97,9 @@ class Discovery:
         if auto_approve is not None:
             require(principal, Action.WRITE_CATALOG)
             catalog.integration.require_writable()
-        root = catalog.integration.location
-        location = Location.parse(prefix) if prefix else root
-        if not location.is_within(root):
-            raise InvalidLocation(
-                f"`{prefix}` is not below `{root.prefix}`, "
-                f"the storage of catalog `{catalog.catalog.name}`"
-            )
+        location = catalog.integration.location
+        if prefix:
+            location = table_locations.check_in_storage(catalog, prefix)
         if ignore:
             self._policies.ignore_also(principal, catalog, ignore)
         now_ms = self._now_ms()

@@ -80,7 +80,7 @@ class TableHandover:
                 raise no_such_table(identifier)
             encoded = self._documents.encoded(known.record, catalog.integration)
             return self._loaded(principal, catalog, known, encoded, delegate=delegate)
-        file = table_locations.check_metadata_file(catalog, metadata_location)
+        file = table_locations.check_in_storage(catalog, metadata_location)
         with read(self._engine) as conn:
             self._require_free(conn, principal, catalog, identifier, overwrite=overwrite)
         encoded = self._documents.read_file(file.uri, catalog.integration)

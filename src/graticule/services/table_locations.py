@@ -41,20 +41,20 @@ def check_requested(catalog: OpenCatalog, uri: str) -> Location:
     return location
 
 
-def check_metadata_file(catalog: OpenCatalog, uri: str) -> Location:
-    """Check where the metadata file lies of a table or view that is to be adopted.
+def check_in_storage(catalog: OpenCatalog, uri: str) -> Location:
+    """Check where something lies that is to be read: a metadata file to adopt, or data to look for.
 
     Raises:
         InvalidLocation: outside of the catalog's storage.
     """
     root = catalog.integration.location
-    file = Location.parse(uri)
-    if not file.is_within(root):
+    location = Location.parse(uri)
+    if not location.is_within(root):
         raise InvalidLocation(
             f"`{uri}` does not lie below `{root.prefix}`, "
             f"the storage of catalog `{catalog.catalog.name}`"
         )
-    return file
+    return location
 
 
 def check_described(catalog: OpenCatalog, file: Location, uri: str, *, what: str) -> Location:

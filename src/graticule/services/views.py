@@ -194,7 +194,7 @@ class Views:
         require(principal, Action.WRITE_CATALOG)
         if request is not None and request.landed is not None:
             return self._commits.load_again(principal, catalog, identifier, request)
-        file = table_locations.check_metadata_file(catalog, metadata_location)
+        file = table_locations.check_in_storage(catalog, metadata_location)
         with read(self._engine) as conn:
             namespace = objects.namespace(
                 conn, principal, catalog, identifier.namespace, Privilege.WRITE
