@@ -6,7 +6,6 @@ A run kills it a few times; `make test-kills` at fifty moments.
 import os
 import random
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import uuid4
@@ -29,6 +28,7 @@ from graticule.services.integrations import NewIntegration
 from graticule.settings import Settings
 from graticule.storage.manifests import read_manifest, read_manifest_list
 from graticule.wiring import Services, open_services
+from support import patience
 from support.lake import cities
 from support.parquet_files import parquet
 from support.people import person_of
@@ -37,7 +37,6 @@ from support.worker_nursery import nursery
 
 FILES = 2000
 KILLS = int(os.environ.get("GRATICULE_TEST_SCAN_KILLS", "10"))
-PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -158,11 +157,13 @@ def bench(tmp_path, seaweedfs, bucket, request):
 
 
 def until(is_so, *, worker=None):
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
+    """Wait for something that a worker does, not for one that died over it."""
+
+    def is_over():
         assert worker is None or worker.is_running()
-        time.sleep(0.005)
+        return is_so()
+
+    patience.until(is_over)
 
 
 def undisturbed(bench):

@@ -7,7 +7,6 @@ ask for more.
 import os
 import random
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,13 +30,13 @@ from graticule.storage.manifests import read_manifest, read_manifest_list
 from graticule.wiring import open_services
 from support.faults import faulty
 from support.lake import cities
+from support.patience import until
 from support.people import person_of
 from support.seaweedfs import BUCKET
 from support.worker_nursery import nursery
 
 KILLS = int(os.environ.get("GRATICULE_TEST_SYNC_KILLS", "3"))
 FILES = int(os.environ.get("GRATICULE_TEST_SYNC_FILES", "1010"))
-PATIENCE_S = 90
 CITIES = TableIdentifier(Namespace(("found",)), "cities")
 
 
@@ -180,13 +179,6 @@ def is_proposed(lake, scan_id):
     scan = lake.services.discovery.get(lake.admin, lake.catalog, scan_id)
     assert scan.state is not ScanState.FAILED, scan
     return scan.state is ScanState.PROPOSED
-
-
-def until(is_so):
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_sync_that_is_killed_again_and_again_loses_and_doubles_nothing(lakes):

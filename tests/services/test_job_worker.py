@@ -11,6 +11,7 @@ from graticule.domain.errors import InvalidRequest, StorageUnavailable
 from graticule.domain.job import Job, JobInterrupted, JobKind, JobState, LeaseLost
 from graticule.services import job_worker
 from graticule.services.job_worker import JobWorker
+from support import patience
 from support.rows import NOW, create_catalogs
 
 PATIENCE_S = 20
@@ -66,12 +67,7 @@ class Bench:
             return jobs_db.find(conn, "o", "01")
 
     def until(self, is_so):
-        for _ in range(PATIENCE_S * 50):
-            found = self.job()
-            if is_so(found):
-                return found
-            threading.Event().wait(0.02)
-        raise AssertionError(f"still {found}")
+        return patience.until(lambda: found if is_so(found := self.job()) else None)
 
     def until_ended(self):
         return self.until(lambda job: not job.state.is_active)

@@ -129,6 +129,19 @@ def test_what_happened_before_the_first_webhook_is_not_told(webhooks, courier, h
     assert receiver.received == []
 
 
+def test_a_webhook_is_not_told_what_happened_before_it_was_made(
+    webhooks, courier, happens, receiver, clock
+):
+    webhooks.create(ANA, name="first", url=f"{receiver.url}/first", types=("table.*",))
+    happens()
+    clock.advance(ms=1)
+    webhooks.create(ANA, name="late", url=f"{receiver.url}/late", types=("table.*",))
+
+    run(courier)
+
+    assert [path for path, _, _ in receiver.received] == ["/first"]
+
+
 def test_a_refused_delivery_is_tried_again_under_the_same_id_until_it_is_taken(
     webhooks, courier, happens, receiver, clock
 ):

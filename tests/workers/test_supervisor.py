@@ -17,6 +17,7 @@ import pytest
 from graticule.workers import supervisor
 from graticule.workers.supervisor import Supervisor
 from support import supervised
+from support.patience import until
 
 WORKERS = 3
 PATIENCE_S = 30
@@ -64,20 +65,13 @@ def running(workers: int, *options: str) -> Iterator[Supervised]:
 @pytest.fixture(scope="module")
 def three() -> Iterator[Supervised]:
     with running(WORKERS) as server:
-        eventually(lambda: len(workers_of(server)) == WORKERS)
+        until(lambda: len(workers_of(server)) == WORKERS)
         yield server
 
 
 def ask(connection: http.client.HTTPConnection, path: str = "/") -> int:
     connection.request("GET", path)
     return int(connection.getresponse().read())
-
-
-def eventually(holds) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def share(server: Supervised, connections: int) -> Counter[int]:
@@ -117,7 +111,7 @@ def is_alive(pid: int) -> bool:
 
 def test_connections_that_are_open_at_once_are_shared_evenly(three):
     for each in (1, 4, 11):
-        eventually(lambda each=each: set(share(three, WORKERS * each).values()) == {each})
+        until(lambda each=each: set(share(three, WORKERS * each).values()) == {each})
 
 
 def test_a_worker_whose_connections_closed_gets_the_next(three):
@@ -125,7 +119,7 @@ def test_a_worker_whose_connections_closed_gets_the_next(three):
     free, *_ = kept[0]
     for connections in kept:
         connections.pop(free).close()
-    eventually(lambda: three.pid() == free)
+    until(lambda: three.pid() == free)
     next_one = three.connect()
     assert ask(next_one) == free
     for connection in [next_one, *(c for connections in kept for c in connections.values())]:
@@ -136,11 +130,11 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(three):
     connections = connect_to_each(three)
     victim, *others = connections
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: not is_alive(victim))  # the supervisor knows, since it took its exit code
+    until(lambda: not is_alive(victim))  # the supervisor knows, since it took its exit code
     assert [ask(connections[pid]) for pid in others] == others
     for connection in connections.values():
         connection.close()
-    eventually(lambda: len(workers_of(three)) == WORKERS)
+    until(lambda: len(workers_of(three)) == WORKERS)
     assert len(workers_of(three) - set(others)) == 1
 
 
@@ -153,9 +147,9 @@ def test_a_worker_that_is_told_to_stop_answers_what_it_began_and_is_replaced(thr
         target=lambda: answers.append(ask(connection, f"/slow?begun={begun}&ends={ends}"))
     )
     slow.start()
-    eventually(begun.exists)
+    until(begun.exists)
     os.kill(pid, signal.SIGTERM)
-    eventually(lambda: pid not in workers_of(three) and len(workers_of(three)) == WORKERS)
+    until(lambda: pid not in workers_of(three) and len(workers_of(three)) == WORKERS)
     ends.touch()
     slow.join()
     assert answers == [pid]
@@ -171,14 +165,14 @@ def test_a_termination_lets_requests_end_and_takes_no_more(tmp_path):
             target=lambda: answers.append(ask(connection, f"/slow?begun={begun}&ends={ends}"))
         )
         slow.start()
-        eventually(begun.exists)
+        until(begun.exists)
         server.process.send_signal(signal.SIGTERM)
 
         def is_refused() -> bool:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", server.port)) != 0
 
-        eventually(is_refused)
+        until(is_refused)
         assert answers == []
         ends.touch()
         slow.join()
@@ -191,7 +185,7 @@ def test_workers_end_when_their_supervisor_is_killed():
         pids = set(share(server, 4))
         server.process.kill()
         server.process.wait()
-        eventually(lambda: not any(map(is_alive, pids)))
+        until(lambda: not any(map(is_alive, pids)))
 
 
 def test_workers_that_cannot_start_end_the_supervisor_with_their_exit_code():
@@ -240,4 +234,4 @@ def test_requests_go_on_while_workers_die(three):
             except (ConnectionError, http.client.BadStatusLine):
                 continue  # it was given to the dead one in the moment of its death
         assert answered >= 48
-        eventually(lambda: len(workers_of(three)) == WORKERS)
+        until(lambda: len(workers_of(three)) == WORKERS)

@@ -35,6 +35,9 @@ class Webhook:
     created_at_ms: int
 
     def wants(self, event: AuditEvent) -> bool:
+        """Whether it is told: what happened before it was made is none of its business."""
+        if event.at_ms < self.created_at_ms:
+            return False
         if self.catalog_id is not None and event.subject.catalog_id != self.catalog_id:
             return False
         if self.object_id is not None and event.subject.id != self.object_id:

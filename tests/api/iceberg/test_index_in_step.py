@@ -1,12 +1,12 @@
 """The stored index of a table, from one commit to the next and to the end of the table."""
 
-import time
 
 import pyarrow as pa
 import pytest
 
 from graticule.services import index_orders, stored_indexes
-from support.plans import PLAN_TIMEOUT_S, PlannedTable, index_files
+from support.patience import until
+from support.plans import PlannedTable, index_files
 
 COLUMNS = pa.schema([("id", pa.int64()), ("longitude", pa.float64()), ("latitude", pa.float64())])
 
@@ -44,13 +44,6 @@ def forget(table):
     indexing = table.catalog.server.services.indexing
     indexing._kept.clear()
     indexing._kept_bytes = 0
-
-
-def until(condition):
-    deadline = time.monotonic() + PLAN_TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_commit_is_indexed_without_anybody_asking_for_a_plan(table, written):
