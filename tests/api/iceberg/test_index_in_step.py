@@ -1,6 +1,5 @@
 """The stored index of a table, from one commit to the next and to the end of the table."""
 
-
 import pyarrow as pa
 import pytest
 
