@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 RUN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 
-.PHONY: demo test test-kills test-engines check bench format clean
+.PHONY: demo test test-kills test-engines engine-pins check bench format clean
 .DEFAULT_GOAL := demo
 
 $(UV):
@@ -37,7 +37,7 @@ $(UV):
 	@$(UV) pip install --quiet --python .venv-aws/bin/python awscli==1.46.3
 	@touch $@
 
-# Engines whose dependencies are not ours: tests/engines/environments has a list for each environment.
+# Engines whose dependencies are not ours: tests/engines/environments has the pins of each environment.
 .venv-%/.ready: tests/engines/environments/%.txt $(UV)
 	@echo "Installing engines into .venv-$*" >&2
 	@$(UV) venv --quiet --clear --python $(PYTHON) .venv-$*
@@ -89,6 +89,13 @@ CLAIMING := $(shell grep -l engine_matrix tests/clients/test_*.py)
 test-engines: .venv/.dev .tools/java/.ready $(TRINO_READY) .tools/javascript/.ready $(ENGINES)
 	GRATICULE_WRITE_ENGINES_PAGE=1 $(RUN)/pytest tests/engines $(CLAIMING) --ignore tests/engines/test_page.py $(ARGS)
 	$(RUN)/pytest tests/engines/test_page.py
+
+# Pins whatever the short lists of the engines need, so that every machine gets the same; takes newer releases of it.
+engine-pins: $(UV)
+	@for list in tests/engines/environments/*.in; do \
+	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --custom-compile-command "make engine-pins" --output-file "$${list%.in}.txt" "$$list" || exit 1; \
+	done
 
 # A scan whose worker is killed at fifty moments; `make test` kills it at ten.
 test-kills: .venv/.dev .venv-iam/.ready
