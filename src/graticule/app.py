@@ -37,6 +37,7 @@ def create_app(services: Services, settings: Settings) -> ASGIApp:
         services.courier.start()
         if settings.jobs:
             services.job_worker.start()
+            services.event_polling.start()
         yield
         await anyio.to_thread.run_sync(services.close)
 

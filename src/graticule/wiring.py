@@ -39,6 +39,8 @@ from graticule.services.credentials import Credentials
 from graticule.services.devices import Devices
 from graticule.services.discovery import Discovery
 from graticule.services.documents import Documents
+from graticule.services.event_polling import EventPolling
+from graticule.services.event_queues import EventQueues
 from graticule.services.file_search import FileSearch
 from graticule.services.functions import Functions
 from graticule.services.grants import Grants
@@ -152,6 +154,8 @@ class Services:
     discovery: Discovery
     syncing: Syncing
     sync_schedule: SyncSchedule
+    event_queues: EventQueues
+    event_polling: EventPolling
     undoing: Undoing
     conversions: Conversions
     jobs: Jobs
@@ -177,6 +181,7 @@ class Services:
         self.upkeep.close()
         self.courier.close()
         self.verification_runs.close()
+        self.event_polling.close()
         self.job_worker.close()
         with suppress(CatalogError):
             self.activity.flush()
@@ -390,6 +395,10 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         ),
         conversions=conversions,
         jobs=jobs,
+        event_queues=EventQueues(engine, now_ms=now_ms),
+        event_polling=EventPolling(
+            engine, credentials, sync_schedule, now_ms=now_ms, wake=job_worker.wake
+        ),
         job_worker=job_worker,
         metrics=Metrics(engine, now_ms=now_ms),
         monitoring=Monitoring(token=_secret(settings.metrics_token), jobs=jobs.counts),

@@ -80,7 +80,7 @@ def _launch(folder: Path, port: int) -> Tethered:
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
-        "SERVICES": "s3,sts,iam,kms",
+        "SERVICES": "s3,sqs,sts,iam,kms",
         "IOT_MTLS_ENABLED": "false",
         "SFTP_ENABLED": "false",
         "STATE_DIR": str(folder / "state"),

@@ -35,6 +35,10 @@ SyncId = Annotated[str, typer.Argument(help="The sync's id", metavar="SYNC")]
 Wait = Annotated[bool, typer.Option(help="Follow the sync until it ends")]
 
 _SYNC_COLUMNS: Final = ("id", "state", "trigger", "requested_by", "created_at", "finished_at")
+_DOCUMENTS: Final = {
+    "role_statement": "Add to the policy of the integration's role or user",
+    "queue_policy": "The queue's own policy",
+}
 _TABLE_COLUMNS: Final = ("table", "status", "files", "added", "overwritten", "vanished", "error")
 
 
@@ -179,6 +183,33 @@ def token(
         made = api.post(f"{_settings(catalog)}/token")
     note("Keep this token; it is not shown again. The one before works no more.")
     print_one(made, output)
+
+
+@app.command("queue")
+def queue(
+    catalog: Catalog,
+    queue: Annotated[
+        str | None, typer.Argument(help="URL or ARN; shows the one that is read without")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Read none any more")] = False,
+    output: Output = None,
+) -> None:
+    """Read an SQS queue with the bucket's events, and say what its owner has to permit."""
+    path = f"{_settings(catalog)}/queue"
+    with connect() as api:
+        if remove:
+            api.delete(path)
+            note("The queue is not read any more.")
+            return
+        found = api.get(path) if queue is None else api.put(path, {"queue": queue})
+    if wants_json(output):
+        print_json(found)
+        return
+    print_one({name: value for name, value in found.items() if name not in _DOCUMENTS}, output)
+    for name, title in _DOCUMENTS.items():
+        if found[name] is not None:
+            typer.echo(f"\n{title}:")
+            print_json(found[name])
 
 
 def _follow(api: "ManagementApi", catalog: str, sync: dict[str, Any]) -> dict[str, Any]:

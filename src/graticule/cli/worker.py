@@ -7,7 +7,7 @@ import typer
 
 
 def worker() -> None:
-    """Run jobs: scans, syncs, indexes.  Settings are those of the server.
+    """Run jobs (scans, syncs, indexes) and read queues of events, as the server is set up to.
 
     Ends on SIGTERM once what runs has come to its next checkpoint; another worker goes on there.
     """
@@ -25,6 +25,7 @@ def worker() -> None:
     try:
         services.job_worker.start(alone=True)
         services.courier.start()
+        services.event_polling.start()
         typer.echo("Running jobs. Stop with Ctrl-C.", err=True)
         stopping.wait()
     finally:

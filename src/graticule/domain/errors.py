@@ -195,6 +195,10 @@ class NoSuchSync(NotFound):
     pass
 
 
+class NoSuchQueue(NotFound):
+    pass
+
+
 class NoSuchJob(NotFound):
     pass
 

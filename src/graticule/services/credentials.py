@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from graticule.discovery.queue_address import QueueAddress
 from graticule.domain import waiting
 from graticule.domain.catalog import AccessLevel, StorageCredential, StorageIntegration
 from graticule.domain.errors import InvalidLocation, NoTokenService, SessionsNotNarrowed
@@ -22,6 +23,8 @@ from graticule.storage.gates import STORE_CALLERS_MAX, Gate
 from graticule.storage.iam_policy import Json, LocationGrant, partition_of, session_policy
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.keys import Keys
+from graticule.storage.message_queue import MessageQueue
+from graticule.storage.queue_policy import queue_session_policy
 from graticule.storage.s3 import ObjectStore
 from graticule.storage.session_proof import is_readable_by_anybody
 
@@ -166,6 +169,30 @@ class Credentials:
                 )
                 self._stores[key] = (integration.version, store)
             return store
+
+    def queue_for(
+        self, integration: StorageIntegration, queue: QueueAddress, *, wait_s: int
+    ) -> MessageQueue:
+        """A queue beside the integration's bucket, opened by a session for this queue alone.
+
+        Access keys of a store without a token service open it themselves: it is at that store.
+
+        Raises:
+            StorageRefused, StorageUnavailable: there is no such session.
+        """
+        keys: Keys
+        try:
+            keys = self._sessions.unproven(
+                integration,
+                (SERVER_NAME, queue),
+                lambda: queue_session_policy(queue),
+                actor=(SERVER_NAME, integration.id),
+            )
+        except NoTokenService:
+            if integration.access_keys is None:
+                raise
+            keys = integration.access_keys
+        return MessageQueue(queue, keys, wait_s=wait_s, outbound=self._outbound)
 
     def is_open(self, integration: StorageIntegration, uri: str) -> bool:
         """Whether anybody can read `uri` without credentials; tried, and believed for a while."""

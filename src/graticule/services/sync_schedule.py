@@ -116,7 +116,7 @@ class SyncSchedule:
         # Compared also where there is none, so that the time taken does not tell.
         if not secret_matches(token, settings.token_hash or _NO_HASH) or not settings.token_hash:
             raise Unauthenticated("the token is not one for events of this catalog")
-        catalog = self._opened(catalog_id)
+        catalog = self.opened(catalog_id)
         return self.take_in(catalog, object_events(body))
 
     def take_in(self, catalog: OpenCatalog, events: Sequence[ObjectEvent]) -> int:
@@ -166,7 +166,7 @@ class SyncSchedule:
 
     def _try(self, catalog_id: str, trigger: SyncTrigger, by: str) -> None:
         try:
-            self._order(self._opened(catalog_id), trigger, by)
+            self._order(self.opened(catalog_id), trigger, by)
         except CatalogError as error:
             log.warning("sync not ordered", catalog_id=catalog_id, reason=error.message)
 
@@ -186,7 +186,12 @@ class SyncSchedule:
         except WrongState:
             return
 
-    def _opened(self, catalog_id: str) -> OpenCatalog:
+    def opened(self, catalog_id: str) -> OpenCatalog:
+        """A catalog, as the server itself.
+
+        Raises:
+            NoSuchCatalog: it was deleted.
+        """
         with read(self._engine) as conn:
             organisation_id = catalogs_db.organisation_of(conn, catalog_id)
         if organisation_id is None:

@@ -100,6 +100,28 @@ def sts_client(
     return client
 
 
+def sqs_client(
+    keys: Keys,
+    *,
+    region: str,
+    endpoint: str | None,
+    read_timeout_s: float,
+    outbound: Outbound = PUBLIC_ONLY,
+) -> Any:
+    """A client of the queue service: the region's own on AWS, else the store's endpoint.
+
+    It connects there and not to the host of a queue's URL.
+    """
+    config = _config(endpoint, read_timeout_s=read_timeout_s, attempts_max=1)
+    with _building:
+        client = _session().client(
+            "sqs", region_name=region, endpoint_url=endpoint, config=config, **_identity(keys)
+        )
+    if endpoint is not None:
+        _guard(client, outbound, read_timeout_s=read_timeout_s)
+    return client
+
+
 def kms_client(keys: Keys, *, region: str, endpoint: str | None) -> Any:
     """A client of the key management service; its endpoint is the operator's, not a user's."""
     config = _config(endpoint, read_timeout_s=READ_TIMEOUT_S, attempts_max=ATTEMPTS_MAX)

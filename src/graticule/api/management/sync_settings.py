@@ -15,8 +15,10 @@ from graticule.api.management.bodies import Body, body_of
 from graticule.api.management.representations import moment
 from graticule.api.management.syncs import Count, Percent, catalog_of
 from graticule.discovery.diff import DELETED_FILES_MAX, DELETED_PERCENT_MAX
-from graticule.domain.errors import PayloadTooLarge, Unauthenticated
+from graticule.discovery.queue_address import QUEUE_CHARACTERS_MAX
+from graticule.domain.errors import NoSuchQueue, PayloadTooLarge, Unauthenticated
 from graticule.domain.sync import SyncSettings
+from graticule.services.event_queues import QueueSettings
 
 Json = dict[str, Any]
 
@@ -37,22 +39,52 @@ class Settings(Body):
     """Scan for data that belongs to no table after each scheduled sync."""
 
 
+class Queue(Body):
+    """Replaces the one before."""
+
+    queue: Annotated[str, Field(min_length=1, max_length=QUEUE_CHARACTERS_MAX)]
+    """Its URL or ARN."""
+
+
 def show_settings(call: Call) -> Response:
-    found = call.services.sync_schedule.settings(call.principal, catalog_of(call))
-    return json_response(_settings_to_json(found))
+    catalog = catalog_of(call)
+    found = call.services.sync_schedule.settings(call.principal, catalog)
+    queue = call.services.event_queues.get(call.principal, catalog)
+    return json_response(_settings_to_json(found, queue))
 
 
 def change_settings(call: Call) -> Response:
     body = body_of(call, Settings)
+    catalog = catalog_of(call)
     changed = call.services.sync_schedule.change(
         call.principal,
-        catalog_of(call),
+        catalog,
         interval_minutes=body.interval_minutes,
         deleted_percent_max=body.deleted_percent_max,
         deleted_files_max=body.deleted_files_max,
         finds_tables=body.finds_tables,
     )
-    return json_response(_settings_to_json(changed))
+    queue = call.services.event_queues.get(call.principal, catalog)
+    return json_response(_settings_to_json(changed, queue))
+
+
+def show_queue(call: Call) -> Response:
+    catalog = catalog_of(call)
+    found = call.services.event_queues.get(call.principal, catalog)
+    if found is None:
+        raise NoSuchQueue(f"no queue is read for catalog `{catalog.catalog.name}`")
+    return json_response(_queue_to_json(found))
+
+
+def put_queue(call: Call) -> Response:
+    body = body_of(call, Queue)
+    kept = call.services.event_queues.put(call.principal, catalog_of(call), body.queue)
+    return json_response(_queue_to_json(kept))
+
+
+def remove_queue(call: Call) -> Response:
+    call.services.event_queues.remove(call.principal, catalog_of(call))
+    return no_content()
 
 
 def make_token(call: Call) -> Response:
@@ -94,7 +126,7 @@ def _token_of(call: Call) -> str:
     return authorization[len(_BEARER) :].strip()
 
 
-def _settings_to_json(settings: SyncSettings) -> Json:
+def _settings_to_json(settings: SyncSettings, queue: QueueSettings | None) -> Json:
     return {
         "interval_minutes": settings.interval_minutes,
         "next_run_at": moment(settings.next_run_ms),
@@ -102,15 +134,46 @@ def _settings_to_json(settings: SyncSettings) -> Json:
         "deleted_files_max": settings.deleted_files_max,
         "finds_tables": settings.finds_tables,
         "accepts_events": settings.token_hash is not None,
+        "queue": None if queue is None else _reading_to_json(queue),
+    }
+
+
+def _reading_to_json(found: QueueSettings) -> Json:
+    queue = found.queue
+    state = "reading" if queue.polled_at_ms is not None else "new"
+    return {
+        "url": queue.url,
+        "arn": found.arn,
+        "state": "failing" if queue.error is not None else state,
+        "error": queue.error,
+        "next_poll_at": moment(queue.next_poll_ms),
+        "polled_at": moment(queue.polled_at_ms),
+        "received_at": moment(queue.received_at_ms),
+        "messages": queue.messages,
+        "has_dead_letters": queue.has_dead_letters,
+        "unreadable": queue.unreadable,
+        "unreadable_error": queue.unreadable_error,
+    }
+
+
+def _queue_to_json(found: QueueSettings) -> Json:
+    return {
+        **_reading_to_json(found),
+        "role_statement": found.role_statement,
+        "queue_policy": found.queue_policy,
     }
 
 
 _SETTINGS: Final = "/catalogs/{catalog}/sync-settings"
+_QUEUE: Final = f"{_SETTINGS}/queue"
 
 ROUTES: Final[Sequence[Line]] = (
     ("GET", _SETTINGS, show_settings, Action.SCAN_CATALOG),
     ("PUT", _SETTINGS, change_settings, Action.SCAN_CATALOG),
     ("POST", f"{_SETTINGS}/token", make_token, Action.SCAN_CATALOG),
     ("DELETE", f"{_SETTINGS}/token", revoke_token, Action.SCAN_CATALOG),
+    ("GET", _QUEUE, show_queue, Action.SCAN_CATALOG),
+    ("PUT", _QUEUE, put_queue, Action.SCAN_CATALOG),
+    ("DELETE", _QUEUE, remove_queue, Action.SCAN_CATALOG),
     ("POST", "/catalogs/{catalog}/events", receive_events, None),
 )

@@ -100,6 +100,34 @@ sync_settings = Table(
     Index(None, "next_run_ms"),
 )
 
+event_queues = Table(
+    "event_queues",
+    metadata,
+    Column(
+        "catalog_id", String(36), ForeignKey("catalogs.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column(
+        "integration_id",
+        String(36),
+        ForeignKey("storage_integrations.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("url", Text, nullable=False),
+    ms("next_poll_ms"),
+    Column("failures", Integer, nullable=False, comment="in a row"),
+    Column("error", Text, nullable=True, comment="why the last attempt failed"),
+    ms("polled_at_ms", nullable=True),
+    ms("received_at_ms", nullable=True),
+    Column("messages", Integer, nullable=True, comment="about so many wait"),
+    Column("has_dead_letters", Boolean, nullable=True),
+    Column("unreadable", Integer, nullable=False, comment="messages that were left in the queue"),
+    Column("unreadable_error", Text, nullable=True, comment="why the last of them was"),
+    Column("lease_owner", Text, nullable=True),
+    ms("lease_until_ms", nullable=True),
+    Index(None, "integration_id"),
+    comment="SQS queues that stores announce changed objects in",
+)
+
 dirty_objects = Table(
     "dirty_objects",
     metadata,

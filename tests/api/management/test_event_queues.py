@@ -1,0 +1,42 @@
+"""A catalog's queue of events over HTTP: named, shown with what to permit, refused, taken away."""
+
+import time
+
+from support.lake import RawFolder
+
+ARN = "arn:aws:sqs:us-east-1:000000000000:lake-events"
+
+
+def test_a_queue_says_what_to_permit_and_why_it_cannot_be_read(raw: RawFolder):
+    settings = f"/api/v1/catalogs/{raw.catalog.id}/sync-settings"
+    endpoint = raw.server.store.endpoint
+    assert raw.http.get(settings).json()["queue"] is None
+    assert raw.http.get(f"{settings}/queue").status_code == 404
+    put = raw.http.put(f"{settings}/queue", json={"queue": ARN})
+    assert put.status_code == 200, put.text
+    told = put.json()
+    assert (told["url"], told["arn"]) == (f"{endpoint}/000000000000/lake-events", ARN)
+    assert told["role_statement"]["Resource"] == ARN
+    [sends, *_] = told["queue_policy"]["Statement"]
+    assert sends["Condition"]["ArnEquals"] == {"aws:SourceArn": "arn:aws:s3:::lake"}
+    deadline = time.monotonic() + 30
+    while (shown := raw.http.get(settings).json()["queue"])["state"] == "new":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert shown["state"] == "failing"  # the test's store has no queues
+    assert "lake-events" in shown["error"]
+    assert raw.http.delete(f"{settings}/queue").status_code == 204
+    assert raw.http.get(settings).json()["queue"] is None
+
+
+def test_a_queue_of_anybody_else_is_refused(raw: RawFolder):
+    path = f"/api/v1/catalogs/{raw.catalog.id}/sync-settings/queue"
+    for queue in (
+        "http://169.254.169.254/000000000000/q",
+        "https://sqs.us-east-1.amazonaws.com/000000000000/q",
+        ARN.replace("us-east-1", "eu-west-1"),
+    ):
+        refused = raw.http.put(path, json={"queue": queue})
+        assert refused.status_code == 400, refused.text
+        assert "queue" in refused.text
+    assert raw.http.get(path).status_code == 404
