@@ -26,6 +26,7 @@ from graticule.access.policy import Action, require
 from graticule.api.auth import Authenticate
 from graticule.api.cookies import Cookies
 from graticule.api.errors import Surface, describe, headers_of
+from graticule.api.pieces import in_pieces
 from graticule.api.response_headers import add_header
 from graticule.domain import waiting
 from graticule.domain.errors import (
@@ -194,10 +195,10 @@ def json_response(
 
 
 def bytes_response(
-    content: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+    *pieces: bytes, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """An answer whose JSON is already encoded, with header names in exactly the given case."""
-    response = Response(content, status_code=status)
+    response = in_pieces(pieces, status)
     add_header(response, "Content-Type", "application/json")
     for name, value in (headers or {}).items():
         add_header(response, name, value)

@@ -15,6 +15,8 @@ from graticule.iceberg import json_text
 
 Json = dict[str, Any]
 
+_SPACE: Final = b" \t\n\r"
+_CLOSING: Final = ord("]")
 _TEXTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -76,7 +78,10 @@ class Entries(Sequence[Json]):
         return self._ids
 
     def __bool__(self) -> bool:
-        return len(self._pieces) > 1 or bool(bytes(self._pieces[0][1:-1]).strip())
+        if len(self._pieces) > 1:
+            return True
+        [text] = self._pieces
+        return next(byte for byte in text[1:] if byte not in _SPACE) != _CLOSING
 
     def __len__(self) -> int:
         return len(self._read())

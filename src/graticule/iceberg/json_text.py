@@ -2,9 +2,15 @@
 
 import json
 import math
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
 
 from graticule.domain.errors import InvalidRequest
+
+_QUICK: Final = msgspec.json.Encoder()
+_NULL: Final = b"null"
 
 
 def write(value: object) -> bytes:
@@ -13,6 +19,11 @@ def write(value: object) -> bytes:
     Raises:
         InvalidRequest: not a number, an infinity, or too deep.
     """
+    with suppress(ValueError, TypeError, OverflowError, RecursionError):
+        quick = _QUICK.encode(value)
+        # It takes a tenth of the time, but writes what is no number as null, and says nothing.
+        if _NULL not in quick:
+            return quick
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         try:

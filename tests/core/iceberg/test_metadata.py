@@ -150,7 +150,12 @@ def test_bytes_that_are_no_document_are_refused(data):
 
 
 def test_a_document_that_json_cannot_say_is_refused():
-    for bad in ({"a": float("nan")}, {"a": object()}, {"a": 10**5_000}):
+    for bad in (
+        {"a": float("nan")},
+        {"a": None, "b": [{"c": float("inf")}]},
+        {"a": object()},
+        {"a": 10**5_000},
+    ):
         with pytest.raises(InvalidRequest):
             metadata.encode(bad)
 
@@ -158,6 +163,7 @@ def test_a_document_that_json_cannot_say_is_refused():
 def test_bytes_are_compact_utf_8_with_exact_integers_and_half_surrogates_survive():
     assert metadata.encode({"ö": [2**63 - 1, 1.5]}) == '{"ö":[9223372036854775807,1.5]}'.encode()
     assert metadata.decode(metadata.encode({"a": "\ud800"})) == {"a": "\ud800"}
+    assert metadata.encode({"a": [None, "null"]}) == b'{"a":[null,"null"]}'
 
 
 def test_the_refs_view_keeps_referenced_snapshots_and_all_else():

@@ -1,7 +1,7 @@
 """Table operations of the Iceberg REST specification."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -64,7 +64,7 @@ def unregister_table(call: Call) -> Response:
     at, document = call.services.table_handover.unregister(
         call.principal, wire.open_catalog(call), wire.table_of(call), request=call.request
     )
-    return bytes_response(_located(at, document))
+    return bytes_response(*_located(at, document))
 
 
 def load_table(call: Call) -> Response:
@@ -187,19 +187,17 @@ def load_table_result(call: Call, loaded: LoadedTable) -> Response:
     if loaded.storage.has_credentials:
         parts += [b',"storage-credentials":[', _credentials(loaded.storage), b"]"]
     parts.append(b"}")
-    return bytes_response(
-        b"".join(parts), headers={"ETag": loaded.etag, "Cache-Control": "no-store"}
-    )
+    return bytes_response(*parts, headers={"ETag": loaded.etag, "Cache-Control": "no-store"})
 
 
 def commit_response(committed: Committed) -> Response:
-    body = _located(committed.record.metadata_location, committed.document)
-    return bytes_response(body, headers={"ETag": etag_of(committed.record)})
+    pieces = _located(committed.record.metadata_location, committed.document)
+    return bytes_response(*pieces, headers={"ETag": etag_of(committed.record)})
 
 
-def _located(metadata_location: str, document: bytes) -> bytes:
+def _located(metadata_location: str, document: bytes) -> Sequence[bytes]:
     location = json.dumps(metadata_location).encode()
-    return b'{"metadata-location":' + location + b',"metadata":' + document + b"}"
+    return b'{"metadata-location":', location, b',"metadata":', document, b"}"
 
 
 def _credentials(storage: VendedStorage) -> bytes:
