@@ -71,6 +71,7 @@ from graticule.services.scan_policies import ScanPolicies
 from graticule.services.scans import Scans
 from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
+from graticule.services.snapshot_commits import SnapshotCommits
 from graticule.services.stored_indexes import StoredIndexes
 from graticule.services.sync_runs import SyncRuns
 from graticule.services.sync_schedule import SyncSchedule
@@ -294,7 +295,10 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     )
     credentials.when_refused(verification_runs.doubt)
     index_jobs = IndexJobs(engine, keyring, documents, indexing, stored_indexes)
-    table_syncs = TableSyncs(engine, documents, credentials, commits, workers, now_ms=now_ms)
+    snapshot_commits = SnapshotCommits(engine, commits)
+    table_syncs = TableSyncs(
+        engine, documents, credentials, snapshot_commits, workers, now_ms=now_ms
+    )
     sync_runs = SyncRuns(engine, catalogs, table_syncs, now_ms=now_ms)
     syncing = Syncing(engine, now_ms=now_ms)
     sync_schedule = SyncSchedule(engine, catalogs, syncing, now_ms=now_ms)
@@ -391,7 +395,13 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         syncing=syncing,
         sync_schedule=sync_schedule,
         undoing=Undoing(
-            engine, documents, credentials, commits, tables=tables, syncing=syncing, now_ms=now_ms
+            engine,
+            documents,
+            credentials,
+            snapshot_commits,
+            tables=tables,
+            syncing=syncing,
+            now_ms=now_ms,
         ),
         conversions=conversions,
         jobs=jobs,

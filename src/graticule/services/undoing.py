@@ -21,7 +21,7 @@ from graticule.db.engine import read, retry_serialisation, write
 from graticule.discovery.diff import FileState, KnownFile
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog, TableRecord
-from graticule.domain.errors import CommitConflict, InvalidRequest, NoSuchFile, WrongState
+from graticule.domain.errors import InvalidRequest, NoSuchFile, NoSuchTable, WrongState
 from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.sync import Sync, SyncState
@@ -29,21 +29,19 @@ from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.planning.files import DataFileEntry
 from graticule.services import audit_trail, objects
-from graticule.services.commits import Commits
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
+from graticule.services.snapshot_commits import SnapshotCommits
 from graticule.services.snapshot_writing import FileChanges, Revision, SnapshotWriter
 from graticule.services.sync_attempt import main_at, snapshots_of_sync
 from graticule.services.syncing import Syncing
 from graticule.services.table_changes import TableChange
-from graticule.services.table_sync import commit_revision
 from graticule.services.tables import Tables
 from graticule.storage.manifests import ADDED, DELETED, read_manifest_list, read_statuses
 from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
 
-ATTEMPTS_MAX: Final = 10
 UNDONE_SYNC_ID: Final = "graticule.undoes-sync-id"
 _NEVER: Final = frozenset({SyncState.RUNNING, SyncState.UNDONE})
 
@@ -64,7 +62,7 @@ class Undoing:
         engine: Engine,
         documents: Documents,
         credentials: Credentials,
-        commits: Commits,
+        commits: SnapshotCommits,
         *,
         tables: Tables,
         syncing: Syncing,
@@ -167,43 +165,34 @@ class Undoing:
         store: ObjectStore,
         plan: _Plan,
         sync: Sync,
-    ) -> int:
-        """Commit the plan, or a newer one if the table moves on; the id of the new snapshot."""
-        for _ in range(ATTEMPTS_MAX):
-            snapshot_id = int(plan.revision.snapshot["snapshot-id"])
-            change = TableChange(
-                plan.record.identifier,
-                [
-                    {"type": "assert-table-uuid", "uuid": plan.document["table-uuid"]},
-                    {
-                        "type": "assert-ref-snapshot-id",
-                        "ref": "main",
-                        "snapshot-id": metadata.current_snapshot_id(plan.document),
-                    },
-                ],
-                [
-                    {"action": "add-snapshot", "snapshot": plan.revision.snapshot},
-                    main_at(plan.document, snapshot_id),
-                ],
+    ) -> int | None:
+        """Commit the plan, or a newer one if the table moves on; the id of the new snapshot.
+
+        None if the table was dropped meanwhile.
+        """
+
+        def attempt(record: TableRecord) -> int | None:
+            now: _Plan | None = plan
+            if record.version != plan.record.version:
+                now = self._plan(catalog, store, record.id, sync)
+            if now is None:  # somebody else has undone it
+                document = self._documents.parsed(record, catalog.integration)
+                made = snapshots_of_sync(document, sync.id, key=UNDONE_SYNC_ID)
+                return int(made[0]["snapshot-id"]) if made else None
+            self._commits.commit(
+                principal,
+                catalog,
+                store,
+                change=_change(now),
+                revision=now.revision,
+                inventory=now.inventory,
             )
-            try:
-                commit_revision(
-                    self._commits,
-                    principal,
-                    catalog,
-                    store,
-                    change=change,
-                    revision=plan.revision,
-                    inventory=plan.inventory,
-                )
-            except CommitConflict:
-                newer = self._plan(catalog, store, plan.record.id, sync)
-                if newer is None:
-                    return snapshot_id
-                plan = newer
-            else:
-                return snapshot_id
-        raise CommitConflict(f"`{plan.record.identifier}` was changed by others again and again")
+            return int(now.revision.snapshot["snapshot-id"])
+
+        try:
+            return self._commits.until_landed(catalog, plan.record.id, attempt)
+        except NoSuchTable:
+            return None
 
     def _plan(
         self, catalog: OpenCatalog, store: ObjectStore, table_id: str, sync: Sync
@@ -272,6 +261,26 @@ class Undoing:
         ]
         change = InventoryChange(inventory.revision, known=known, moved=moved)
         return _Plan(record, document, revision, change)
+
+
+def _change(plan: _Plan) -> TableChange:
+    """The commit, which holds only if nobody else commits first."""
+    document = plan.document
+    return TableChange(
+        plan.record.identifier,
+        [
+            {"type": "assert-table-uuid", "uuid": document["table-uuid"]},
+            {
+                "type": "assert-ref-snapshot-id",
+                "ref": "main",
+                "snapshot-id": metadata.current_snapshot_id(document),
+            },
+        ],
+        [
+            {"action": "add-snapshot", "snapshot": plan.revision.snapshot},
+            main_at(document, int(plan.revision.snapshot["snapshot-id"])),
+        ],
+    )
 
 
 def _done_by(

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
+from graticule.services.commits import Commits
 from support.lake import RawFolder, cities
 from support.parquet_files import native, parquet, point
 from support.syncs import Syncs
@@ -273,6 +274,36 @@ def test_a_file_that_is_back_comes_back_with_the_deletes_that_engines_made(raw, 
     assert syncs.post(sync, "undo").json()["state"] == "undone"
     assert ids(raw) == [1, 2, 3]
     assert only(syncs.run())["status"] == "unchanged"
+
+
+def test_a_sync_is_undone_though_an_engine_commits_without_a_pause(raw, syncs, monkeypatch):
+    """Whenever a snapshot of the undoing is about to be committed, an engine appends first."""
+    raw.put("cities/part-2.parquet", cities(OSLO))
+    sync = syncs.run()
+    row = table(raw).scan().to_arrow().slice(0, 1)
+    appended, engines = [], []
+
+    def append(number):
+        table(raw).append(row.set_column(0, "id", pa.array([number], pa.int64())))
+        appended.append(number)
+
+    def commit(self, *args, also=None, **options):
+        if also is not None:
+            engine = threading.Thread(target=append, args=(100 + len(engines),))
+            engines.append(engine)
+            engine.start()
+            engine.join(1.0)  # longer only if it is made to wait
+        return usual(self, *args, also=also, **options)
+
+    usual = Commits.commit
+    monkeypatch.setattr(Commits, "commit", commit)
+    undone = syncs.post(sync, "undo")
+    for engine in engines:
+        engine.join()
+    assert undone.status_code == 200, undone.text
+    assert undone.json()["state"] == "undone"
+    assert ids(raw) == [1, 2, 3, *appended]
+    assert appended == [100, 101, 102, 103]
 
 
 def test_what_was_overwritten_or_built_upon_cannot_be_undone(raw, syncs):
