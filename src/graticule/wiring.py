@@ -46,6 +46,8 @@ from graticule.services.functions import Functions
 from graticule.services.grants import Grants
 from graticule.services.idempotency import Idempotency
 from graticule.services.index_jobs import IndexJobs
+from graticule.services.index_repairs import IndexRepairs
+from graticule.services.index_statuses import IndexStatuses
 from graticule.services.indexing import Indexing
 from graticule.services.integration_policies import IntegrationPolicies
 from graticule.services.integration_updates import IntegrationUpdates
@@ -152,6 +154,7 @@ class Services:
     scans: Scans
     file_search: FileSearch
     layouts: Layouts
+    index_statuses: IndexStatuses
     discovery: Discovery
     syncing: Syncing
     sync_schedule: SyncSchedule
@@ -261,7 +264,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     workers = InspectionWorkers(settings.inspection_processes)
     index_cache = IndexCache(settings.data_dir / INDEXES_FOLDER)
     stored_indexes = StoredIndexes(engine, credentials, index_cache, now_ms=now_ms)
-    indexing = Indexing(stored_indexes, credentials, workers)
+    index_repairs = IndexRepairs(engine, now_ms=now_ms)
+    indexing = Indexing(stored_indexes, index_repairs, credentials, workers)
 
     def verify_as_server(integration: StorageIntegration) -> Report:
         return verify(Request(integration), identity=identity, outbound=outbound)
@@ -391,6 +395,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         scans=Scans(engine, tables, indexing, now_ms=now_ms),
         file_search=file_search,
         layouts=Layouts(file_search),
+        index_statuses=IndexStatuses(engine, tables),
         discovery=discovery,
         syncing=syncing,
         sync_schedule=sync_schedule,

@@ -288,6 +288,7 @@ MANAGEMENT = {
     ),
     "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/footprints": data("read"),
     "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/layout": data("read"),
+    "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/index": data("read"),
     "GET /catalogs/{catalog}/namespaces/{namespace}/tables/{table}/metrics": data("read"),
 }
 

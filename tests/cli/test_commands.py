@@ -216,6 +216,10 @@ def test_files_and_layout_of_a_table_are_shown(raw, run):
     printed = run("table", "layout", table, "-o", "table")
     assert "country" in printed
     run("table", "layout", f"{raw.catalog.id}.found.absent", expected=4)
+    status = run("table", "index", table)
+    assert (status["state"], [one["files"] for one in status["indexes"]]) == ("ready", [2])
+    assert "is there" in run("table", "index", table, "-o", "table")
+    run("table", "index", f"{raw.catalog.id}.found.absent", expected=4)
 
 
 def test_deleting_without_a_terminal_needs_yes(run):

@@ -14,6 +14,8 @@ from graticule.server import BackgroundServer
 from graticule.settings import Settings
 from graticule.wiring import open_services
 from support.database import opened
+from support.plans import PlannedTable
+from support.points import COLUMNS, rows, window
 from support.server import LiveCatalog, LiveServer, serving
 
 pytestmark = [pytest.mark.client, pytest.mark.postgres]
@@ -132,3 +134,45 @@ def test_property_commits_on_both_servers_all_land_and_no_writer_is_sent_away(re
     landed = {name for name in properties if name.startswith("k")}
     assert statuses == [200] * (2 * WRITERS * COMMITS_EACH)
     assert landed == {f"k{i}.{n}" for i in range(2 * WRITERS) for n in range(COMMITS_EACH)}
+
+
+def test_both_servers_meet_a_damaged_index_and_it_is_repaired_once(replicas):
+    first, second = replicas
+    catalog = first.new_catalog()
+    client = catalog.pyiceberg()
+    client.create_namespace("ns")
+    client.create_table("ns.t", COLUMNS).append(rows(1, 30))
+    with first.http() as here, second.http() as there:
+        on_both = [
+            PlannedTable(catalog, here, "ns", "t"),
+            PlannedTable(LiveCatalog(second, catalog.name, catalog.id), there, "ns", "t"),
+        ]
+        for table in on_both:
+            table.files()
+        expected = on_both[0].files(window(0, 2))
+        [stored] = on_both[0].index_status()["indexes"]
+        bucket, _, key = stored["location"].removeprefix("s3://").partition("/")
+        on_both[0].s3.put_object(Bucket=bucket, Key=key, Body=b"something else")
+        for table in on_both:
+            table.forget_indexes()
+            cache = table.catalog.server.services.indexing._stored._cache
+            cache.drop(key.rpartition("/")[2])
+        answers = []
+        askers = [
+            threading.Thread(target=lambda t=t: answers.append(t.files(window(0, 2))))
+            for t in on_both * 3
+        ]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join()
+        assert answers == [expected] * 6
+        on_both[1].await_sound_index()
+        jobs = here.get("/api/v1/jobs", params={"kind": "index", "limit": 100}).json()["items"]
+        assert ["repaired" in job["result"] for job in jobs if "repairs" in job["parameters"]] == [
+            True
+        ]
+        for table in on_both:
+            assert table.files(window(0, 2)) == expected
+            kept = table.catalog.server.services.indexing._kept.values()
+            assert [known.is_makeshift for known in kept] == [False] * len(kept)

@@ -1,6 +1,7 @@
 from contextlib import suppress
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from graticule.domain.errors import UnreadableFile
@@ -78,6 +79,24 @@ def test_what_a_damaged_byte_changes_is_never_believed():
         with suppress(UnreadableFile):
             found = decode_index(damaged, ABOUT).to_arrays()
             assert all(np.array_equal(array, found[name]) for name, array in arrays.items())
+
+
+def test_a_damaged_byte_of_any_array_is_noticed():
+    whole = pa.py_buffer(encode_index(INDEX, ABOUT))
+    reader = pa.ipc.open_file(whole)
+    names = set()
+    for number in range(reader.num_record_batches):
+        batch = reader.get_batch(number)
+        buffer = batch.column(3).buffers()[2]
+        if not buffer.size:
+            continue
+        names.add(batch.column(0)[0].as_py())
+        at = buffer.address - whole.address + buffer.size // 2
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        with pytest.raises(UnreadableFile, match="not as it was written"):
+            decode_index(bytes(damaged), ABOUT)
+    assert {"paths.data", "boxes.sides", "boxes.statuses", "tree.ids"} <= names
 
 
 def test_an_index_of_other_columns_is_refused():

@@ -75,6 +75,28 @@ class PlannedTable:
         """Keys of the index files beside the table."""
         return index_files(self.s3, self.metadata["location"])
 
+    def forget_indexes(self) -> None:
+        """Look at indexes as another process would, which has none in memory."""
+        indexing = self.catalog.server.services.indexing
+        indexing._kept.clear()
+        indexing._kept_bytes = 0
+
+    def index_status(self) -> dict:
+        _, _, rest = self.url.partition(f"{self.catalog.base}/")
+        answer = self.http.get(f"/api/v1/catalogs/{self.catalog.id}/{rest}/index")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def await_sound_index(self) -> None:
+        """Wait until the index is sound and nobody is at work on it."""
+        deadline = time.monotonic() + PLAN_TIMEOUT_S
+        while True:
+            status = self.index_status()
+            if status["state"] == "ready" and status["job_id"] is None:
+                return
+            assert time.monotonic() < deadline, status
+            time.sleep(0.02)
+
     def await_index(self) -> list[str]:
         """Wait until the current snapshot's index is stored, without asking for a plan."""
         deadline = time.monotonic() + PLAN_TIMEOUT_S

@@ -35,6 +35,7 @@ from graticule.api.management import (
     explain,
     files,
     grants,
+    index_statuses,
     integrations,
     jobs,
     keys,
@@ -133,6 +134,7 @@ MANAGEMENT: Final[Sequence[Line]] = tuple(
         managed_functions,
         files,
         layouts,
+        index_statuses,
         predicates,
         metrics,
     )

@@ -1,4 +1,4 @@
-"""`graticule table`: which files of a table an area touches, and how well they are laid out."""
+"""`graticule table`: which files an area touches, how they are laid out, and the index of them."""
 
 import re
 from typing import Annotated, Any, Final
@@ -19,6 +19,13 @@ QUESTION_TIMEOUT_S: Final = 300.0
 
 _SHARES: Final = ("files_share", "bytes_share", "ideal_share")
 _WINDOW_COLUMNS: Final = ("name", "width", "height", *_SHARES)
+_INDEX_COLUMNS: Final = ("snapshot_id", "files", "unknown_files", "created_at", "damage")
+_STATES: Final = {
+    "ready": "The index of the current snapshot is there.",
+    "missing": "The index of the current snapshot is not built yet; who needs it builds it.",
+    "damaged": "The index of the current snapshot is damaged: answers are right, and take longer.",
+    "not_needed": "The table has no snapshot, or neither geometries nor positions: no index.",
+}
 _COLUMNS: Final = ("path", "rows", "size_bytes", "box_status", "boxes")
 
 
@@ -88,6 +95,22 @@ def layout(
     note(f"{totals['files']:,} files, {found['unknown_files']:,} of them unknown{overlap}")
     for line in found["advice"] or ["Nothing to improve was found."]:
         note(line)
+
+
+@app.command("index")
+def index(
+    table: Annotated[str, typer.Argument(help="catalog.namespace.table")], output: Output = None
+) -> None:
+    """Show which indexes of a table are stored, and whether they are sound."""
+    with connect() as api:
+        found = api.get(f"{_path(table)}/index")
+    if wants_json(output):
+        print_json(found)
+        return
+    print_list(found["indexes"], _INDEX_COLUMNS, Format.TABLE)
+    note(_STATES[found["state"]])
+    if found["job_id"]:
+        note(f"At work: graticule job show {found['job_id']}")
 
 
 def _path(table: str) -> str:

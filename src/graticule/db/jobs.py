@@ -206,10 +206,19 @@ def cancel(conn: Connection, organisation_id: str, job_id: str, *, now_ms: int) 
     return _job(conn.execute(changed).one())
 
 
-def find(conn: Connection, organisation_id: str, job_id: str) -> Job | None:
-    own = and_(_c.id == job_id, _c.organisation_id == organisation_id)
-    row = conn.execute(select(jobs).where(own)).one_or_none()
+def find(
+    conn: Connection, organisation_id: str, job_id: str, *, to_change: bool = False
+) -> Job | None:
+    """One job; `to_change` keeps it as it is until the transaction ends."""
+    own = select(jobs).where(_c.id == job_id, _c.organisation_id == organisation_id)
+    row = conn.execute(own.with_for_update() if to_change else own).one_or_none()
     return _job(row) if row is not None else None
+
+
+def change_parameters(conn: Connection, job: Job) -> None:
+    """Keep other parameters of a job that this transaction has ordered, or found to change."""
+    changed = update(jobs).where(_c.id == job.id)
+    conn.execute(changed.values(parameters=json.dumps(job.parameters)))
 
 
 def active(conn: Connection, key: str) -> Job | None:

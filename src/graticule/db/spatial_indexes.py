@@ -1,57 +1,52 @@
 """Where the stored index of each snapshot lies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from graticule.db.schema import spatial_indexes
 from graticule.domain.errors import NoSuchTable
+from graticule.domain.stored_index import StoredIndex
+
+_c = spatial_indexes.c
 
 
-@dataclass(frozen=True, slots=True)
-class StoredIndex:
-    """One index file of a table."""
-
-    snapshot_id: int
-    location: str
-    created_at_ms: int
-
-
-def location(conn: Connection, table_id: str, snapshot_id: int, place: str) -> str | None:
-    """URI of the index file of one snapshot and geometry column; None if there is none."""
-    return conn.execute(
-        select(spatial_indexes.c.index_location).where(
-            spatial_indexes.c.table_id == table_id,
-            spatial_indexes.c.snapshot_id == snapshot_id,
-            spatial_indexes.c.place == place,
-        )
-    ).scalar_one_or_none()
+def find(conn: Connection, table_id: str, snapshot_id: int, place: str) -> StoredIndex | None:
+    """The index file of one snapshot and geometry column."""
+    row = conn.execute(
+        select(spatial_indexes).where(_is(table_id, snapshot_id, place))
+    ).one_or_none()
+    return None if row is None else _index(row)
 
 
 def snapshots(conn: Connection, table_id: str, place: str) -> list[int]:
     """The snapshots that have an index of a geometry column."""
     return list(
         conn.execute(
-            select(spatial_indexes.c.snapshot_id).where(
-                spatial_indexes.c.table_id == table_id, spatial_indexes.c.place == place
-            )
+            select(_c.snapshot_id).where(_c.table_id == table_id, _c.place == place)
         ).scalars()
     )
 
 
 def of_table(conn: Connection, table_id: str) -> list[StoredIndex]:
-    """All index files of a table."""
-    rows = conn.execute(
-        select(
-            spatial_indexes.c.snapshot_id,
-            spatial_indexes.c.index_location,
-            spatial_indexes.c.created_at_ms,
-        ).where(spatial_indexes.c.table_id == table_id)
+    """All index files of a table, the newest first."""
+    own = select(spatial_indexes).where(_c.table_id == table_id)
+    newest = own.order_by(_c.created_at_ms.desc(), _c.snapshot_id.desc(), _c.place)
+    return [_index(row) for row in conn.execute(newest)]
+
+
+def mark_damaged(
+    conn: Connection, table_id: str, location: str, damage: str, *, now_ms: int
+) -> bool:
+    """Have nobody use an index file any more; False if it is in use no more."""
+    own = update(spatial_indexes).where(_c.table_id == table_id, _c.index_location == location)
+    found = own.values(
+        damage=func.coalesce(_c.damage, damage),  # who finds it first says what it is
+        damaged_at_ms=func.coalesce(_c.damaged_at_ms, now_ms),
     )
-    return [StoredIndex(row.snapshot_id, row.index_location, row.created_at_ms) for row in rows]
+    return conn.execute(found).rowcount > 0
 
 
 def put(conn: Connection, *, table_id: str, snapshot_id: int, place: str, **row: Any) -> str | None:
@@ -60,27 +55,38 @@ def put(conn: Connection, *, table_id: str, snapshot_id: int, place: str, **row:
     Raises:
         NoSuchTable: the table was dropped.
     """
-    before = location(conn, table_id, snapshot_id, place)
-    conn.execute(
-        delete(spatial_indexes).where(
-            spatial_indexes.c.table_id == table_id,
-            spatial_indexes.c.snapshot_id == snapshot_id,
-            spatial_indexes.c.place == place,
-        )
-    )
+    before = find(conn, table_id, snapshot_id, place)
+    conn.execute(delete(spatial_indexes).where(_is(table_id, snapshot_id, place)))
     values = {"table_id": table_id, "snapshot_id": snapshot_id, "place": place, **row}
     try:
         conn.execute(insert(spatial_indexes).values(values))
     except IntegrityError as error:
         raise NoSuchTable("the table was dropped") from error
-    return before
+    return None if before is None else before.location
 
 
 def remove(conn: Connection, table_id: str, locations: Sequence[str]) -> None:
     """Forget index files."""
     conn.execute(
         delete(spatial_indexes).where(
-            spatial_indexes.c.table_id == table_id,
-            spatial_indexes.c.index_location.in_(locations),
+            _c.table_id == table_id,
+            _c.index_location.in_(locations),
         )
+    )
+
+
+def _is(table_id: str, snapshot_id: int, place: str) -> ColumnElement[bool]:
+    return and_(_c.table_id == table_id, _c.snapshot_id == snapshot_id, _c.place == place)
+
+
+def _index(row: Row[Any]) -> StoredIndex:
+    return StoredIndex(
+        snapshot_id=row.snapshot_id,
+        place=row.place,
+        location=row.index_location,
+        file_count=row.file_count,
+        unknown_count=row.unknown_count,
+        created_at_ms=row.created_at_ms,
+        damage=row.damage,
+        damaged_at_ms=row.damaged_at_ms,
     )

@@ -27,8 +27,9 @@ from graticule.planning.sql_predicates import Dialect, Predicate, predicate_of
 from graticule.planning.table_places import crs_of
 from graticule.services.credentials import Credentials
 from graticule.services.footer_boxes import FooterReader
-from graticule.services.indexing import Indexing, SnapshotFiles, Table
+from graticule.services.indexing import Indexing, SnapshotFiles
 from graticule.services.tables import Tables
+from graticule.services.wanted_indexes import Table, WantedIndex
 from graticule.spatial.bounding_box import FileBox
 from graticule.spatial.crs import UNKNOWN_CRS, Crs
 from graticule.spatial.search_area import PlacedArea, SearchArea
@@ -178,7 +179,7 @@ class FileSearch:
         if snapshot is None:
             return None
         table = Table(catalog, record, document)
-        files = self._indexing.files_of(table, snapshot, column=query.column)
+        files = self._indexing.files_of(WantedIndex.of(table, snapshot, column=query.column))
         crs = crs_of(document, metadata.current_schema(document), files.place)
         area = None if query.area is None else query.area.placed_on(crs)
         return PlacedSnapshot(document, files, crs, area)

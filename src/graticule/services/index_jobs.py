@@ -1,4 +1,4 @@
-"""The job that brings a table's index up to date: after a commit, or when a plan waits for it."""
+"""The job that brings an index up to date: after a commit, for a plan, or as a repair."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,13 @@ from graticule.access.keyring import Keyring
 from graticule.db import tables as tables_db
 from graticule.db.engine import read
 from graticule.domain.job import Job
-from graticule.iceberg import metadata
 from graticule.services.documents import Documents
-from graticule.services.indexing import Indexing, Table
+from graticule.services.index_orders import REPAIRS
+from graticule.services.indexing import Indexing
 from graticule.services.job_context import find_catalog
 from graticule.services.job_run import JobRun
 from graticule.services.stored_indexes import StoredIndexes
+from graticule.services.wanted_indexes import Table, WantedIndex
 
 Json = dict[str, Any]
 
@@ -48,19 +49,19 @@ class IndexJobs:
         table = self._table(job)
         if table is None:
             return {"files": None}
-        wanted = job.parameters.get("snapshot_id")
-        if wanted is None:
-            index = self._indexing.keep_in_step(table)
+        if job.parameters.get("snapshot_id") is None:
+            index = self._indexing.keep_in_step(table, go_on=run.go_on)
         else:
-            snapshot = metadata.snapshot_by_id(table.document, wanted)
-            if snapshot is None:
+            wanted = WantedIndex.from_parameters(table, dict(job.parameters))
+            if wanted is None:
                 return {"files": None}
-            of_snapshot = bool(job.parameters.get("use_snapshot_schema"))
-            schema = metadata.schema_of(table.document, snapshot) if of_snapshot else None
-            index = self._indexing.files_of(table, snapshot, schema=schema).index
+            index = self._indexing.store(wanted, go_on=run.go_on).index
         if index is None:
             return {"files": None}
-        return {"files": len(index), "unknown": len(index.unknown)}
+        result = {"files": len(index), "unknown": len(index.unknown)}
+        if REPAIRS in job.parameters:
+            result["repaired"] = job.parameters[REPAIRS]
+        return result
 
     def _table(self, job: Job) -> Table | None:
         with read(self._engine) as conn:

@@ -14,6 +14,8 @@ from graticule.domain.job import Job, JobKind
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.planning.table_places import place_of
+from graticule.services.job_context import as_server
+from graticule.services.wanted_indexes import WantedIndex
 
 Json = dict[str, Any]
 
@@ -21,6 +23,12 @@ MAIN_BRANCH: Final = "main"
 INDEX_DELAY_S: Final = 5.0
 """After a commit: a writer that commits often makes one index of many commits, and a reader that
 comes at once has made the index already."""
+WAITERS: Final = "waiting_plans"
+WAITERS_MAX: Final = 1_000
+"""Of one job; more plans are made at once."""
+REPAIRS: Final = "repairs"
+"""The parameter that says what was wrong with the index before."""
+REPAIRER: Final = "repair"
 
 
 def moves_snapshots(updates: Sequence[Mapping[str, Any]]) -> bool:
@@ -64,19 +72,58 @@ def order_removal(
 
 
 def order_for_plan(
-    conn: Connection,
-    principal: Principal,
-    record: TableRecord,
-    *,
-    snapshot_id: int,
-    use_snapshot_schema: bool,
-    now_ms: int,
-) -> Job:
-    """Order the index of one snapshot, which somebody waits for."""
-    kind = "own" if use_snapshot_schema else "current"
-    key = f"index/{record.id}/{snapshot_id}/{kind}"
-    parameters = {"snapshot_id": snapshot_id, "use_snapshot_schema": use_snapshot_schema}
-    return jobs_db.enqueue(conn, _job(principal, record, parameters, key=key, now_ms=now_ms))
+    conn: Connection, principal: Principal, wanted: WantedIndex, *, waiter: str, now_ms: int
+) -> Job | None:
+    """Order an index that a plan waits for; None if there are too many such plans already.
+
+    `waiter` is the plan's name.  A job that nobody waits for any more is cancelled: see `leave`.
+    """
+    parameters = {**wanted.parameters, WAITERS: [waiter]}
+    key = _key_of(wanted)
+    job = _job(principal, wanted.table.record, parameters, key=key, now_ms=now_ms)
+    found = jobs_db.enqueue(conn, job)
+    waiters = found.parameters.get(WAITERS, [])
+    if waiter not in waiters:
+        if len(waiters) >= WAITERS_MAX:
+            return None
+        parameters = {**found.parameters, WAITERS: [*waiters, waiter]}
+        found = replace(found, parameters=parameters)
+        jobs_db.change_parameters(conn, found)
+    return found
+
+
+def leave(conn: Connection, organisation_id: str, job_id: str, waiter: str, *, now_ms: int) -> None:
+    """A plan waits no more; the last one that does cancels the job, unless that is a repair."""
+    found = jobs_db.find(conn, organisation_id, job_id, to_change=True)
+    if found is None or not found.state.is_active or not is_waiting(found, waiter):
+        return
+    waiters = [one for one in found.parameters[WAITERS] if one != waiter]
+    jobs_db.change_parameters(
+        conn, replace(found, parameters={**found.parameters, WAITERS: waiters})
+    )
+    if not waiters and REPAIRS not in found.parameters:
+        jobs_db.cancel(conn, organisation_id, job_id, now_ms=now_ms)
+
+
+def is_waiting(job: Job, waiter: str) -> bool:
+    """False once the plan of that name was cancelled."""
+    return waiter in job.parameters.get(WAITERS, [])
+
+
+def order_repair(conn: Connection, wanted: WantedIndex, *, damage: str, now_ms: int) -> None:
+    """Order an index to be built in place of a damaged one."""
+    parameters = {**wanted.parameters, REPAIRS: damage}
+    organisation_id = wanted.table.catalog.catalog.organisation_id
+    principal = as_server(organisation_id, REPAIRER)
+    job = _job(principal, wanted.table.record, parameters, key=_key_of(wanted), now_ms=now_ms)
+    found = jobs_db.enqueue(conn, job)
+    if REPAIRS not in found.parameters:
+        parameters = {**found.parameters, REPAIRS: damage}
+        jobs_db.change_parameters(conn, replace(found, parameters=parameters))
+
+
+def _key_of(wanted: WantedIndex) -> str:
+    return f"index/{wanted.key.table_id}/{wanted.key.snapshot_id}/{wanted.key.place}"
 
 
 def _job(

@@ -3,25 +3,29 @@
 Built on first use (`snapshot_reading`) or by a job after a commit; kept in memory, and for other
 processes and the next snapshot in `stored_indexes`.  It is derived from what is immutable, so
 losing it costs time and nothing else.  A file it knows nothing about counts as lying everywhere.
+
+A stored index that turns out to be damaged is repaired by a job.  Who met it answers by one of its
+own, built from manifests and kept in memory only, until the repaired one is there.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any, Final
 
 import structlog
 
-from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.iceberg import metadata
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex
-from graticule.planning.table_places import TablePlace, place_of
+from graticule.planning.table_places import TablePlace
 from graticule.services.credentials import Credentials
-from graticule.services.snapshot_reading import SnapshotReader, box_rules
-from graticule.services.stored_indexes import IndexKey, StoredIndexes
+from graticule.services.index_repairs import IndexRepairs
+from graticule.services.snapshot_reading import SnapshotReader, never_stop
+from graticule.services.stored_indexes import StoredIndexes, UnusableIndex
+from graticule.services.wanted_indexes import IndexKey, Table, WantedIndex
 from graticule.storage.inspection_workers import InspectionWorkers
 
 Json = dict[str, Any]
@@ -30,44 +34,35 @@ log = structlog.get_logger(__name__)
 INDEXES_CACHED_BYTES_MAX: Final = 512 * 1024 * 1024
 ANCESTORS_MAX: Final = 100
 """How far back an index is looked for that most of the files can be taken from."""
-_RULES_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFiles:
-    """All live files of one snapshot, or all that a range of snapshots added."""
+    """All live files of one snapshot, or all that a range of snapshots added.
+
+    `is_makeshift` while the index that should have been there is being repaired.
+    """
 
     snapshot_id: int
     index: FileIndex
     place: TablePlace
+    is_makeshift: bool = False
 
     @property
     def deletes(self) -> tuple[DataFileEntry, ...]:
         return self.index.deletes
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table as one request or job found it.  The document is shared: never to be changed."""
-
-    catalog: OpenCatalog
-    record: TableRecord
-    document: Json
-
-    def place(self, schema: Json | None = None, column: str | None = None) -> TablePlace:
-        """Where its rows are, in a schema (the current one) and by a geometry column (the usual).
-
-        Raises:
-            InvalidRequest: `column` is none of the table, or holds no geometries.
-        """
-        return place_of(self.document, schema or metadata.current_schema(self.document), column)
-
-
 class Indexing:
     def __init__(
-        self, stored: StoredIndexes, credentials: Credentials, workers: InspectionWorkers
+        self,
+        stored: StoredIndexes,
+        repairs: IndexRepairs,
+        credentials: Credentials,
+        workers: InspectionWorkers,
     ) -> None:
         self._stored = stored
+        self._repairs = repairs
         self._credentials = credentials
         self._workers = workers
         self._guard = threading.Lock()
@@ -75,39 +70,30 @@ class Indexing:
         self._kept: OrderedDict[IndexKey, SnapshotFiles] = OrderedDict()
         self._kept_bytes = 0
 
-    def files_of(
-        self,
-        table: Table,
-        snapshot: Json,
-        *,
-        schema: Json | None = None,
-        column: str | None = None,
-    ) -> SnapshotFiles:
+    def files_of(self, wanted: WantedIndex) -> SnapshotFiles:
         """The files of a snapshot: from memory, else from the stored index, else built now.
 
-        `schema` is the one that names the place of rows; the current one unless given.  `column`
-        is a geometry column to go by, when it is not the usual one.
-
         Raises:
-            InvalidRequest: `column` is none of the table, or holds no geometries.
             NoSuchFile: the manifest list or a manifest is gone.
             UnreadableFile: one of them is not what it should be.
         """
-        place = table.place(schema, column)
-        key = _key(table, snapshot, place)
-        known = self._recall(key)
-        if known is not None:
+        known = self._recall(wanted.key)
+        if known is not None and not known.is_makeshift:
             return known
-        with self._guard:
-            turn = self._building.setdefault(key, threading.Lock())
-        with turn:
-            known = self._recall(key)
-            if known is None:
-                known = self._load(table, key, place) or self._build(table, snapshot, key, place)
-                self._remember(key, known)
-        with self._guard:
-            self._building.pop(key, None)
-        return known
+        with self._turn(wanted.key):
+            known = self._recall(wanted.key)
+            if known is not None and not known.is_makeshift:
+                return known
+            found = self._load(wanted)
+            if isinstance(found, SnapshotFiles):
+                return found
+            if known is not None:  # not repaired yet
+                return known
+            if found is None or not self._repairs.order(wanted, found):
+                return self._build(wanted)
+            made = SnapshotFiles(wanted.key.snapshot_id, self._read(wanted), wanted.place, True)
+            self._remember(wanted.key, made)
+            return made
 
     def files_added(
         self, table: Table, snapshots: Sequence[Json], *, schema: Json | None = None
@@ -118,35 +104,60 @@ class Indexing:
             NoSuchFile: the manifest list or a manifest is gone.
             UnreadableFile: one of them is not what it should be.
         """
-        place = table.place(schema)
-        key = _key(table, snapshots[-1], place)
+        wanted = WantedIndex.of(table, snapshots[-1], schema=schema)
+        key = wanted.key
         key = replace(key, place=f"{key.place}, added from {snapshots[0]['snapshot-id']} on")
         known = self._recall(key)
         if known is None:
-            index = self._reader(table, place).added(snapshots)
-            known = SnapshotFiles(key.snapshot_id, index, place)
+            index = self._reader(wanted).added(snapshots)
+            known = SnapshotFiles(key.snapshot_id, index, wanted.place)
             self._remember(key, known)
         return known
 
-    def is_at_hand(self, table: Table, snapshot: Json, *, schema: Json | None = None) -> bool:
-        """True if a plan would not have to build the index first."""
-        place = table.place(schema)
-        key = _key(table, snapshot, place)
-        return self._recall(key) is not None or (bool(place.key) and self._stored.has(key))
+    def is_at_hand(self, wanted: WantedIndex) -> bool:
+        """True if a plan would not have to build the index first; one that is damaged is none."""
+        if self._recall(wanted.key) is not None:
+            return True
+        found = self._load(wanted)
+        if isinstance(found, UnusableIndex):
+            self._repairs.order(wanted, found)
+        return isinstance(found, SnapshotFiles)
 
-    def manifests_to_read(self, table: Table, snapshot: Json, *, schema: Json | None = None) -> int:
+    def manifests_to_read(self, wanted: WantedIndex) -> int:
         """How many manifests building the index would have to read.  Asks the store for the list.
 
         Raises:
             NoSuchFile: the manifest list is gone.
             UnreadableFile: it is not what it should be.
         """
-        place = table.place(schema)
-        key = _key(table, snapshot, place)
-        earlier = self._earlier(table, key, place)
-        return self._reader(table, place).unknown_manifest_count(snapshot, earlier)
+        reader = self._reader(wanted)
+        return reader.unknown_manifest_count(wanted.snapshot, self._earlier(wanted))
 
-    def keep_in_step(self, table: Table) -> FileIndex | None:
+    def store(
+        self, wanted: WantedIndex, *, go_on: Callable[[], None] = never_stop
+    ) -> SnapshotFiles:
+        """Have the index stored for everybody, built anew unless it is there and sound.
+
+        `go_on` is called between steps, and ends the work by what it raises.
+
+        Raises:
+            NoSuchFile: the manifest list or a manifest is gone.
+            UnreadableFile: one of them is not what it should be.
+        """
+        with self._turn(wanted.key):
+            known = self._recall(wanted.key)
+            if known is not None and not known.is_makeshift and self._stored.has(wanted.key):
+                return known
+            found = self._load(wanted)
+            if isinstance(found, SnapshotFiles):
+                return found
+            if found is not None:
+                self._repairs.order(wanted, found)  # nothing is repaired unseen
+            return self._build(wanted, go_on=go_on)
+
+    def keep_in_step(
+        self, table: Table, *, go_on: Callable[[], None] = never_stop
+    ) -> FileIndex | None:
         """Index the current snapshot, and let go of indexes that are of no more use.
 
         Reads the manifests that no earlier index knows.  None for a table without a snapshot, or
@@ -159,7 +170,7 @@ class Indexing:
         current = metadata.current_snapshot(table.document)
         index = None
         if current is not None and table.place().key:
-            index = self.files_of(table, current).index
+            index = self.store(WantedIndex.of(table, current), go_on=go_on).index
         ids = {int(one["snapshot-id"]) for one in metadata.snapshots(table.document)}
         heads = {int(ref["snapshot-id"]) for ref in metadata.refs(table.document).values()}
         if current is not None:
@@ -167,6 +178,18 @@ class Indexing:
         self._stored.remove_expired(table.catalog, table.record, snapshots=ids)
         self._stored.remove_old(table.catalog, table.record, heads=heads)
         return index
+
+    @contextmanager
+    def _turn(self, key: IndexKey) -> Iterator[None]:
+        """One builds, and who comes meanwhile finds it built."""
+        with self._guard:
+            turn = self._building.setdefault(key, threading.Lock())
+        try:
+            with turn:
+                yield
+        finally:
+            with self._guard:
+                self._building.pop(key, None)
 
     def _recall(self, key: IndexKey) -> SnapshotFiles | None:
         with self._guard:
@@ -177,58 +200,71 @@ class Indexing:
 
     def _remember(self, key: IndexKey, files: SnapshotFiles) -> None:
         with self._guard:
-            if key in self._kept:
-                return
+            before = self._kept.pop(key, None)
+            if before is not None:
+                self._kept_bytes -= before.index.size_bytes
             self._kept[key] = files
             self._kept_bytes += files.index.size_bytes
             while self._kept_bytes > INDEXES_CACHED_BYTES_MAX and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
                 self._kept_bytes -= dropped.index.size_bytes
 
-    def _load(self, table: Table, key: IndexKey, place: TablePlace) -> SnapshotFiles | None:
-        if not place.key:
+    def _load(self, wanted: WantedIndex) -> SnapshotFiles | UnusableIndex | None:
+        if not wanted.is_kept:
             return None
-        index = self._stored.load(table.catalog, key)
-        return None if index is None else SnapshotFiles(key.snapshot_id, index, place)
+        found = self._stored.load(wanted.table.catalog, wanted.key)
+        if not isinstance(found, FileIndex):
+            return found
+        files = SnapshotFiles(wanted.key.snapshot_id, found, wanted.place)
+        self._remember(wanted.key, files)
+        return files
 
     def _build(
-        self, table: Table, snapshot: Json, key: IndexKey, place: TablePlace
+        self, wanted: WantedIndex, *, go_on: Callable[[], None] = never_stop
     ) -> SnapshotFiles:
-        earlier = self._earlier(table, key, place)
-        index = self._reader(table, place).index(snapshot, earlier)
+        index = self._read(wanted, go_on=go_on)
+        go_on()
+        if wanted.is_kept:
+            table = wanted.table
+            index = self._stored.publish(table.catalog, table.record, wanted.key, index)
+        files = SnapshotFiles(wanted.key.snapshot_id, index, wanted.place)
+        self._remember(wanted.key, files)
+        return files
+
+    def _read(self, wanted: WantedIndex, *, go_on: Callable[[], None] = never_stop) -> FileIndex:
+        earlier = self._earlier(wanted)
+        index = self._reader(wanted, go_on=go_on).index(wanted.snapshot, earlier)
         log.info(
             "snapshot indexed",
-            table_id=table.record.id,
-            snapshot_id=key.snapshot_id,
+            table_id=wanted.key.table_id,
+            snapshot_id=wanted.key.snapshot_id,
             files=len(index),
             unknown=len(index.unknown),
         )
-        if place.key:
-            index = self._stored.publish(table.catalog, table.record, key, index)
-        return SnapshotFiles(key.snapshot_id, index, place)
+        return index
 
-    def _reader(self, table: Table, place: TablePlace) -> SnapshotReader:
-        store = self._credentials.store_for(table.catalog.integration, in_background=True)
-        return SnapshotReader(store, self._workers, table.document, place)
+    def _reader(
+        self, wanted: WantedIndex, *, go_on: Callable[[], None] = never_stop
+    ) -> SnapshotReader:
+        integration = wanted.table.catalog.integration
+        store = self._credentials.store_for(integration, in_background=True)
+        document = wanted.table.document
+        return SnapshotReader(store, self._workers, document, wanted.place, go_on=go_on)
 
-    def _earlier(self, table: Table, key: IndexKey, place: TablePlace) -> FileIndex | None:
+    def _earlier(self, wanted: WantedIndex) -> FileIndex | None:
         """The index of the nearest ancestor that has one: most of its manifests are here still."""
-        stored = self._stored.snapshots(key.table_id, key.place)
-        for ancestor_id in _ancestors(table.document, key.snapshot_id):
-            at = replace(key, snapshot_id=ancestor_id)
-            known = self._recall(at)
-            if known is None and ancestor_id in stored:
-                known = self._load(table, at, place)
+        stored = self._stored.snapshots(wanted.key.table_id, wanted.key.place)
+        for ancestor_id in _ancestors(wanted.table.document, wanted.key.snapshot_id):
+            key = wanted.at(ancestor_id)
+            known = self._recall(key)
             if known is not None:
                 return known.index
+            if wanted.is_kept and ancestor_id in stored:
+                found = self._stored.load(wanted.table.catalog, key)
+                if isinstance(found, FileIndex):
+                    self._remember(key, SnapshotFiles(ancestor_id, found, wanted.place))
+                    return found
         return None
-
-
-def _key(table: Table, snapshot: Json, place: TablePlace) -> IndexKey:
-    """Table, snapshot, and what boxes are of and how they are found, of which there are many."""
-    rules = blake2b(box_rules(place, table.document).encode(), digest_size=_RULES_BYTES)
-    of = f"{place.key}-{rules.hexdigest()}" if place.key else rules.hexdigest()
-    return IndexKey(table.record.id, int(snapshot["snapshot-id"]), of)
 
 
 def _ancestors(document: Json, snapshot_id: int) -> Iterator[int]:

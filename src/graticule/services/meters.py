@@ -68,6 +68,14 @@ _jobs_ended = Counter(
     ["kind", "state"],
     registry=REGISTRY,
 )
+_damaged_indexes = Counter(
+    "graticule_damaged_indexes",
+    "Indexes that were found damaged or missing, by where",
+    ["where"],
+    registry=REGISTRY,
+)
+INDEX_COPIES_DAMAGED: Final = _damaged_indexes.labels("copy")
+INDEXES_DAMAGED: Final = _damaged_indexes.labels("bucket")
 AUDIT_EVENTS_LOST: Final = Counter(
     "graticule_audit_events_lost",
     "Events that were to be audited, and were too many at once",

@@ -4,6 +4,7 @@ A window in the filter goes to the snapshot's index; the rest of the filter to c
 partition values.  A file that may match is never left out, and the residual is always the filter.
 """
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,9 +29,11 @@ from graticule.planning.index import Positions
 from graticule.planning.scan_tasks import ScanTasks
 from graticule.planning.snapshot_ranges import appends_between
 from graticule.planning.windows import names_any, window_of
+from graticule.services import index_orders
 from graticule.services.index_orders import order_for_plan
-from graticule.services.indexing import Indexing, SnapshotFiles, Table
+from graticule.services.indexing import Indexing, SnapshotFiles
 from graticule.services.tables import Tables
+from graticule.services.wanted_indexes import Table, WantedIndex
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS
 
 Json = dict[str, Any]
@@ -43,6 +46,7 @@ HEAVY_MANIFESTS_MIN: Final = 64
 """From so many manifests on that nobody has read yet, who can wait is told to: some seconds."""
 UNCLAIMED_S_MAX: Final = 10.0
 """After this long without a worker the index is built by whoever asks for the plan."""
+_WAITER_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,27 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """What a plan waits for: the index that a job builds.  `waiter` is the plan's own name."""
+
+    job_id: str
+    waiter: str
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
-    """A plan that waits for an index, which a job builds."""
+    """A plan that waits."""
 
     table_id: str
     snapshot_id: int
-    job_id: str
+    wait: Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A plan that waited until its client wanted it no more."""
+
+    table_id: str
 
 
 class Scans:
@@ -120,9 +139,11 @@ class Scans:
         table = Table(catalog, *self._tables.open(principal, catalog, identifier))
         snapshot = _snapshot(table.document, request.snapshot_id)
         with _failing():
-            if snapshot is not None and can_wait and self._is_heavy(table, snapshot, request):
-                job = self._order(principal, table, snapshot, request)
-                return Submitted(table.record.id, int(snapshot["snapshot-id"]), job.id)
+            if snapshot is not None and can_wait and request.after_snapshot_id is None:
+                wanted = _wanted(table, snapshot, request)
+                wait = self._order(principal, wanted) if self._is_heavy(wanted) else None
+                if wait is not None:
+                    return Submitted(table.record.id, wanted.key.snapshot_id, wait)
             return self._plan(table, snapshot, request, Part())
 
     def go_on(
@@ -150,8 +171,8 @@ class Scans:
         catalog: OpenCatalog,
         identifier: TableIdentifier,
         request: PlanRequest,
-        job_id: str | None,
-    ) -> Plan | Submitted:
+        wait: Wait | None,
+    ) -> Plan | Submitted | Cancelled:
         """What has become of a plan.
 
         Raises:
@@ -162,42 +183,49 @@ class Scans:
         table = Table(catalog, *self._tables.open(principal, catalog, identifier))
         snapshot = _snapshot(table.document, request.snapshot_id)
         with _failing():
-            if job_id is not None and snapshot is not None:
-                schema = _schema(table.document, snapshot, request)
-                if not self._indexing.is_at_hand(table, snapshot, schema=schema):
-                    job = self._job(principal, job_id)
+            if wait is not None and snapshot is not None:
+                job = self._job(principal, wait.job_id)
+                if job is not None and not index_orders.is_waiting(job, wait.waiter):
+                    return Cancelled(table.record.id)
+                if not self._indexing.is_at_hand(_wanted(table, snapshot, request)):
                     if job is not None and self._is_under_way(job):
-                        return Submitted(table.record.id, int(snapshot["snapshot-id"]), job_id)
+                        return Submitted(table.record.id, int(snapshot["snapshot-id"]), wait)
                     if job is not None and job.state is JobState.FAILED:
                         raise PlanFailed(job.error or "the index could not be built")
             return self._plan(table, snapshot, request, Part())
 
-    def _is_heavy(self, table: Table, snapshot: Json, request: PlanRequest) -> bool:
-        if request.after_snapshot_id is not None:
-            return False
-        schema = _schema(table.document, snapshot, request)
-        if not table.place(schema).key or table.catalog.integration.read_only:
-            return False  # a job could keep the index for nobody
-        if self._indexing.is_at_hand(table, snapshot, schema=schema):
-            return False
-        count = self._indexing.manifests_to_read(table, snapshot, schema=schema)
-        return count >= HEAVY_MANIFESTS_MIN
+    def cancel(self, principal: Principal, wait: Wait) -> None:
+        """A plan waits no more.  Its index is built on only if somebody else waits for it."""
 
-    def _order(
-        self, principal: Principal, table: Table, snapshot: Json, request: PlanRequest
-    ) -> Job:
-        def order_once() -> Job:
+        def leave_once() -> None:
             with write(self._engine) as conn:
-                return order_for_plan(
+                index_orders.leave(
                     conn,
-                    principal,
-                    table.record,
-                    snapshot_id=int(snapshot["snapshot-id"]),
-                    use_snapshot_schema=request.use_snapshot_schema,
+                    principal.organisation_id,
+                    wait.job_id,
+                    wait.waiter,
                     now_ms=self._now_ms(),
                 )
 
-        return retry_serialisation(order_once)
+        retry_serialisation(leave_once)
+
+    def _is_heavy(self, wanted: WantedIndex) -> bool:
+        if not wanted.is_kept or wanted.table.catalog.integration.read_only:
+            return False  # a job could keep the index for nobody
+        if self._indexing.is_at_hand(wanted):
+            return False
+        return self._indexing.manifests_to_read(wanted) >= HEAVY_MANIFESTS_MIN
+
+    def _order(self, principal: Principal, wanted: WantedIndex) -> Wait | None:
+        waiter = secrets.token_hex(_WAITER_BYTES)
+
+        def order_once() -> Job | None:
+            with write(self._engine) as conn:
+                now_ms = self._now_ms()
+                return order_for_plan(conn, principal, wanted, waiter=waiter, now_ms=now_ms)
+
+        job = retry_serialisation(order_once)
+        return None if job is None else Wait(job.id, waiter)
 
     def _job(self, principal: Principal, job_id: str) -> Job | None:
         with read(self._engine) as conn:
@@ -239,7 +267,7 @@ class Scans:
         self, table: Table, snapshot: Json, request: PlanRequest, schema: Json
     ) -> SnapshotFiles | None:
         if request.after_snapshot_id is None:
-            return self._indexing.files_of(table, snapshot, schema=schema)
+            return self._indexing.files_of(_wanted(table, snapshot, request))
         end_id = int(snapshot["snapshot-id"])
         appends = appends_between(table.document, request.after_snapshot_id, end_id)
         return self._indexing.files_added(table, appends, schema=schema) if appends else None
@@ -291,3 +319,8 @@ def _schema(document: Json, snapshot: Json, request: PlanRequest) -> Json:
     if request.use_snapshot_schema:
         return metadata.schema_of(document, snapshot)
     return metadata.current_schema(document)
+
+
+def _wanted(table: Table, snapshot: Json, request: PlanRequest) -> WantedIndex:
+    own = metadata.schema_of(table.document, snapshot) if request.use_snapshot_schema else None
+    return WantedIndex.of(table, snapshot, schema=own)

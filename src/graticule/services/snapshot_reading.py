@@ -5,11 +5,11 @@ The others are read as columns and, for files they say nothing of, footers.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +31,21 @@ from graticule.storage.manifests import Manifest, read_manifest_list
 from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 BOX_RULES_VERSION: Final = 3
 """To be raised when boxes are found in another way: then every index is built anew."""
 FOOTERS_PER_INDEX_MAX: Final = 2_000
 """Files whose footers are read when a snapshot is first planned; the rest stay unknown."""
+FOOTERS_AT_ONCE: Final = 256
+"""Between two looks at whether the index is still wanted."""
 FETCHES_AT_ONCE: Final = 16
 MANIFESTS_AT_ONCE: Final = 64
 """Fetched before they are decoded; more would only fill the memory."""
+
+
+def never_stop() -> None:
+    """For who waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,22 @@ class _Run:
 
 
 class SnapshotReader:
-    """Reads snapshots of one table; boxes are of its `place`."""
+    """Reads snapshots of one table; boxes are of its `place`.
+
+    `go_on` is called between steps, and ends the reading by what it raises.
+    """
 
     def __init__(
-        self, store: ObjectStore, workers: InspectionWorkers, document: Json, place: TablePlace
+        self,
+        store: ObjectStore,
+        workers: InspectionWorkers,
+        document: Json,
+        place: TablePlace,
+        *,
+        go_on: Callable[[], None] = never_stop,
     ) -> None:
         self._store = store
+        self._go_on = go_on
         self._document = document
         self._place = place
         self._footers = FooterReader(store, workers, document, place)
@@ -81,6 +98,7 @@ class SnapshotReader:
             deletes: list[DataFileEntry] = []
             for files in self._read([manifests[at] for at in fresh]):
                 deletes += files.deletes
+                self._go_on()
                 ours, fresh = fresh[: len(files.counts)], fresh[len(files.counts) :]
                 runs |= zip(ours, self._runs(files, [keys[at] for at in ours]), strict=True)
         return self._assembled([runs[at] for at in range(len(manifests))], deletes)
@@ -135,11 +153,19 @@ class SnapshotReader:
 
     def _read(self, manifests: Sequence[Manifest]) -> Iterator[ManifestFiles]:
         """The files of manifests in order, which are fetched side by side."""
-        with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
+        pool = ThreadPoolExecutor(FETCHES_AT_ONCE)
+        try:
             for start in range(0, len(manifests), MANIFESTS_AT_ONCE):
                 some = manifests[start : start + MANIFESTS_AT_ONCE]
                 fetched = pool.map(lambda manifest: self._store.get(manifest.path), some)
-                yield from read_manifests(zip(some, fetched, strict=True))
+                yield from read_manifests(self._going_on(zip(some, fetched, strict=True)))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _going_on(self, steps: Iterable[T]) -> Iterator[T]:
+        for step in steps:
+            self._go_on()
+            yield step
 
     def _runs(self, files: ManifestFiles, keys: Sequence[bytes]) -> Iterator[_Run]:
         spec = metadata.partition_spec_by_id(self._document, files.spec_id)
@@ -199,9 +225,15 @@ class SnapshotReader:
             entry = columns.entry(position, with_metrics=False)
             if entry.file_format == "parquet":
                 todo[position] = entry
+        found: dict[int, FooterBoxes] = {}
+        positions = list(todo)
+        for start in range(0, len(positions), FOOTERS_AT_ONCE):
+            self._go_on()
+            some = positions[start : start + FOOTERS_AT_ONCE]
+            found |= self._footers.read({at: todo[at] for at in some})
         return {
             at: footer
-            for at, footer in self._footers.read(todo).items()
+            for at, footer in found.items()
             if footer.file_box.status is not BoxStatus.UNKNOWN
         }
 

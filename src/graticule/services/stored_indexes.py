@@ -1,6 +1,7 @@
 """Indexes as they are kept: beside the table, pointed to by the database, mapped from a local file.
 
-All of it is derived from what is immutable, so losing any of it costs time and nothing else.
+All of it is derived from what is immutable, so losing any of it costs time and nothing else.  What
+is damaged is told apart from what was never there: `services.index_repairs` takes it up.
 """
 
 from collections.abc import Callable, Collection
@@ -14,11 +15,13 @@ from uuid6 import uuid7
 
 from graticule.db import spatial_indexes as spatial_indexes_db
 from graticule.db.engine import read, write
-from graticule.db.spatial_indexes import StoredIndex
 from graticule.domain.catalog import OpenCatalog, TableRecord
-from graticule.domain.errors import CatalogError, NoSuchTable, UnreadableFile
+from graticule.domain.errors import CatalogError, NoSuchFile, NoSuchTable, UnreadableFile
+from graticule.domain.stored_index import StoredIndex
 from graticule.planning.index import FileIndex
+from graticule.services import meters
 from graticule.services.credentials import Credentials
+from graticule.services.wanted_indexes import IndexKey
 from graticule.storage import index_files
 from graticule.storage.index_cache import IndexCache
 from graticule.storage.s3 import ObjectStore
@@ -33,12 +36,11 @@ _COPIED_AT_ONCE_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class IndexKey:
-    """What an index is about; `place` is what its boxes are of, and how they were found."""
+class UnusableIndex:
+    """An index file that should be there and sound, and is not."""
 
-    table_id: str
-    snapshot_id: int
-    place: str
+    location: str
+    damage: str
 
 
 class StoredIndexes:
@@ -55,10 +57,15 @@ class StoredIndexes:
         self._cache = cache
         self._now_ms = now_ms
 
-    def load(self, catalog: OpenCatalog, key: IndexKey) -> FileIndex | None:
-        """The index of a snapshot; None when there is none, or it is damaged."""
-        at = self._location(key)
-        return None if at is None else self._mapped(catalog, at, key)
+    def load(self, catalog: OpenCatalog, key: IndexKey) -> FileIndex | UnusableIndex | None:
+        """The index of a snapshot; None when there is none, or the store does not answer."""
+        with read(self._engine) as conn:
+            known = spatial_indexes_db.find(conn, key.table_id, key.snapshot_id, key.place)
+        if known is None:
+            return None
+        if known.damage is not None:
+            return UnusableIndex(known.location, known.damage)
+        return self._mapped(catalog, known.location, key)
 
     def snapshots(self, table_id: str, place: str) -> Collection[int]:
         """The snapshots whose indexes should be there."""
@@ -66,11 +73,10 @@ class StoredIndexes:
             return set(spatial_indexes_db.snapshots(conn, table_id, place))
 
     def has(self, key: IndexKey) -> bool:
-        return self._location(key) is not None
-
-    def _location(self, key: IndexKey) -> str | None:
+        """True if there is one that nobody found damaged."""
         with read(self._engine) as conn:
-            return spatial_indexes_db.location(conn, key.table_id, key.snapshot_id, key.place)
+            known = spatial_indexes_db.find(conn, key.table_id, key.snapshot_id, key.place)
+        return known is not None and known.damage is None
 
     def publish(
         self, catalog: OpenCatalog, record: TableRecord, key: IndexKey, index: FileIndex
@@ -171,7 +177,9 @@ class StoredIndexes:
         for at in locations:
             self._cache.drop(_name_of(at))
 
-    def _mapped(self, catalog: OpenCatalog, at: str, key: IndexKey) -> FileIndex | None:
+    def _mapped(
+        self, catalog: OpenCatalog, at: str, key: IndexKey
+    ) -> FileIndex | UnusableIndex | None:
         """From the local file, else from the object beside the table."""
         name = _name_of(at)
         about = index_files.About(key.snapshot_id, key.place)
@@ -181,12 +189,17 @@ class StoredIndexes:
                 return index_files.map_index(path, about)
             except UnreadableFile as error:
                 log.warning("cached spatial index is damaged", path=str(path), error=str(error))
+                meters.INDEX_COPIES_DAMAGED.inc()
                 self._cache.drop(name)
         try:
             store = self._credentials.store_for(catalog.integration, in_background=True)
             return self._fetched(store, at, about)
+        except (NoSuchFile, UnreadableFile) as error:
+            log.warning("spatial index is damaged", at=at, error=error.message)
+            meters.INDEXES_DAMAGED.inc()
+            return UnusableIndex(at, error.message)
         except CatalogError as error:
-            log.warning("spatial index cannot be used", at=at, error=error.message)
+            log.warning("spatial index cannot be read", at=at, error=error.message)
             return None
 
     def _fetched(self, store: ObjectStore, at: str, about: index_files.About) -> FileIndex:

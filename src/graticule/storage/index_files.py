@@ -6,6 +6,7 @@ share its pages.
 """
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from graticule.domain.errors import UnreadableFile
 from graticule.planning.index import FileIndex
 
 INDEX_FORMAT_VERSION: Final = 3
+_TOLD_CHARACTERS_MAX: Final = 100
 _NUMPY_KINDS: Final = frozenset("biuf")
 _NARROW: Final = (np.uint8, np.uint16, np.uint32)
 _SCHEMA: Final = pa.schema(
@@ -126,8 +128,16 @@ def _decode(source: pa.NativeFile, about: About) -> FileIndex:
     except Exception as error:
         raise UnreadableFile(f"the index is damaged: {error}") from error
     if found != about.metadata:
-        raise UnreadableFile(f"the index is of {found}, not of {about.metadata}")
+        raise UnreadableFile(f"the index is {_told(found)}, not {_told(about.metadata)}")
     return index
+
+
+def _told(metadata: Mapping[bytes, bytes | None]) -> str:
+    version, snapshot, place = (
+        (value or b"?").decode(errors="replace")[:_TOLD_CHARACTERS_MAX]
+        for value in metadata.values()
+    )
+    return f"of snapshot {snapshot} and {place} (version {version})"
 
 
 def _array(batch: pa.RecordBatch) -> tuple[str, npt.NDArray[np.generic]]:

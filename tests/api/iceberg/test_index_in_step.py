@@ -6,19 +6,7 @@ import pytest
 from graticule.services import index_orders, stored_indexes
 from support.patience import until
 from support.plans import PlannedTable, index_files
-
-COLUMNS = pa.schema([("id", pa.int64()), ("longitude", pa.float64()), ("latitude", pa.float64())])
-
-
-def rows(*ids):
-    return pa.table([list(ids), [float(i) for i in ids], [0.0] * len(ids)], schema=COLUMNS)
-
-
-def window(least, most):
-    def limit(op, value):
-        return {"type": op, "term": "longitude", "value": value}
-
-    return {"filter": {"type": "and", "left": limit("gt-eq", least), "right": limit("lt-eq", most)}}
+from support.points import COLUMNS, rows, window
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +24,6 @@ def written(catalog):
 @pytest.fixture
 def table(catalog, http, written):
     return PlannedTable(catalog, http, "ns", "t")
-
-
-def forget(table):
-    """As another process would find it."""
-    indexing = table.catalog.server.services.indexing
-    indexing._kept.clear()
-    indexing._kept_bytes = 0
 
 
 def test_a_commit_is_indexed_without_anybody_asking_for_a_plan(table, written):
@@ -91,7 +72,7 @@ def test_every_snapshot_branch_and_tag_is_planned_as_it_was(table, written):
     written.append(rows(90), branch="side")
     side = written.refresh().refs()["side"].snapshot_id
     written.overwrite(rows(60))
-    forget(table)
+    table.forget_indexes()
     assert len(table.files(window(0, 2))) == 0
     assert len(table.files({"snapshot-id": first, **window(0, 2)})) == 1
     assert len(table.files({"snapshot-id": first, **window(29, 90)})) == 0
@@ -166,51 +147,5 @@ def test_another_choice_of_box_columns_is_another_index(catalog, http):
     with written.transaction() as change:
         change.set_properties(geo=geo("b"))
     assert (len(table.files(near(1))), len(table.files(near(50)))) == (0, 1)
-    forget(table)
+    table.forget_indexes()
     assert (len(table.files(near(1))), len(table.files(near(50)))) == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("damage", "where"),
-    [
-        ("bit", "local"),
-        ("gone", "store"),
-        ("bit", "both"),
-        ("cut", "both"),
-        ("gone", "both"),
-        ("foreign", "both"),
-    ],
-)
-def test_a_damaged_index_gives_the_right_answer_and_is_repaired(table, written, damage, where):
-    written.append(rows(1, 2))
-    written.append(rows(30))
-    table.await_index()
-    expected = table.files(window(29, 31))
-    cache = table.catalog.server.services.indexing._stored._cache._folder
-    current = str(table.metadata["current-snapshot-id"])
-    [key] = [key for key in table.index_files() if current in key]
-    [local] = [path for path in cache.iterdir() if path.name == key.rpartition("/")[2]]
-    data = bytearray(local.read_bytes())
-    bucket = table.metadata["location"].removeprefix("s3://").partition("/")[0]
-    forget(table)
-    match damage:
-        case "bit":
-            data[len(data) // 2] ^= 4
-        case "cut":
-            del data[len(data) // 2 :]
-        case "foreign":
-            data = bytearray(b"something else")
-    if where in {"local", "both"}:
-        local.unlink()
-        if damage != "gone":
-            local.write_bytes(data)
-    if where in {"store", "both"}:
-        table.s3.delete_object(Bucket=bucket, Key=key)
-        if damage != "gone":
-            table.s3.put_object(Bucket=bucket, Key=key, Body=bytes(data))
-    assert table.files(window(29, 31)) == expected
-    forget(table)
-    assert table.files(window(29, 31)) == expected
-    if where == "both":
-        [repaired] = [key for key in table.index_files() if current in key]
-        assert repaired != key

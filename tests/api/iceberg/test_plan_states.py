@@ -1,19 +1,25 @@
 """Plans that take a while: submitted, asked for again, failed, expired; and ranges of snapshots."""
 
-import pyarrow as pa
+import threading
+import time
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from graticule.api import plan_tokens
-from graticule.services import index_orders, scans
+from graticule.planning.file_columns import FileColumns
+from graticule.services import index_orders, scans, snapshot_reading
+from graticule.storage.manifest_columns import ManifestFiles
+from support.patience import until
 from support.people import new_person, person_of
-from support.plans import PlannedTable
+from support.plans import PLAN_TIMEOUT_S, PlannedTable
+from support.points import COLUMNS, rows
 
 WAITS = {"Prefer": "respond-async"}
-COLUMNS = pa.schema([("id", pa.int64()), ("longitude", pa.float64()), ("latitude", pa.float64())])
-
-
-def rows(*ids):
-    return pa.table([list(ids), [float(i) for i in ids], [0.0] * len(ids)], schema=COLUMNS)
+HEARD_S_MAX = 10
+"""A beat is every two seconds."""
 
 
 @pytest.fixture
@@ -101,11 +107,98 @@ def test_a_plan_without_its_manifests_fails_with_the_reason(heavy, headers):
     assert "cannot be planned" in answer["error"]["message"]
 
 
-def test_cancelling_is_idempotent_and_lets_the_index_be_built(heavy):
+class Ballast:
+    """Stands for what a build has in memory."""
+
+
+@pytest.fixture
+def stalled(monkeypatch):
+    """Manifests that are read for as long as the index is wanted, until they may come."""
+    real = snapshot_reading.read_manifests
+    stall = SimpleNamespace(began=threading.Event(), may_come=threading.Event(), kept=[])
+
+    def read_slowly(manifests):
+        ballast = Ballast()
+        stall.kept.append(weakref.ref(ballast))
+        stall.began.set()
+        while not stall.may_come.wait(0.02):
+            nothing = FileColumns.from_entries([])
+            yield ManifestFiles((), (), nothing, (), np.zeros(0, np.bool_))
+        yield from real(manifests)
+        del ballast
+
+    monkeypatch.setattr(ManifestFiles, "spec_id", 0)
+    monkeypatch.setattr(snapshot_reading, "read_manifests", read_slowly)
+    yield stall
+    stall.may_come.set()
+
+
+def builders():
+    return [one for one in threading.enumerate() if one.name == "job index"]
+
+
+def test_cancelling_stops_the_build_and_frees_what_it_held(heavy, stalled):
     plan_id = heavy.plan(**WAITS).json()["plan-id"]
+    assert stalled.began.wait(PLAN_TIMEOUT_S)
+    assert heavy.result(plan_id).json() == {"status": "submitted"}
+    [job] = [job for job in index_jobs(heavy) if job["state"] == "running"]
+    began = time.monotonic()
     for _ in range(2):
         assert heavy.http.delete(f"{heavy.url}/plan/{plan_id}").status_code == 204
-    assert heavy.finished(plan_id)["status"] == "completed"
+    until(lambda: not builders())
+    assert time.monotonic() - began < HEARD_S_MAX
+    assert [ballast() for ballast in stalled.kept] == [None]
+    assert state_of(heavy, job["id"]) == "cancelled"
+    assert heavy.result(plan_id).json() == {"status": "cancelled"}
+    stalled.may_come.set()
+    assert heavy.finished(heavy.plan(**WAITS).json()["plan-id"])["status"] == "completed"
+
+
+def test_a_build_goes_on_while_another_plan_waits_for_it(heavy, stalled):
+    first, second = (heavy.plan(**WAITS).json()["plan-id"] for _ in range(2))
+    assert stalled.began.wait(PLAN_TIMEOUT_S)
+    [job] = [job for job in index_jobs(heavy) if job["state"] == "running"]
+    heavy.http.delete(f"{heavy.url}/plan/{first}")
+    assert heavy.result(first).json() == {"status": "cancelled"}
+    assert heavy.result(second).json() == {"status": "submitted"}
+    stalled.may_come.set()
+    assert heavy.finished(second)["status"] == "completed"
+    until(lambda: state_of(heavy, job["id"]) == "succeeded")
+    assert len(stalled.kept) == 1
+
+
+def test_cancelling_a_plan_that_nobody_has_begun_takes_it_from_the_queue(heavy, monkeypatch):
+    monkeypatch.setattr(heavy.catalog.server.services.job_worker, "_handlers", {})
+    plan_id = heavy.plan(**WAITS).json()["plan-id"]
+    [job] = [job for job in index_jobs(heavy) if job["parameters"].get("waiting_plans")]
+    heavy.http.delete(f"{heavy.url}/plan/{plan_id}")
+    assert state_of(heavy, job["id"]) == "cancelled"
+    assert heavy.result(plan_id).json() == {"status": "cancelled"}
+
+
+def test_cancelling_a_complete_plan_changes_nothing(table):
+    plan_id = table.plan().json()["plan-id"]
+    for wanted in (plan_id, "unknown"):
+        assert table.http.delete(f"{table.url}/plan/{wanted}").status_code == 204
+    assert table.result(plan_id).json()["status"] == "completed"
+
+
+def test_more_plans_than_are_kept_count_of_are_made_at_once(heavy, monkeypatch):
+    monkeypatch.setattr(heavy.catalog.server.services.job_worker, "_handlers", {})
+    monkeypatch.setattr(index_orders, "WAITERS_MAX", 1)
+    statuses = [heavy.plan(**WAITS).json()["status"] for _ in range(2)]
+    assert statuses == ["submitted", "completed"]
+
+
+def index_jobs(table):
+    """Those of this table."""
+    found = table.http.get("/api/v1/jobs", params={"kind": "index", "limit": 100}).json()["items"]
+    snapshots = {one["snapshot-id"] for one in table.metadata["snapshots"]}
+    return [job for job in found if job["parameters"].get("snapshot_id") in snapshots]
+
+
+def state_of(table, job_id):
+    return table.http.get(f"/api/v1/jobs/{job_id}").json()["state"]
 
 
 def test_a_plan_is_its_members_alone_and_of_its_table(table, monkeypatch):

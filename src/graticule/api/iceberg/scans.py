@@ -7,6 +7,7 @@ built first and the client knows how to ask again.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -23,7 +24,7 @@ from graticule.domain.errors import (
 )
 from graticule.iceberg import expressions
 from graticule.iceberg.expressions import AlwaysTrue
-from graticule.services.scans import Part, Plan, PlanRequest, Submitted
+from graticule.services.scans import Cancelled, Part, Plan, PlanRequest, Submitted, Wait
 
 Json = dict[str, Any]
 
@@ -42,7 +43,10 @@ def plan_table_scan(call: Call) -> Response:
     body = call.json()
     request = _request(body)
     asked = _worth_keeping(body)
-    can_wait = _can_wait(call) and len(_plan_id(call, asked, "", None, "")) < PLAN_ID_CHARACTERS_MAX
+    can_wait = (
+        _can_wait(call)
+        and len(_plan_id(call, asked, "", None, Wait("", ""))) < PLAN_ID_CHARACTERS_MAX
+    )
     try:
         plan = call.services.scans.begin(
             call.principal,
@@ -54,7 +58,7 @@ def plan_table_scan(call: Call) -> Response:
     except PlanFailed as error:
         return _failed(error)
     if isinstance(plan, Submitted):
-        plan_id = _plan_id(call, asked, plan.table_id, plan.snapshot_id, plan.job_id)
+        plan_id = _plan_id(call, asked, plan.table_id, plan.snapshot_id, plan.wait)
         return _answer({"status": "submitted", "plan-id": plan_id})
     plan_id = _plan_id(call, asked, plan.table_id, plan.snapshot_id, None)
     if len(plan_id) > PLAN_ID_CHARACTERS_MAX:
@@ -79,7 +83,7 @@ def fetch_planning_result(call: Call) -> Response:
             wire.open_catalog(call),
             wire.table_of(call),
             _request(state["asked"], snapshot_id=state["snapshot-id"]),
-            state["job-id"],
+            _wait(state),
         )
     except PlanFailed as error:
         return _failed(error)
@@ -87,17 +91,22 @@ def fetch_planning_result(call: Call) -> Response:
         raise NoSuchPlan(f"{error.message}; plan the scan again") from error
     if plan.table_id != state["table-id"]:
         raise NoSuchPlan("the table is another one now; plan the scan again")
-    if isinstance(plan, Submitted):
-        return _answer({"status": "submitted"})
+    if isinstance(plan, Submitted | Cancelled):
+        status = "submitted" if isinstance(plan, Submitted) else "cancelled"
+        return _answer({"status": status})
     return _answer(_completed(call, plan, state["asked"]))
 
 
 def cancel_planning(call: Call) -> Response:
-    """Nothing is kept, so there is nothing to cancel; an index under way is of use to the next.
+    """A plan that waits for its index stops that, unless others wait for it as well.
 
-    Clients cancel whenever they close a plan, so any id will do.
+    Of a complete plan nothing is kept.  Clients cancel whenever they close one, so any id will do.
     """
     call.services.tables.readable(call.principal, wire.open_catalog(call), wire.table_of(call))
+    with suppress(InvalidPageToken):
+        wait = _wait(call.services.plan_tokens.read(call.name("plan-id"), of=_plan_of(call)))
+        if wait is not None:
+            call.services.scans.cancel(call.principal, wait)
     return no_content()
 
 
@@ -194,16 +203,22 @@ def _plan_task(call: Call, plan: Plan, asked: Json, part: Part) -> str:
 
 
 def _plan_id(
-    call: Call, asked: Json, table_id: str, snapshot_id: int | None, job_id: str | None
+    call: Call, asked: Json, table_id: str, snapshot_id: int | None, wait: Wait | None
 ) -> str:
     state = {
         "asked": asked,
         "table-id": table_id,
         "snapshot-id": snapshot_id,
-        "job-id": job_id,
+        "job-id": None if wait is None else wait.job_id,
+        "waiter": None if wait is None else wait.waiter,
     }
     token: str = call.services.plan_tokens.issue(_plan_of(call), state)
     return token
+
+
+def _wait(state: Json) -> Wait | None:
+    """What a plan waits for, from its id."""
+    return None if state["job-id"] is None else Wait(state["job-id"], state["waiter"])
 
 
 def _plan_of(call: Call) -> str:

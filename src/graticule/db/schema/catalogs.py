@@ -140,6 +140,8 @@ spatial_indexes = Table(
     Column("file_count", BigInteger, nullable=False),
     Column("unknown_count", BigInteger, nullable=False),
     ms("created_at_ms"),
+    Column("damage", Text, nullable=True, comment="what is wrong with the file: not to be used"),
+    ms("damaged_at_ms", nullable=True),
 )
 
 functions = Table(
