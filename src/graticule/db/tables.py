@@ -337,6 +337,15 @@ def tables_by_source(conn: Connection, catalog_id: str) -> dict[str, TableIdenti
     }
 
 
+def names_in_use(conn: Connection, catalog_id: str) -> frozenset[TableIdentifier]:
+    """The names of all tables and views of a catalog."""
+    query = select(tables.c.name, namespaces.c.path).join(
+        namespaces, namespaces.c.id == tables.c.namespace_id
+    )
+    rows = conn.execute(query.where(tables.c.catalog_id == catalog_id))
+    return frozenset(TableIdentifier(Namespace.from_path(row.path), row.name) for row in rows)
+
+
 def sources_on(conn: Connection, integration_id: str) -> set[str]:
     """All places that tables of any catalog on an integration read in place."""
     query = (

@@ -11,12 +11,10 @@ from typing import Final
 
 from graticule.discovery.ignoring import NOTHING_IGNORED, Ignored
 from graticule.discovery.names import flat_names
+from graticule.discovery.names_in_use import namespace_of
 from graticule.discovery.proposal import Confidence, ExistingProposal, Proposal, Proposals
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import Namespace, TableIdentifier
-
-DEFAULT_NAMESPACE: Final = Namespace(("default",))
-"""For what lies at the top of what was scanned."""
 
 NAMES_SHOWN: Final = 10
 
@@ -101,8 +99,7 @@ def _find(known: Mapping[str, Sequence[AnyProposal]], name: str) -> AnyProposal:
 def _identifier(
     table: AnyProposal, flat_name: str, namespace: Namespace | None, renamed: str | None
 ) -> TableIdentifier:
-    own = Namespace((table.namespace,)) if table.namespace else DEFAULT_NAMESPACE
-    levels = (namespace or own).levels
+    levels = (namespace or namespace_of(table.qualified_name)).levels
     if renamed is None:
         return TableIdentifier.of(levels, table.name if namespace is None else flat_name)
     *above, name = renamed.split(".")

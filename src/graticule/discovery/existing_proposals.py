@@ -52,8 +52,12 @@ class ExistingDraft:
     def metadata_key(self) -> str:
         return self.inspection.metadata_location.split("/", 3)[3]
 
-    def named(self, name: TableName) -> ExistingProposal:
+    def named(self, name: TableName, *, is_taken: bool = False) -> ExistingProposal:
+        """With `is_taken`, something else in the catalog has the name that its folder gives."""
         found = self.inspection
+        reasons = found.reasons
+        if is_taken:
+            reasons += ("the catalog has a table or view of that name already: it got a mark",)
         return ExistingProposal(
             name=name.name,
             namespace=name.namespace,
@@ -64,8 +68,8 @@ class ExistingDraft:
             rows=found.rows,
             file_count=found.file_count,
             size_bytes=found.size_bytes,
-            reasons=found.reasons,
-            confidence=Confidence.HIGH,
+            reasons=reasons,
+            confidence=Confidence.MEDIUM if is_taken else Confidence.HIGH,
         )
 
 

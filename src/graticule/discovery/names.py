@@ -9,7 +9,7 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -77,26 +77,32 @@ def is_generic(stem: str) -> bool:
 
 
 def assign_names(
-    wanted: Sequence[Wanted], *, taken: Mapping[str, TableName] | None = None
+    wanted: Sequence[Wanted],
+    *,
+    is_taken: Callable[[str, TableName], bool] = lambda _identity, _name: False,
 ) -> dict[str, TableName]:
     """A different name for each identity.
 
-    `taken` are the names of identities that were named before: they keep theirs.  Of several with
-    the same name, the one that is spelled so keeps it, and the others get a mark.
+    Of several with the same name, the one that is spelled so keeps it, and the others get a mark;
+    all of them do if something outside has the name, which `is_taken` says.
     """
-    before = dict(taken or {})
-    names = {each.identity: before[each.identity] for each in wanted if each.identity in before}
-    used = set(before.values())
+    names: dict[str, TableName] = {}
     rivals: defaultdict[TableName, list[Wanted]] = defaultdict(list)
     for each in wanted:
-        if each.identity not in names:
-            rivals[_plain_name(each.words)].append(each)
+        rivals[plain_name(each.words)].append(each)
     for name, several in rivals.items():
         several.sort(key=lambda each: (not _is_spelled(each.words, name), each.identity))
         for position, each in enumerate(several):
-            free = not position and name not in used
+            free = not position and not is_taken(each.identity, name)
             names[each.identity] = name if free else _marked(name, each.identity)
     return names
+
+
+def plain_name(words: Sequence[str]) -> TableName:
+    """The name that a path gives by itself."""
+    *above, own = words or ("",)
+    namespace = table_name("_".join(table_name(word) for word in above)) if above else ""
+    return TableName(namespace, table_name(own))
 
 
 def flat_names(names: Sequence[TableName]) -> dict[TableName, str]:
@@ -114,12 +120,6 @@ def flat_names(names: Sequence[TableName]) -> dict[TableName, str]:
 def _joined(name: TableName) -> str:
     joined = f"{name.namespace}_{name.name}"
     return joined if len(joined) <= NAME_CHARACTERS_MAX else table_name(joined)
-
-
-def _plain_name(words: Sequence[str]) -> TableName:
-    *above, own = words or ("",)
-    namespace = table_name("_".join(table_name(word) for word in above)) if above else ""
-    return TableName(namespace, table_name(own))
 
 
 def _is_spelled(words: Sequence[str], name: TableName) -> bool:

@@ -12,7 +12,8 @@ from graticule.discovery.copies import note_copies
 from graticule.discovery.existing_proposals import ExistingInspection, existing_drafts, words_of
 from graticule.discovery.grouping import Grouping
 from graticule.discovery.hive_columns import hive_columns_of, hive_text
-from graticule.discovery.names import TableName, Wanted, assign_names, table_name
+from graticule.discovery.names import TableName, Wanted, assign_names, plain_name
+from graticule.discovery.names_in_use import NOTHING_IN_USE, NamesInUse
 from graticule.discovery.places import explain_places, geometries_of, place_of
 from graticule.discovery.proposal import HiveColumn, Proposal, Proposals, ProposedFile
 from graticule.discovery.schema_merge import UNKNOWN_TYPE, Fields
@@ -25,51 +26,74 @@ def propose(
     *,
     existing: Mapping[str, ExistingInspection | str] | None = None,
     root_name: str = "table",
-    taken: Mapping[str, TableName] | None = None,
+    in_use: NamesInUse = NOTHING_IN_USE,
 ) -> Proposals:
     """Tables sorted by root.
 
     `existing` says what the Iceberg tables are that lie there already, by their root, or why one
     cannot be registered.  `root_name` names a table that lies at the very root of what was scanned.
-    `taken` holds the names that were given before, by root.
+    `in_use` are the names that the catalog's tables and views have.
     """
     drafts, skipped = assemble(grouping, inspections)
     found, broken = existing_drafts(grouping.existing, existing or {})
     convertible = convertible_drafts(grouping.convertible, grouping.companions, base=grouping.base)
-    names = assign_names(
-        [
-            *(Wanted(draft.identity, draft.words or (root_name,)) for draft in drafts),
-            *(Wanted(each.root, words_of(each.root, grouping.base, root_name)) for each in found),
-            *(Wanted(each.identity, each.words or (root_name,)) for each in convertible),
-        ],
-        taken=taken,
-    )
-    for draft in drafts:
-        _explain_name(draft, names[draft.identity], root_name)
-    note_copies(drafts)
     landscape = Landscape(
         [
             *((key, draft.identity) for draft in drafts for key in draft.keys),
             *((each.metadata_key, each.root) for each in found),
         ]
     )
+    sources = {
+        draft.identity: landscape.sources_of(draft.identity, draft.root, draft.keys)
+        for draft in drafts
+    }
+    sources |= {each.root: (each.root,) for each in found}
+
+    def is_taken(identity: str, name: TableName) -> bool:
+        """What would be converted becomes a table of its own, which may be there already."""
+        return identity in sources and in_use.is_taken(name, sources[identity])
+
+    names = assign_names(
+        [
+            *(Wanted(draft.identity, draft.words or (root_name,)) for draft in drafts),
+            *(Wanted(each.root, words_of(each.root, grouping.base, root_name)) for each in found),
+            *(Wanted(each.identity, each.words or (root_name,)) for each in convertible),
+        ],
+        is_taken=is_taken,
+    )
+    for draft in drafts:
+        words = draft.words or (root_name,)
+        is_rival = is_taken(draft.identity, plain_name(words))
+        _explain_name(draft, names[draft.identity], words, is_taken=is_rival)
+    note_copies(drafts)
     return Proposals(
-        tables=tuple(_finished(draft, names[draft.identity], landscape) for draft in drafts),
-        existing=tuple(each.named(names[each.root]) for each in found),
+        tables=tuple(
+            _finished(draft, names[draft.identity], sources[draft.identity]) for draft in drafts
+        ),
+        existing=tuple(
+            each.named(
+                names[each.root],
+                is_taken=is_taken(
+                    each.root, plain_name(words_of(each.root, grouping.base, root_name))
+                ),
+            )
+            for each in found
+        ),
         convertible=tuple(each.named(names[each.identity]) for each in convertible),
         skipped=(*grouping.skipped, *broken, *skipped),
         skipped_count=grouping.skipped_count + len(broken) + len(skipped),
     )
 
 
-def _explain_name(draft: Draft, name: TableName, root_name: str) -> None:
-    own = (draft.words or (root_name,))[-1]
-    if name.name == table_name(own):
-        return
-    draft.lower(f"another dataset is named almost like `{own}`: this one got a mark")
+def _explain_name(draft: Draft, name: TableName, words: Sequence[str], *, is_taken: bool) -> None:
+    plain = plain_name(words)
+    if is_taken:
+        draft.lower(f"the catalog has a table or view `{plain}` already: this one got a mark")
+    elif name.name != plain.name:
+        draft.lower(f"another dataset is named almost like `{words[-1]}`: this one got a mark")
 
 
-def _finished(draft: Draft, name: TableName, landscape: Landscape) -> Proposal:
+def _finished(draft: Draft, name: TableName, sources: tuple[str, ...]) -> Proposal:
     hive_columns = hive_columns_of(draft)
     hive_keys = [column.name for column in hive_columns]
     # A column that is null in every file has no type in format version 2.
@@ -93,7 +117,7 @@ def _finished(draft: Draft, name: TableName, landscape: Landscape) -> Proposal:
         name=name.name,
         namespace=name.namespace,
         root=draft.root,
-        sources=landscape.sources_of(draft.identity, draft.root, draft.keys),
+        sources=sources,
         files=files,
         fields=fields,
         hive_columns=hive_columns,

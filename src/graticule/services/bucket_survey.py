@@ -25,6 +25,7 @@ from graticule.discovery.ignoring import NOTHING_IGNORED, Ignored
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.inspection_codec import CODEC_VERSION
 from graticule.discovery.looking import confirmed
+from graticule.discovery.names_in_use import NOTHING_IN_USE, NamesInUse
 from graticule.discovery.path_grammar import is_telling, is_worth_reporting, reason_to_ignore
 from graticule.discovery.proposal import Proposal, Proposals
 from graticule.discovery.proposing import propose
@@ -110,6 +111,7 @@ class BucketSurveys:
         listing: Listing,
         *,
         ignored: Ignored = NOTHING_IGNORED,
+        in_use: NamesInUse = NOTHING_IN_USE,
         watch: Watch = NOBODY,
     ) -> Survey:
         """Inspect what is new among the listed files, and propose tables."""
@@ -124,14 +126,19 @@ class BucketSurveys:
         watch.progress(
             {"phase": "grouping", **counts, "files": len(files), "inspected": len(files)}
         )
-        survey = self._proposed(store, place, grouping, listing)
+        survey = self._proposed(store, place, grouping, listing, in_use)
         return replace(survey, is_final=is_final)
 
     def recall(
-        self, store: ObjectStore, place: Place, *, ignored: Ignored = NOTHING_IGNORED
+        self,
+        store: ObjectStore,
+        place: Place,
+        *,
+        ignored: Ignored = NOTHING_IGNORED,
+        in_use: NamesInUse = NOTHING_IN_USE,
     ) -> Survey:
         """What the last look found: nothing is listed, and no footer read."""
-        return self._proposed(store, place, self._grouped(place, ignored), Listing(0))
+        return self._proposed(store, place, self._grouped(place, ignored), Listing(0), in_use)
 
     def _grouped(self, place: Place, ignored: Ignored) -> Grouping:
         objects = _Objects(self._engine, place, ignored)
@@ -144,7 +151,12 @@ class BucketSurveys:
         )
 
     def _proposed(
-        self, store: ObjectStore, place: Place, grouping: Grouping, listing: Listing
+        self,
+        store: ObjectStore,
+        place: Place,
+        grouping: Grouping,
+        listing: Listing,
+        in_use: NamesInUse,
     ) -> Survey:
         hive_keys = {key for candidate in grouping.candidates for key in candidate.hive_keys}
         slim = KnownFooters(self._engine, place, shape=Slimming(keep=hive_keys))
@@ -154,6 +166,7 @@ class BucketSurveys:
             _Confirmed(slim, seen),
             existing=read_existing(store, grouping.existing),
             root_name=place.location.name,
+            in_use=in_use,
         )
         return Survey(
             location=place.location,

@@ -19,6 +19,7 @@ from graticule.db import tables as tables_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.discovery.approval import Wish
 from graticule.discovery.ignoring import Ignored
+from graticule.discovery.names_in_use import NamesInUse
 from graticule.discovery.proposal import Confidence
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
@@ -172,12 +173,15 @@ class Discovery:
             same = scans_db.with_digest(
                 conn, catalog.catalog.id, place.location.prefix, digest or ""
             )
-            registered = tables_db.tables_by_source(conn, catalog.catalog.id)
-        if same is not None and same.report is not None:
+        in_use = self._names_in_use(catalog)
+        registered = in_use.by_source
+        if same is not None and same.report is not None and in_use.fits(same.report):
             report = marked(dict(same.report), place.location.bucket, registered)
             progress = dict(same.progress)
         else:
-            survey = self._surveys.inspected(store, place, listing, ignored=ignored, watch=run)
+            survey = self._surveys.inspected(
+                store, place, listing, ignored=ignored, in_use=in_use, watch=run
+            )
             report = survey_report(survey, registered=registered)
             progress = run.shown or {}
             if not survey.is_final:
@@ -281,7 +285,12 @@ class Discovery:
         require(principal, Action.WRITE_CATALOG)
         place = self._place(catalog, Location.parse(scan.prefix))
         store = self._credentials.store_for(catalog.integration, in_background=True)
-        survey = self._surveys.recall(store, place, ignored=self._policies.ignored(catalog))
+        survey = self._surveys.recall(
+            store,
+            place,
+            ignored=self._policies.ignored(catalog),
+            in_use=self._names_in_use(catalog),
+        )
         found = survey.proposals.tables or survey.proposals.existing
         if not found and (scan.report or {}).get("tables"):
             raise WrongState(f"what scan `{scan.id}` found is not known any more; scan again")
@@ -298,6 +307,14 @@ class Discovery:
                 tables = [str(done.identifier) for done in outcomes if done.error is None]
                 self._tell(conn, principal, EventType.SCAN_REGISTERED, scan, tables=tables)
         return outcomes
+
+    def _names_in_use(self, catalog: OpenCatalog) -> NamesInUse:
+        with read(self._engine) as conn:
+            return NamesInUse(
+                catalog.integration.location.bucket,
+                tables_db.names_in_use(conn, catalog.catalog.id),
+                tables_db.tables_by_source(conn, catalog.catalog.id),
+            )
 
     def _approve_by_itself(self, job: Job, catalog: OpenCatalog) -> int:
         """Register what is sure enough, as whoever asked for the scan; answers how many tables."""

@@ -1,6 +1,8 @@
 """What becomes of proposals: renamed, ignored for good, registered by themselves."""
 
 import pytest
+from pyiceberg.schema import Schema
+from pyiceberg.types import NestedField, StringType
 
 from support.zoo.iceberg_tables import iceberg_table
 from support.zoo.layout import cities, plain, roads, stock
@@ -114,3 +116,48 @@ def test_an_iceberg_table_is_adopted_by_its_metadata_and_stays_as_it_is(raw):
     assert [t["registered-as"] for t in again["report"]["tables"]] == ["found.ice"]
     [outcome] = raw.register(again).json()["tables"]
     assert outcome["error"] is not None
+
+
+def test_a_name_that_an_engine_gave_to_something_else_gets_a_mark(found):
+    """A table and a view, one of them made when the scan was over."""
+    engine = found.catalog.pyiceberg()
+    for namespace in ("default", "de"):
+        engine.create_namespace(namespace)
+    engine.create_table("default.cities", Schema(NestedField(1, "own", StringType())))
+    scan = found.scan()
+    by_root = {
+        table["root"].removeprefix(found.prefix): table for table in scan["report"]["tables"]
+    }
+    cities = by_root["cities/"]
+    assert cities["name"].startswith("cities_")
+    assert (cities["confidence"], cities["reasons"][-1]) == (
+        "medium",
+        "the catalog has a table or view `cities` already: this one got a mark",
+    )
+    assert {by_root[root]["name"] for root in ("de/roads/", "tmp/")} == {"roads", "tmp"}
+    view = {
+        "name": "roads",
+        "schema": {"type": "struct", "schema-id": 0, "fields": []},
+        "view-version": {
+            "version-id": 1,
+            "timestamp-ms": 1,
+            "schema-id": 0,
+            "summary": {},
+            "representations": [{"type": "sql", "sql": "SELECT 1", "dialect": "spark"}],
+            "default-namespace": ["de"],
+        },
+        "properties": {},
+    }
+    made = found.http.post(f"{found.catalog.base}/namespaces/de/views", json=view)
+    assert made.status_code == 200, made.text
+    done = names(found.register(found.scan(), namespace=None))
+    assert done.pop("tmp") == "default.tmp"
+    assert {name[:-6] for name in done.values()} == {"default.cities_", "de.roads_"}
+    again = found.scan()["report"]["tables"]
+    assert {table["name"] for table in again} == {"tmp", *(name for name in map(last, done))}
+    assert all(table["registered-as"] for table in again)
+    assert len(tables(found)) == 4
+
+
+def last(name):
+    return name.rpartition(".")[2]

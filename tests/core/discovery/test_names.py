@@ -79,12 +79,15 @@ def test_of_names_that_come_out_the_same_the_one_spelled_so_keeps_it():
     assert assign_names(wanted[::-1]) == assign_names(wanted)
 
 
-def test_names_that_were_given_before_stay():
-    taken = {"b/": TableName("", "a"), "gone/": TableName("", "old")}
-    wanted = [Wanted("a/", ("a",)), Wanted("b/", ("b",)), Wanted("old/", ("old",))]
-    named = {str(name) for name in assign_names(wanted, taken=taken).values()}
-    assert (named & {"a", "old"}, len(named)) == ({"a"}, 3)
-    assert assign_names(wanted, taken=taken)["b/"] == TableName("", "a")
+def test_a_name_that_something_outside_has_is_given_to_nobody_but_its_owner():
+    def is_taken(identity, name):
+        return name == TableName("", "a") and identity != "A/"
+
+    wanted = [Wanted("a/", ("a",)), Wanted("b/", ("b",))]
+    named = assign_names(wanted, is_taken=is_taken)
+    assert named["b/"] == TableName("", "b")
+    assert named["a/"].name.startswith("a_")
+    assert assign_names([Wanted("A/", ("A",))], is_taken=is_taken) == {"A/": TableName("", "a")}
 
 
 def test_in_one_namespace_names_that_would_be_the_same_get_their_own_in_front():
