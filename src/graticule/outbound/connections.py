@@ -9,7 +9,7 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -126,15 +126,25 @@ def pinned(
             connected: Any = self.sock
             self.sock: Any = _BoundedSocket(connected, self._allowance)
 
-        def request(self, *args: Any, **kwargs: Any) -> None:
+        def begin_answer(self) -> None:
             self._allowance.restart()
+
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            self.begin_answer()
             super().request(*args, **kwargs)
 
         def getresponse(self, *args: Any, **kwargs: Any) -> Any:
-            self._allowance.restart()  # sending took its own time
+            self.begin_answer()  # sending took its own time
             return super().getresponse(*args, **kwargs)
 
     return Pinned
+
+
+def begin_answer(connection: Any) -> None:
+    """Give the peer anew what an answer may take, if it has been `pinned`."""
+    begin: Callable[[], None] | None = getattr(connection, "begin_answer", None)
+    if begin is not None:
+        begin()
 
 
 def pinned_pools(

@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 
 from graticule.access.s3_urls import StoreAddress
 from graticule.domain.errors import CatalogError, StorageRefused, StorageUnavailable
+from graticule.outbound.exchanges import Exchanges
 from graticule.outbound.gate import PUBLIC_ONLY, AddressRefused, Outbound
 from graticule.storage.aws_errors import (
     StoreError,
@@ -159,6 +160,9 @@ class S3Requests:
             read_timeout_s=read_timeout_s,
             outbound=None if address.endpoint is None else outbound,
         )
+        # A proxy is spoken to in ways that only the library knows.
+        has_proxy = self._connections.proxy is not None
+        self._exchanges = None if has_proxy else Exchanges(self._connections)
 
     def send(
         self,
@@ -179,6 +183,8 @@ class S3Requests:
         """
 
         def once() -> S3Answer:
+            if request.body and self._exchanges is not None:
+                return self._exchanged(self._exchanges, request, operation, at, size_bytes_max)
             try:
                 with closing(self._ask(request, operation, at)) as answer:
                     # A connection whose answer was read to its end stays open.
@@ -225,14 +231,45 @@ class S3Requests:
             if answer.status < REFUSED_FROM:
                 return answer
             with closing(answer):
-                refused = _refused(answer, operation, at)
-            if shows_lost_access(refused):
-                self._when_refused()
-            raise refused
+                said = answer.read(ERROR_BODY_BYTES_MAX)
+            raise self._refused(answer.status, answer.headers, said, operation, at)
         except AddressRefused as error:
-            raise StorageRefused(f"{operation} `{at}`: the store's endpoint: {error}") from error
+            raise _not_there(error, operation, at) from error
         except (HTTPError, OSError) as error:
             raise no_answer(error, operation, at) from error
+
+    def _exchanged(
+        self,
+        exchanges: Exchanges,
+        request: S3Request,
+        operation: str,
+        at: str,
+        size_bytes_max: int,
+    ) -> S3Answer:
+        """As `_ask`, of a request whose body is what counts, with the whole answer."""
+        target, headers = self._signed(request)
+        try:
+            answer = exchanges.exchange(
+                request.method, target, headers, request.body, body_bytes_max=size_bytes_max
+            )
+        except AddressRefused as error:
+            raise _not_there(error, operation, at) from error
+        except (HTTPError, OSError) as error:
+            raise no_answer(error, operation, at) from error
+        if answer.status >= REFUSED_FROM:
+            said = answer.body[:ERROR_BODY_BYTES_MAX]
+            raise self._refused(answer.status, answer.headers, said, operation, at)
+        if len(answer.body) > size_bytes_max:
+            raise _too_long(at, "longer than it says", size_bytes_max)
+        return S3Answer(answer.headers, answer.body)
+
+    def _refused(
+        self, status: int, headers: Mapping[str, str], body: bytes, operation: str, at: str
+    ) -> CatalogError:
+        refused = _refusal(status, headers, body, operation, at)
+        if shows_lost_access(refused):
+            self._when_refused()
+        return refused
 
     def _signed(self, request: S3Request) -> tuple[str, dict[str, str]]:
         """The target and all headers."""
@@ -316,21 +353,31 @@ def _body(answer: BaseHTTPResponse, at: str, size_bytes_max: int) -> bytes:
         if len(data) <= size_bytes_max:
             return data
         size = "longer than it says"
-    raise StorageRefused(f"`{at}` is {size}; at most {size_bytes_max} are read at once")
+    raise _too_long(at, size, size_bytes_max)
 
 
-def _refused(answer: BaseHTTPResponse, operation: str, at: str) -> CatalogError:
+def _too_long(at: str, size: str, size_bytes_max: int) -> StorageRefused:
+    return StorageRefused(f"`{at}` is {size}; at most {size_bytes_max} are read at once")
+
+
+def _not_there(error: AddressRefused, operation: str, at: str) -> StorageRefused:
+    return StorageRefused(f"{operation} `{at}`: the store's endpoint: {error}")
+
+
+def _refusal(
+    status: int, headers: Mapping[str, str], body: bytes, operation: str, at: str
+) -> CatalogError:
     """What an answer that is no success means; its body may be S3's, or anything."""
     said: dict[str, str] = {}
     with suppress(ParseError, DefusedXmlException, ValueError):
-        document = fromstring(answer.read(ERROR_BODY_BYTES_MAX))
+        document = fromstring(body)
         said = {local_name(element): element.text or "" for element in document.iter()}
     return refusal(
         StoreError(
-            status=answer.status,
-            code=said.get("Code") or str(answer.status),
+            status=status,
+            code=said.get("Code") or str(status),
             message=said.get("Message") or "no message",
-            region=answer.headers.get("x-amz-bucket-region") or said.get("Region"),
+            region=headers.get("x-amz-bucket-region") or said.get("Region"),
         ),
         operation,
         at,

@@ -7,11 +7,14 @@ sign it, by the caller.
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Protocol
 from urllib.parse import quote
 
 from graticule.storage.keys import Keys, TemporaryCredentials
+
+SIGNING_KEYS_MAX: Final = 256
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _SERVICE: Final = "s3"
@@ -120,7 +123,9 @@ def _canonical_request(
     )
 
 
+@lru_cache(maxsize=SIGNING_KEYS_MAX)
 def _signing_key(keys: Keys, scope: str) -> bytes:
+    """Good for a day, and the same for every request of it."""
     key = f"AWS4{keys.secret_access_key.reveal()}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
