@@ -29,11 +29,14 @@ from graticule.services.api_keys import ApiKeys
 from graticule.services.approvals import Approvals
 from graticule.services.audit import Audit
 from graticule.services.authentication import Authentication
+from graticule.services.box_jobs import BoxJobs
+from graticule.services.box_orders import BoxOrders
 from graticule.services.browser_sessions import BrowserSessions
 from graticule.services.browsing import Browsing
 from graticule.services.bucket_survey import BucketSurveys
 from graticule.services.catalogs import Catalogs
 from graticule.services.commits import Commits
+from graticule.services.computed_boxes import ComputedBoxes
 from graticule.services.conversions import Conversions
 from graticule.services.credentials import Credentials
 from graticule.services.devices import Devices
@@ -150,6 +153,7 @@ class Services:
     turns: Turns
     functions: Functions
     indexing: Indexing
+    box_orders: BoxOrders
     planning_modes: PlanningModes
     scans: Scans
     file_search: FileSearch
@@ -265,7 +269,15 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     index_cache = IndexCache(settings.data_dir / INDEXES_FOLDER)
     stored_indexes = StoredIndexes(engine, credentials, index_cache, now_ms=now_ms)
     index_repairs = IndexRepairs(engine, now_ms=now_ms)
-    indexing = Indexing(stored_indexes, index_repairs, credentials, workers)
+    computed_boxes = ComputedBoxes(engine)
+    indexing = Indexing(
+        stored_indexes,
+        index_repairs,
+        computed=computed_boxes,
+        credentials=credentials,
+        workers=workers,
+    )
+    box_orders = BoxOrders(engine, now_ms=now_ms)
 
     def verify_as_server(integration: StorageIntegration) -> Report:
         return verify(Request(integration), identity=identity, outbound=outbound)
@@ -298,7 +310,24 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         period_s=settings.verification_period_s,
     )
     credentials.when_refused(verification_runs.doubt)
-    index_jobs = IndexJobs(engine, keyring, documents, indexing, stored_indexes)
+    index_jobs = IndexJobs(
+        engine,
+        keyring,
+        documents,
+        indexing=indexing,
+        stored=stored_indexes,
+        box_orders=box_orders,
+    )
+    box_jobs = BoxJobs(
+        engine,
+        keyring,
+        documents,
+        credentials,
+        indexing=indexing,
+        computed=computed_boxes,
+        workers=workers,
+        orders=box_orders,
+    )
     snapshot_commits = SnapshotCommits(engine, commits)
     table_syncs = TableSyncs(
         engine, documents, credentials, snapshot_commits, workers, now_ms=now_ms
@@ -308,6 +337,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     sync_schedule = SyncSchedule(engine, catalogs, syncing, now_ms=now_ms)
     handlers: dict[JobKind, Handler] = {
         JobKind.INDEX: index_jobs.run,
+        JobKind.BOXES: box_jobs.run,
         JobKind.SYNC: sync_runs.run,
     }
     jobs = Jobs(engine, now_ms=now_ms)
@@ -344,7 +374,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         wake=job_worker.wake,
     )
     handlers[JobKind.SCAN] = discovery.run
-    file_search = FileSearch(tables, indexing, credentials, workers)
+    file_search = FileSearch(tables, indexing, computed_boxes, credentials, workers)
     sync_runs.then_find_tables(discovery.start)
     return Services(
         engine=engine,
@@ -391,6 +421,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         turns=turns,
         functions=Functions(engine, now_ms=now_ms),
         indexing=indexing,
+        box_orders=box_orders,
         planning_modes=PlanningModes(),
         scans=Scans(engine, tables, indexing, now_ms=now_ms),
         file_search=file_search,
@@ -434,6 +465,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
                 lambda _stopping: devices.remove_expired(),
                 verification_runs.run_due,
                 job_worker.remove_finished,
+                box_orders.order_due,
             ]
         ),
         courier=Upkeep(

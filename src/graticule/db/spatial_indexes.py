@@ -3,10 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
-from graticule.db.schema import spatial_indexes
+from graticule.db.schema import catalogs, spatial_indexes, tables
 from graticule.domain.errors import NoSuchTable
 from graticule.domain.stored_index import StoredIndex
 
@@ -73,6 +84,31 @@ def remove(conn: Connection, table_id: str, locations: Sequence[str]) -> None:
             _c.index_location.in_(locations),
         )
     )
+
+
+def lacking_boxes(conn: Connection, *, limit: int) -> list[tuple[str, str]]:
+    """Tables with an index whose files a job might say more of than their statistics, and the
+    organisations that they belong to.
+    """
+    lacks = exists().where(_c.table_id == tables.c.id, _c.lacks_boxes)
+    query = (
+        select(tables.c.id, catalogs.c.organisation_id)
+        .join(catalogs, catalogs.c.id == tables.c.catalog_id)
+        .where(lacks)
+    )
+    return [(row.id, row.organisation_id) for row in conn.execute(query.limit(limit))]
+
+
+def boxes_ordered(conn: Connection, table_id: str) -> None:
+    """A job will say of a table's files what there is to say."""
+    of_table = update(spatial_indexes).where(_c.table_id == table_id, _c.lacks_boxes)
+    conn.execute(of_table.values(lacks_boxes=False))
+
+
+def places(conn: Connection, table_id: str) -> set[str]:
+    """Of what a table has indexes."""
+    query = select(_c.place).where(_c.table_id == table_id)
+    return set(conn.execute(query.distinct()).scalars())
 
 
 def _is(table_id: str, snapshot_id: int, place: str) -> ColumnElement[bool]:

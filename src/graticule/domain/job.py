@@ -18,6 +18,7 @@ class JobKind(StrEnum):
     SYNC = "sync"
     INDEX = "index"
     CONVERT = "convert"
+    BOXES = "boxes"
 
 
 class JobState(StrEnum):

@@ -78,6 +78,15 @@ class FileBoxes:
             self.files[start:end] - np.uint32(first),
         )
 
+    def taken(self, positions: npt.NDArray[np.int64]) -> Self:
+        """Of the files at these positions, in their order; each at most once."""
+        places = np.full(len(self), -1, np.int64)
+        places[positions] = np.arange(len(positions))
+        files = places[self.files]
+        rows = np.flatnonzero(files >= 0)
+        rows = rows[np.argsort(files[rows], kind="stable")]
+        return type(self)(self.statuses[positions], self.sides[rows], files[rows].astype(np.uint32))
+
     def told(self, boxes: Mapping[int, FileBox]) -> Self:
         """With the boxes of some files that were unknown, by position."""
         if not boxes:

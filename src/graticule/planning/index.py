@@ -14,6 +14,7 @@ from graticule.planning.file_boxes import EMPTY_CODE, UNKNOWN_CODE, FileBoxes
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
 from graticule.planning.ragged import Arrays, RaggedBytes, named, within
+from graticule.planning.row_group import RowGroup
 from graticule.planning.row_groups import RowGroups
 from graticule.spatial.bounding_box import BoundingBox, FileBox
 from graticule.spatial.packed_rtree import PackedRTree
@@ -21,6 +22,15 @@ from graticule.spatial.packed_rtree import PackedRTree
 Positions = npt.NDArray[np.int64]
 Source = tuple[bytes, int]
 """What a run of files was read from, empty when that may not be known again, and their number."""
+
+
+def lacking(columns: FileColumns, places: FileBoxes, row_groups: RowGroups) -> Positions:
+    """Files that are unknown, and those of perhaps several row groups that have none."""
+    offsets = columns.split_offsets.offsets
+    lacks = offsets[1:] - offsets[:-1] != 1  # a box for its only row group is the file's
+    lacks[row_groups.files] = False
+    lacks[places.unknown] = True
+    return np.flatnonzero(lacks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,24 @@ class FileIndex:
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    @property
+    def lacking(self) -> Positions:
+        """Files whose places, or those of whose row groups, are not known."""
+        return lacking(self.columns, self.places, self.row_groups)
+
+    def told(
+        self, boxes: Mapping[int, FileBox], row_groups: Mapping[int, Sequence[RowGroup]]
+    ) -> Self:
+        """With the boxes of some files that were unknown, and with row groups, by position."""
+        return type(self).build(
+            self.columns,
+            self.places.told(boxes),
+            sources=self.sources,
+            deletes=self.deletes,
+            row_groups=self.row_groups.told(row_groups),
+            tree=None if boxes else self.tree,
+        )
 
     def select(
         self, windows: Sequence[BoundingBox] | None, *, with_crossing: bool = False

@@ -59,17 +59,22 @@ class RowGroups:
         return RowGroup(int(self.ordinals[at]), span, self.boxes.row(at))
 
     def told(self, groups: Mapping[int, Sequence[RowGroup]]) -> Self:
-        """With the row groups of some files that had none, by position."""
+        """With the row groups of some files, by position, in place of those that they had."""
         if not groups:
             return self
-        parts: list[tuple[Self, int]] = []
-        first = 0
-        for position in sorted(groups):
-            parts.append((self.between(first, position), position - first))
-            parts.append((type(self).of({0: groups[position]}), 1))
-            first = position + 1
-        last = max(first, int(self.files[-1]) + 1 if len(self) else 0)
-        return type(self).concatenated([*parts, (self.between(first, last), last - first)])
+        added = type(self).of(groups)
+        stays = np.flatnonzero(~np.isin(self.files, np.fromiter(groups, np.uint32, len(groups))))
+        files = np.concatenate([self.files[stays], added.files])
+        order = np.argsort(files, kind="stable")
+        rows = np.concatenate([stays, np.arange(len(self), len(self) + len(added))])[order]
+        return type(self)(
+            files[order],
+            np.concatenate([self.ordinals, added.ordinals])[rows],
+            np.concatenate([self.starts, added.starts])[rows],
+            np.concatenate([self.lengths, added.lengths])[rows],
+            np.concatenate([self.rows, added.rows])[rows],
+            FileBoxes.concatenated([self.boxes, added.boxes]).taken(rows),
+        )
 
     def of_file(self, position: int) -> range:
         """Which row groups are of one file."""

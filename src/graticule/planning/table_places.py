@@ -36,6 +36,8 @@ GEO_PROPERTY: Final = "geo"
 POSITIONS_PROPERTY: Final = "graticule.position-columns"
 """Table property of tables without geometries: the columns of longitude and latitude."""
 
+PLANAR: Final = "planar"
+SPHERICAL: Final = "spherical"
 _GEOMETRY_TYPES: Final = ("geometry", "geography")
 
 
@@ -103,6 +105,33 @@ def crs_of(document: Json, schema: Json, place: TablePlace) -> Crs:
     if isinstance(type_, str) and type_.startswith(_GEOMETRY_TYPES):
         said.append(of_parquet(parse_geospatial(type_).crs, metadata.properties(document)))
     return agreed(*said)
+
+
+def edges_of(document: Json, schema: Json, place: TablePlace) -> str:
+    """What the edges of a place's geometries are: planar, the name of an algorithm, or unknown.
+
+    GeoParquet's rule: a declared column that does not say is planar.
+    """
+    if place.geometry is None:
+        return PLANAR
+    declared = _column(document, place.geometry)
+    said = {str(declared.get("edges", PLANAR)).lower()} if declared else set()
+    type_ = dict(_leaves(schema.get("fields") or [], "")).get(place.geometry, {}).get("type")
+    if isinstance(type_, str) and type_.startswith(_GEOMETRY_TYPES):
+        parsed = parse_geospatial(type_)
+        is_planar = parsed.name == "geometry"
+        said.add(PLANAR if is_planar else (parsed.algorithm or SPHERICAL))
+    return said.pop() if len(said) == 1 else "unknown"
+
+
+def geometry_columns(document: Json, schema: Json) -> list[str]:
+    """The columns that hold geometries, as the schema or the table says."""
+    fields = dict(_leaves(schema.get("fields") or [], ""))
+    return [
+        name
+        for name, field in fields.items()
+        if _column(document, name) or is_geospatial(str(field["type"]))
+    ]
 
 
 def _crs_of_positions(document: Json, place: TablePlace) -> Crs:

@@ -33,6 +33,7 @@ from graticule.domain.location import parse_sub_path
 from graticule.domain.tenancy import Principal
 from graticule.iceberg.properties import check_properties
 from graticule.services import audit_trail
+from graticule.services.box_orders import check_boxes
 from graticule.services.expiring_cache import ExpiringCache
 from graticule.services.namespaces import Page, page
 from graticule.services.planning_modes import check_mode
@@ -84,13 +85,15 @@ class Catalogs:
             AlreadyExists: the organisation has one of that name.
             NoSuchIntegration: the organisation has no such integration.
             WrongState: tables would be written to a public bucket, and `force` is not set.
-            InvalidRequest: a property that may not be, or a `scan-planning-mode` that is none.
+            InvalidRequest: a property that may not be, or a `scan-planning-mode` or
+                `graticule.compute-boxes` that is none.
         """
         require(principal, Action.MANAGE_CATALOGS)
         check_resource_name(name, of="catalog")
         folder = parse_sub_path(sub_path)
         check_properties(properties or {})
         check_mode(properties or {})
+        check_boxes(properties or {})
         catalog_id = str(uuid7())
 
         def create_once() -> CreatedCatalog:

@@ -25,12 +25,13 @@ from graticule.planning.files import DataFileEntry
 from graticule.planning.row_group import RowGroup
 from graticule.planning.sql_predicates import Dialect, Predicate, predicate_of
 from graticule.planning.table_places import crs_of
+from graticule.services.computed_boxes import ComputedBoxes
 from graticule.services.credentials import Credentials
-from graticule.services.footer_boxes import FooterReader
+from graticule.services.footer_boxes import FooterReader, PlaceInFiles
 from graticule.services.indexing import Indexing, SnapshotFiles
 from graticule.services.tables import Tables
 from graticule.services.wanted_indexes import Table, WantedIndex
-from graticule.spatial.bounding_box import FileBox
+from graticule.spatial.bounding_box import BoxStatus, FileBox
 from graticule.spatial.crs import UNKNOWN_CRS, Crs
 from graticule.spatial.search_area import PlacedArea, SearchArea
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -52,6 +53,7 @@ class FileQuery:
 class PlacedSnapshot:
     """A snapshot's files, and the area among their coordinates."""
 
+    table_id: str
     document: Json
     files: SnapshotFiles
     crs: Crs
@@ -69,12 +71,14 @@ class PlacedSnapshot:
 class FoundFile:
     """One file that the area may touch.
 
-    `row_groups` are those that it may touch, None when they were not asked for or nobody can tell;
-    `deletes` are places in the answer's `delete_files`.
+    `unknown_because` is why it lies anywhere, if a job has tried to find out.  `row_groups` are
+    those that it may touch, None when they were not asked for or nobody can tell; `deletes` are
+    places in the answer's `delete_files`.
     """
 
     entry: DataFileEntry
     box: FileBox
+    unknown_because: str | None = None
     row_groups: Sequence[RowGroup] | None = None
     row_group_count: int | None = None
     deletes: Sequence[int] = ()
@@ -109,10 +113,12 @@ class FileSearch:
         self,
         tables: Tables,
         indexing: Indexing,
+        computed: ComputedBoxes,
         credentials: Credentials,
         workers: InspectionWorkers,
     ) -> None:
         self._tables = tables
+        self._computed = computed
         self._indexing = indexing
         self._credentials = credentials
         self._workers = workers
@@ -140,7 +146,7 @@ class FileSearch:
             return _nothing()
         matches = match_files(placed.files.index, placed.area)
         listed = matches.kept[first : first + limit].tolist()
-        files = [_file(placed, position) for position in listed]
+        files = self._with_reasons(placed, [_file(placed, position) for position in listed])
         delete_files: Sequence[DataFileEntry] = ()
         if with_deletes:
             files, delete_files = _with_deletes(files, placed)
@@ -182,7 +188,7 @@ class FileSearch:
         files = self._indexing.files_of(WantedIndex.of(table, snapshot, column=query.column))
         crs = crs_of(document, metadata.current_schema(document), files.place)
         area = None if query.area is None else query.area.placed_on(crs)
-        return PlacedSnapshot(document, files, crs, area)
+        return PlacedSnapshot(record.id, document, files, crs, area)
 
     def predicate(
         self,
@@ -205,6 +211,19 @@ class FileSearch:
         place = Table(catalog, record, document).place(column=query.column)
         crs = crs_of(document, metadata.current_schema(document), place)
         return predicate_of(place, query.area.placed_on(crs), dialect)
+
+    def _with_reasons(self, placed: PlacedSnapshot, files: list[FoundFile]) -> list[FoundFile]:
+        in_files = PlaceInFiles(placed.document, placed.files.place)
+        unknown = [f.entry.path for f in files if f.box.status is BoxStatus.UNKNOWN]
+        if in_files.field_id is None or not unknown:
+            return files
+        known = self._computed.files(placed.table_id, in_files.field_id, unknown)
+        return [
+            replace(file, unknown_because=known[file.entry.path].error)
+            if file.entry.path in known
+            else file
+            for file in files
+        ]
 
     def _with_row_groups(
         self, catalog: OpenCatalog, placed: PlacedSnapshot, files: Mapping[int, FoundFile]

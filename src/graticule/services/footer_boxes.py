@@ -16,10 +16,11 @@ from graticule.domain.errors import CatalogError
 from graticule.iceberg import metadata
 from graticule.planning.files import DataFileEntry
 from graticule.planning.row_group import RowGroup
-from graticule.planning.table_places import TablePlace, crs_of
+from graticule.planning.table_places import TablePlace, crs_of, edges_of
 from graticule.spatial.bounding_box import UNKNOWN, FileBox
 from graticule.spatial.crs import agreed
 from graticule.storage.inspection_workers import InspectionWorkers
+from graticule.storage.parquet_computed import Wanted
 from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
@@ -35,46 +36,48 @@ class FooterBoxes:
     row_groups: tuple[RowGroup, ...]
 
 
-class FooterReader:
-    """Reads footers of one table's files; boxes are of its `place`."""
+class PlaceInFiles:
+    """A table's place as its files tell of it: by other names, in their reference systems."""
 
-    def __init__(
-        self, store: ObjectStore, workers: InspectionWorkers, document: Json, place: TablePlace
-    ) -> None:
-        self._store = store
-        self._workers = workers
+    def __init__(self, document: Json, place: TablePlace) -> None:
+        schema = metadata.current_schema(document)
         self._place = place
         self._names = _names_by_id(document)
-        self._crs = crs_of(document, metadata.current_schema(document), place)
+        self._crs = crs_of(document, schema, place)
+        self._edges = edges_of(document, schema, place)
 
-    def read(self, entries: Mapping[int, DataFileEntry]) -> dict[int, FooterBoxes]:
-        """By the positions of the entries.  For an index that grows: of the added files only."""
-        if self._place.geometry is None and not self._place.columns:
-            return {}
-        with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-            found = zip(entries, pool.map(self.read_one, entries.values()), strict=True)
-            return {at: boxes for at, boxes in found if boxes is not None}
+    @property
+    def field_id(self) -> int | None:
+        """Of the geometry column; None without one."""
+        geometry = self._place.geometry
+        return None if geometry is None else self._place.field_ids[geometry]
 
-    def read_one(self, entry: DataFileEntry) -> FooterBoxes | None:
-        """None if the file is no Parquet file, cannot be read, or lacks the column."""
-        if entry.file_format != "parquet":
+    def boxes_of(self, inspection: FileInspection) -> FooterBoxes | None:
+        """What a file's inspection means for the table; None if it lacks the column."""
+        found = self._column(inspection)
+        if found is None:
             return None
-        with suppress(CatalogError):
-            inspection = self._workers.inspect(
-                lambda offset, length: self._store.get(entry.path, range=(offset, length)),
-                entry.size_bytes,
+        if not (self._is_in_crs(found) and self._has_edges(found)):
+            found = replace(
+                found,
+                file_box=UNKNOWN,
+                row_group_boxes=tuple(UNKNOWN for _ in inspection.row_groups),
             )
-            found = self._column(inspection)
-            if found is None:
-                return None
-            if not self._is_in_crs(found):
-                found = replace(
-                    found,
-                    file_box=UNKNOWN,
-                    row_group_boxes=tuple(UNKNOWN for _ in inspection.row_groups),
-                )
-            return FooterBoxes(found.file_box, inspection.row_groups_of(found))
-        return None
+        return FooterBoxes(found.file_box, inspection.row_groups_of(found))
+
+    def wanted(self, inspection: FileInspection) -> Wanted | None:
+        """The geometry column as this file calls it; None without one."""
+        if self.field_id is None:
+            return None
+        name = self._name_in(inspection, self.field_id)
+        return None if name is None else Wanted(name, self._edges)
+
+    def _has_edges(self, found: GeometryInspection) -> bool:
+        """False if the file bounds other edges between its vertices than the table has."""
+        if self._place.geometry is None or found.edges == self._edges:
+            return True
+        kinds = {kind.partition(" ")[0] for kind in found.types}
+        return bool(kinds) and kinds <= {"Point", "MultiPoint"}
 
     def _is_in_crs(self, found: GeometryInspection) -> bool:
         """False if the file's numbers cannot be compared with those of the table's other files."""
@@ -110,6 +113,38 @@ class FooterReader:
             names = self._names.get(field_id, frozenset()) & columns
         found = list(names)
         return found[0] if len(found) == 1 else None
+
+
+class FooterReader:
+    """Reads footers of one table's files; boxes are of its `place`."""
+
+    def __init__(
+        self, store: ObjectStore, workers: InspectionWorkers, document: Json, place: TablePlace
+    ) -> None:
+        self._store = store
+        self._workers = workers
+        self._has_place = bool(place.key)
+        self._in_files = PlaceInFiles(document, place)
+
+    def read(self, entries: Mapping[int, DataFileEntry]) -> dict[int, FooterBoxes]:
+        """By the positions of the entries.  For an index that grows: of the added files only."""
+        if not self._has_place:
+            return {}
+        with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+            found = zip(entries, pool.map(self.read_one, entries.values()), strict=True)
+            return {at: boxes for at, boxes in found if boxes is not None}
+
+    def read_one(self, entry: DataFileEntry) -> FooterBoxes | None:
+        """None if the file is no Parquet file, cannot be read, or lacks the column."""
+        if entry.file_format != "parquet":
+            return None
+        with suppress(CatalogError):
+            inspection = self._workers.inspect(
+                lambda offset, length: self._store.get(entry.path, range=(offset, length)),
+                entry.size_bytes,
+            )
+            return self._in_files.boxes_of(inspection)
+        return None
 
 
 def _names_by_id(document: Json) -> dict[int, frozenset[str]]:

@@ -9,6 +9,7 @@ from graticule.access.keyring import Keyring
 from graticule.db import tables as tables_db
 from graticule.db.engine import read
 from graticule.domain.job import Job
+from graticule.services.box_orders import BoxOrders
 from graticule.services.documents import Documents
 from graticule.services.index_orders import REPAIRS
 from graticule.services.indexing import Indexing
@@ -26,14 +27,17 @@ class IndexJobs:
         engine: Engine,
         keyring: Keyring,
         documents: Documents,
+        *,
         indexing: Indexing,
         stored: StoredIndexes,
+        box_orders: BoxOrders,
     ) -> None:
         self._engine = engine
         self._keyring = keyring
         self._documents = documents
         self._indexing = indexing
         self._stored = stored
+        self._box_orders = box_orders
 
     def run(self, job: Job, run: JobRun) -> Json:
         """Handle a job.  One that comes too late, its table or snapshot gone, has nothing to do.
@@ -58,6 +62,7 @@ class IndexJobs:
             index = self._indexing.store(wanted, go_on=run.go_on).index
         if index is None:
             return {"files": None}
+        self._box_orders.after_index(table, index)
         result = {"files": len(index), "unknown": len(index.unknown)}
         if REPAIRS in job.parameters:
             result["repaired"] = job.parameters[REPAIRS]

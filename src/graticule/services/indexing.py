@@ -8,11 +8,14 @@ A stored index that turns out to be damaged is repaired by a job.  Who met it an
 own, built from manifests and kept in memory only, until the repaired one is there.
 """
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -21,7 +24,10 @@ from graticule.iceberg import metadata
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex
 from graticule.planning.table_places import TablePlace
+from graticule.services.box_orders import lacks_boxes
+from graticule.services.computed_boxes import ComputedBoxes, told
 from graticule.services.credentials import Credentials
+from graticule.services.footer_boxes import PlaceInFiles
 from graticule.services.index_repairs import IndexRepairs
 from graticule.services.snapshot_reading import SnapshotReader, never_stop
 from graticule.services.stored_indexes import StoredIndexes, UnusableIndex
@@ -32,6 +38,8 @@ Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 
 INDEXES_CACHED_BYTES_MAX: Final = 512 * 1024 * 1024
+COMPARED_EVERY_S: Final = 5.0
+"""How soon an index in memory takes up what a job has read in files meanwhile."""
 ANCESTORS_MAX: Final = 100
 """How far back an index is looked for that most of the files can be taken from."""
 
@@ -47,6 +55,8 @@ class SnapshotFiles:
     index: FileIndex
     place: TablePlace
     is_makeshift: bool = False
+    generation: int = 0
+    """Of what was read in files: what is newer is not in the index yet."""
 
     @property
     def deletes(self) -> tuple[DataFileEntry, ...]:
@@ -58,10 +68,13 @@ class Indexing:
         self,
         stored: StoredIndexes,
         repairs: IndexRepairs,
+        *,
+        computed: ComputedBoxes,
         credentials: Credentials,
         workers: InspectionWorkers,
     ) -> None:
         self._stored = stored
+        self._computed = computed
         self._repairs = repairs
         self._credentials = credentials
         self._workers = workers
@@ -69,6 +82,7 @@ class Indexing:
         self._building: dict[IndexKey, threading.Lock] = {}
         self._kept: OrderedDict[IndexKey, SnapshotFiles] = OrderedDict()
         self._kept_bytes = 0
+        self._compared_at: dict[IndexKey, float] = {}
 
     def files_of(self, wanted: WantedIndex) -> SnapshotFiles:
         """The files of a snapshot: from memory, else from the stored index, else built now.
@@ -77,6 +91,25 @@ class Indexing:
             NoSuchFile: the manifest list or a manifest is gone.
             UnreadableFile: one of them is not what it should be.
         """
+        return self._in_step(wanted, self._files_of(wanted))
+
+    def take_up(self, wanted: WantedIndex) -> None:
+        """Put all that was read in its files into an index, for everybody to find.
+
+        Raises:
+            NoSuchFile: the manifest list or a manifest is gone.
+            UnreadableFile: one of them is not what it should be.
+        """
+        files = self._in_step(wanted, self._files_of(wanted), at_once=True)
+        if files.is_makeshift:  # the repaired index will have it
+            return
+        table = wanted.table
+        index = self._stored.publish(
+            table.catalog, table.record, wanted.key, files.index, lacks_boxes=False
+        )
+        self._remember(wanted.key, replace(files, index=index))
+
+    def _files_of(self, wanted: WantedIndex) -> SnapshotFiles:
         known = self._recall(wanted.key)
         if known is not None and not known.is_makeshift:
             return known
@@ -191,6 +224,32 @@ class Indexing:
             with self._guard:
                 self._building.pop(key, None)
 
+    def _in_step(
+        self, wanted: WantedIndex, known: SnapshotFiles, *, at_once: bool = False
+    ) -> SnapshotFiles:
+        """With what was read in files since the index was made; asked for now and then."""
+        if wanted.place.geometry is None:
+            return known
+        now_s = time.monotonic()
+        with self._guard:
+            due_s = self._compared_at.get(wanted.key, -math.inf) + COMPARED_EVERY_S
+            if now_s < due_s and not at_once:
+                return known
+            self._compared_at[wanted.key] = now_s
+        generation = self._computed.generation(wanted.key.table_id)
+        if generation == known.generation:
+            return known
+        found = self._computed.of_files(
+            wanted.key.table_id,
+            PlaceInFiles(wanted.table.document, wanted.place),
+            known.index.columns,
+            known.index.lacking.tolist(),
+            since=known.generation,
+        )
+        files = replace(known, index=told(known.index, found), generation=generation)
+        self._remember(wanted.key, files)
+        return files
+
     def _recall(self, key: IndexKey) -> SnapshotFiles | None:
         with self._guard:
             known = self._kept.get(key)
@@ -206,7 +265,8 @@ class Indexing:
             self._kept[key] = files
             self._kept_bytes += files.index.size_bytes
             while self._kept_bytes > INDEXES_CACHED_BYTES_MAX and len(self._kept) > 1:
-                _, dropped = self._kept.popitem(last=False)
+                dropped_key, dropped = self._kept.popitem(last=False)
+                self._compared_at.pop(dropped_key, None)
                 self._kept_bytes -= dropped.index.size_bytes
 
     def _load(self, wanted: WantedIndex) -> SnapshotFiles | UnusableIndex | None:
@@ -222,12 +282,19 @@ class Indexing:
     def _build(
         self, wanted: WantedIndex, *, go_on: Callable[[], None] = never_stop
     ) -> SnapshotFiles:
+        generation = self._computed.generation(wanted.key.table_id)
         index = self._read(wanted, go_on=go_on)
         go_on()
         if wanted.is_kept:
             table = wanted.table
-            index = self._stored.publish(table.catalog, table.record, wanted.key, index)
-        files = SnapshotFiles(wanted.key.snapshot_id, index, wanted.place)
+            index = self._stored.publish(
+                table.catalog,
+                table.record,
+                wanted.key,
+                index,
+                lacks_boxes=lacks_boxes(table, wanted.place, index),
+            )
+        files = SnapshotFiles(wanted.key.snapshot_id, index, wanted.place, generation=generation)
         self._remember(wanted.key, files)
         return files
 
@@ -248,8 +315,10 @@ class Indexing:
     ) -> SnapshotReader:
         integration = wanted.table.catalog.integration
         store = self._credentials.store_for(integration, in_background=True)
-        document = wanted.table.document
-        return SnapshotReader(store, self._workers, document, wanted.place, go_on=go_on)
+        document, place = wanted.table.document, wanted.place
+        in_files = PlaceInFiles(document, place)
+        computed = partial(self._computed.of_files, wanted.key.table_id, in_files)
+        return SnapshotReader(store, self._workers, document, place, go_on=go_on, computed=computed)
 
     def _earlier(self, wanted: WantedIndex) -> FileIndex | None:
         """The index of the nearest ancestor that has one: most of its manifests are here still."""

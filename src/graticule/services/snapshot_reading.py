@@ -22,7 +22,8 @@ from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex, Source
 from graticule.planning.row_groups import RowGroups
-from graticule.planning.table_places import TablePlace, crs_of
+from graticule.planning.table_places import TablePlace, crs_of, edges_of
+from graticule.services.computed_boxes import Found, told
 from graticule.services.footer_boxes import FooterBoxes, FooterReader
 from graticule.spatial.bounding_box import BoxStatus
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -33,7 +34,7 @@ from graticule.storage.s3 import ObjectStore
 Json = dict[str, Any]
 T = TypeVar("T")
 
-BOX_RULES_VERSION: Final = 3
+BOX_RULES_VERSION: Final = 4
 """To be raised when boxes are found in another way: then every index is built anew."""
 FOOTERS_PER_INDEX_MAX: Final = 2_000
 """Files whose footers are read when a snapshot is first planned; the rest stay unknown."""
@@ -60,6 +61,10 @@ class _Run:
     source: Source
 
 
+def _nothing(_columns: FileColumns, _positions: Iterable[int]) -> Found:
+    return {}
+
+
 class SnapshotReader:
     """Reads snapshots of one table; boxes are of its `place`.
 
@@ -74,9 +79,12 @@ class SnapshotReader:
         place: TablePlace,
         *,
         go_on: Callable[[], None] = never_stop,
+        computed: Callable[[FileColumns, Iterable[int]], Found] = _nothing,
     ) -> None:
+        """`computed` is what was read in files at these positions, by a job."""
         self._store = store
         self._go_on = go_on
+        self._computed = computed
         self._document = document
         self._place = place
         self._footers = FooterReader(store, workers, document, place)
@@ -203,27 +211,27 @@ class SnapshotReader:
                 for piece in pieces
             ]
         )
-        footers = self._footers_of_unknown(columns, boxes)
-        return FileIndex.build(
+        index = FileIndex.build(
             columns,
-            boxes.told({at: footer.file_box for at, footer in footers.items()}),
+            boxes,
             sources=[run.source for run in runs],
             deletes=deletes,
-            row_groups=row_groups.told({at: footer.row_groups for at, footer in footers.items()}),
+            row_groups=row_groups,
         )
+        computed = self._computed(columns, index.lacking.tolist())
+        index = told(index, computed)
+        return told(index, self._footers_of_unknown(index, computed))
 
-    def _footers_of_unknown(
-        self, columns: FileColumns, boxes: FileBoxes
-    ) -> Mapping[int, FooterBoxes]:
+    def _footers_of_unknown(self, index: FileIndex, asked: Found) -> Mapping[int, FooterBoxes]:
         """Ask the files themselves where manifests say nothing; what cannot be read is unknown."""
         if self._place.geometry is None:
             return {}
         todo: dict[int, DataFileEntry] = {}
-        for position in boxes.unknown.tolist():
+        for position in index.unknown.tolist():
             if len(todo) == FOOTERS_PER_INDEX_MAX:
                 break
-            entry = columns.entry(position, with_metrics=False)
-            if entry.file_format == "parquet":
+            entry = index.entry(position, with_metrics=False)
+            if entry.file_format == "parquet" and position not in asked:
                 todo[position] = entry
         found: dict[int, FooterBoxes] = {}
         positions = list(todo)
@@ -259,8 +267,9 @@ def box_rules(place: TablePlace, document: Json) -> str:
     names = dict.fromkeys([place.geometry, *(n for each in place.columns for n in each.names)])
     ids = [place.field_ids.get(name) for name in names if name is not None]
     typed = [(i, types.get(i or 0)) for i in ids]
-    crs = crs_of(document, metadata.current_schema(document), place)
-    what = (BOX_RULES_VERSION, place.geometry, place.columns, place.is_lonlat, str(crs), typed)
+    schema = metadata.current_schema(document)
+    of_numbers = (str(crs_of(document, schema, place)), edges_of(document, schema, place))
+    what = (BOX_RULES_VERSION, place.geometry, place.columns, place.is_lonlat, of_numbers, typed)
     return repr(what)
 
 

@@ -79,12 +79,18 @@ class StoredIndexes:
         return known is not None and known.damage is None
 
     def publish(
-        self, catalog: OpenCatalog, record: TableRecord, key: IndexKey, index: FileIndex
+        self,
+        catalog: OpenCatalog,
+        record: TableRecord,
+        key: IndexKey,
+        index: FileIndex,
+        *,
+        lacks_boxes: bool = False,
     ) -> FileIndex:
         """Keep an index for all processes; the answer is the same one, mapped where it can be.
 
         Best effort: without a disk it stays in memory, and in read-only storage each machine
-        builds its own.
+        builds its own.  `lacks_boxes` if reading its files may tell more of them.
         """
         # A fresh name each time: a damaged file must not keep its successor from being written.
         name = f"{key.snapshot_id}-{key.place}-{uuid7()}.arrow"
@@ -104,7 +110,7 @@ class StoredIndexes:
             store.put_if_absent(at, data)
             del data
             try:
-                before = self._point(key, at, mapped)
+                before = self._point(key, at, mapped, lacks_boxes=lacks_boxes)
             except NoSuchTable:  # dropped meanwhile, so nobody would ever find the file
                 before = at
             if before is not None:
@@ -113,7 +119,7 @@ class StoredIndexes:
             log.warning("spatial index not stored", at=at, error=str(error))
         return mapped
 
-    def _point(self, key: IndexKey, at: str, index: FileIndex) -> str | None:
+    def _point(self, key: IndexKey, at: str, index: FileIndex, *, lacks_boxes: bool) -> str | None:
         """Have everybody find the index; where the one was that they found before."""
         with write(self._engine) as conn:
             return spatial_indexes_db.put(
@@ -124,6 +130,7 @@ class StoredIndexes:
                 index_location=at,
                 file_count=len(index),
                 unknown_count=len(index.unknown),
+                lacks_boxes=lacks_boxes,
                 created_at_ms=self._now_ms(),
             )
 

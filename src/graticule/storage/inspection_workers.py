@@ -20,7 +20,7 @@ from graticule.discovery.inspection import FileInspection
 from graticule.discovery.inspection_codec import to_bytes
 from graticule.domain.errors import CatalogError, Unavailable, UnreadableFile
 from graticule.storage.parquet import ReadRange, inspect, read_tail
-from graticule.storage.parquet_computed import compute_boxes
+from graticule.storage.parquet_computed import Part, Wanted, compute_boxes, compute_part
 
 FILE_TIMEOUT_S: Final = 120.0
 """How long a worker may think between two reads before it is taken for stuck."""
@@ -31,6 +31,10 @@ _SECRET_PREFIXES: Final = ("GRATICULE_", "AWS_")
 
 _READY = "ready"
 _READ, _DONE, _UNREADABLE, _GAVE_UP = "read", "done", "unreadable", "gave up"
+
+
+class WorkerEnded(UnreadableFile):
+    """The process that read the file ended: because of the file, or somebody ended it."""
 
 
 class InspectionWorkers:
@@ -64,6 +68,25 @@ class InspectionWorkers:
         found: bytes = self._do(read, _Task(size_bytes, is_encoded=True), self._timeout_s)
         return found
 
+    def compute(
+        self,
+        read: ReadRange,
+        size_bytes: int,
+        inspection: FileInspection,
+        wanted: Wanted,
+        *,
+        budget_bytes: int,
+    ) -> Part:
+        """`parquet_computed.compute_part`, which reads a column; otherwise as `inspect`.
+
+        Raises:
+            UnreadableFile: the file is corrupt, or reading it ended or stalled the worker.
+            Unavailable: the worker cannot be started.
+        """
+        task = _Task(size_bytes, budget_bytes, known=(inspection, wanted))
+        found: Part = self._do(read, task, self._timeout_s)
+        return found
+
     def _do(self, read: ReadRange, task: "_Task", timeout_s: float) -> Any:
         task = task._replace(tail=read_tail(read, task.size_bytes))
         worker = self._idle.get()
@@ -95,6 +118,8 @@ class _Task(NamedTuple):
     budget_bytes: int = 0
     is_encoded: bool = False
     tail: bytes = b""
+    known: tuple[FileInspection, Wanted] | None = None
+    """Where to go on, if only the rest of one column is to be read."""
 
 
 class _Worker:
@@ -111,7 +136,7 @@ class _Worker:
             return self._serve_reads(pipe, read, timeout_s)
         except (EOFError, ConnectionError) as error:
             self.stop()
-            raise UnreadableFile("reading it ended the process that tried") from error
+            raise WorkerEnded("reading it ended the process that tried") from error
         except CatalogError:
             raise
         except BaseException:
@@ -209,6 +234,9 @@ def _remote_read(pipe: Connection, tail_at: int, tail: bytes) -> ReadRange:
 
 def _answer(read: ReadRange, task: _Task) -> tuple[str, Any]:
     try:
+        if task.known is not None:
+            part = compute_part(read, task.size_bytes, *task.known, budget_bytes=task.budget_bytes)
+            return _DONE, part
         found = inspect(read, task.size_bytes)
         if task.budget_bytes:
             found = compute_boxes(read, task.size_bytes, found, budget_bytes=task.budget_bytes)

@@ -1,11 +1,12 @@
 """Boxes that no footer tells: read from the geometry column itself, and nothing else of the file.
 
 Runs over the same callable as `parquet.inspect`, and like that only where pyarrow may end the
-process without harm.
+process without harm.  Memory is bounded whatever the file: pages are read as a stream.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from graticule.discovery.inspection import (
     GeometryInspection,
 )
 from graticule.domain.errors import CatalogError, UnreadableFile
-from graticule.spatial.bounding_box import BoxStatus, FileBox, combine
+from graticule.spatial.bounding_box import UNKNOWN, BoxStatus, FileBox, combine
 from graticule.spatial.crs import CRS84, UNKNOWN_CRS, Crs, agreed
 from graticule.storage.arrow_types import Leaf, read_schema
 from graticule.storage.geometry_values import Form, GeometryValues, form_of
@@ -35,6 +36,30 @@ BATCH_BYTES: Final = 2 * 1024 * 1024
 """What is decoded and looked at in one go: small enough to stay in the processor's cache."""
 BATCH_ROWS_MIN: Final = 1024
 BATCH_ROWS_MAX: Final = 64 * 1024
+
+CHUNK_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Columns of a row group up to this size are fetched in one request."""
+STREAM_BYTES: Final = 8 * 1024 * 1024
+"""What is fetched at a time of larger ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The geometry column of a table, as a file calls it; the table's word on its edges counts."""
+
+    name: str
+    edges: str
+    first_group: int = 0
+    """Whatever is before was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known after some row groups were read; None as `next_group` means all of them."""
+
+    inspection: FileInspection
+    next_group: int | None
+    spent_bytes: int
 
 
 def compute_boxes(
@@ -57,27 +82,109 @@ def compute_boxes(
     if not open_columns:
         return inspection
     open_columns.sort(key=lambda name: name != inspection.primary_geometry)
-    metadata = read_footer(read, size_bytes)
-    try:
-        leaves = {leaf.path: leaf for leaf in read_schema(metadata).leaves}
-        source = pa.PythonFile(_RangeFile(read, size_bytes), mode="r")
-        file = pq.ParquetFile(source, metadata=metadata)
-        geometry: dict[str, GeometryInspection] = dict(inspection.geometry)
+    geometry: dict[str, GeometryInspection] = dict(inspection.geometry)
+    with _opened(read, size_bytes) as file:
         for name in open_columns:
-            reading = _Reading(file, leaves[name], geometry[name], budget_bytes)
+            reading = _Reading(file, name, geometry[name], budget_bytes)
             column = reading.run()
             budget_bytes -= reading.spent_bytes
             if column is None:
                 del geometry[name]
             else:
                 geometry[name] = column
+    found = replace(inspection, geometry=geometry)
+    return replace(found, primary_geometry=inspection.primary_geometry or _primary(found))
+
+
+def compute_part(
+    read: ReadRange,
+    size_bytes: int,
+    inspection: FileInspection,
+    wanted: Wanted,
+    *,
+    budget_bytes: int,
+) -> Part:
+    """Read the row groups of one column that nothing is known about, from `first_group` on and at
+    least one of them, until the budget is spent.  Part after part they add up to the whole.
+
+    Raises:
+        UnreadableFile: the file is corrupt behind its footer, or its column holds no geometries.
+    """
+    with _opened(read, size_bytes) as file:
+        leaf = file.leaves.get(wanted.name)
+        if leaf is None or leaf.repeated or leaf.type not in {"binary", "string"}:
+            raise UnreadableFile(f"its column `{wanted.name}` is neither bytes nor text")
+        column = _as_wanted(inspection, wanted, leaf)
+        reading = _Reading(file, wanted.name, column, budget_bytes, wanted.first_group)
+        found = reading.run()
+    if found is None:
+        raise UnreadableFile(f"the values of its column `{wanted.name}` are no geometries")
+    following = reading.next_group if reading.next_group < len(column.row_group_boxes) else None
+    return Part(replace(inspection, geometry={wanted.name: found}), following, reading.spent_bytes)
+
+
+def _as_wanted(inspection: FileInspection, wanted: Wanted, leaf: Leaf) -> GeometryInspection:
+    """What the file says of a column that the table knows to be geometries.
+
+    Boxes from a footer that takes edges for something else do not bound the table's.
+    """
+    column = inspection.geometry.get(wanted.name)
+    encoding = CANDIDATE if leaf.type == "string" else Form.WKB
+    if column is None:
+        groups = (UNKNOWN,) * inspection.row_group_count
+        return GeometryInspection(
+            encoding=encoding,
+            crs=UNKNOWN_CRS,
+            edges=wanted.edges,
+            types=(),
+            file_box=combine(groups),
+            row_group_boxes=groups,
+            source=BoxSource.NONE,
+        )
+    if column.encoding == CANDIDATE:
+        column = replace(column, encoding=encoding)
+    if column.edges != wanted.edges:
+        groups = (UNKNOWN,) * inspection.row_group_count
+        column = replace(
+            column, edges=wanted.edges, file_box=combine(groups), row_group_boxes=groups
+        )
+    return column
+
+
+@contextmanager
+def _opened(read: ReadRange, size_bytes: int) -> "Iterator[_File]":
+    metadata = read_footer(read, size_bytes)
+    try:
+        leaves = {leaf.path: leaf for leaf in read_schema(metadata).leaves}
+        yield _File(_RangeFile(read, size_bytes), metadata, leaves)
     except CatalogError:
         raise
     # Data pages are as foreign as footers.
     except Exception as error:
         raise UnreadableFile(f"its geometries cannot be read: {error}") from error
-    found = replace(inspection, geometry=geometry)
-    return replace(found, primary_geometry=inspection.primary_geometry or _primary(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An open file, its footer, and its columns by path."""
+
+    source: "_RangeFile"
+    metadata: pq.FileMetaData
+    leaves: Mapping[str, Leaf]
+
+    def batches(self, leaf: Leaf, group: int, rows: int) -> Iterator[Any]:
+        """A column of a row group: in one request, or as a stream if it is large."""
+        chunk = self.metadata.row_group(group).column(leaf.ordinal)
+        is_large = chunk.total_compressed_size > CHUNK_BYTES_MAX
+        file = pq.ParquetFile(
+            pa.PythonFile(self.source, mode="r"),
+            metadata=self.metadata,
+            buffer_size=STREAM_BYTES if is_large else 0,
+        )
+        for batch in file.iter_batches(
+            rows, row_groups=[group], columns=[leaf.parquet_path], use_threads=False
+        ):
+            yield batch.column(0)
 
 
 def _is_open(column: GeometryInspection) -> bool:
@@ -96,37 +203,52 @@ def _primary(inspection: FileInspection) -> str | None:
 
 @dataclass(slots=True)
 class _Reading:
-    """One column of one file."""
+    """One column of one file, from `first_group` on."""
 
-    file: pq.ParquetFile
-    leaf: Leaf
+    file: "_File"
+    name: str
     column: GeometryInspection
     budget_bytes: int
+    first_group: int | None = None
+    """None reads whatever the budget allows, wherever it is."""
+    next_group: int = 0
     spent_bytes: int = 0
     form: Form | None = None
     read: dict[int, GeometryValues] = field(default_factory=dict)
+    leaf: Leaf = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.leaf = self.file.leaves[self.name]
+        if self.column.encoding != CANDIDATE:
+            texts = {Form.WKT, Form.GEOJSON, Form.HEX_WKB} & {self.column.encoding}
+            self.form = Form(next(iter(texts), Form.WKB))
 
     def run(self) -> GeometryInspection | None:
         """The column with what could be read; None if it is no geometry after all."""
-        if self.column.encoding != CANDIDATE:
-            self.form = Form.WKB
         boxes = list(self.column.row_group_boxes)
-        for group, box in enumerate(boxes):
-            if box.status is not BoxStatus.UNKNOWN or not self._can_pay(group):
-                continue
-            values = self._row_group(group)
-            if values is None:
-                return None
-            self.read[group] = values
-            boxes[group] = values.file_box()
-        if self.form is None and self.leaf.type == "string":
+        self.next_group = self.first_group or 0
+        for group in range(self.next_group, len(boxes)):
+            if boxes[group].status is BoxStatus.UNKNOWN:
+                if not self._can_pay(group):
+                    if self.first_group is not None:
+                        break
+                    continue
+                values = self._row_group(group)
+                if values is None:
+                    return None
+                self.read[group] = values
+                boxes[group] = values.file_box()
+            self.next_group = group + 1
+        is_part = self.first_group is not None
+        if self.form is None and self.leaf.type == "string" and not is_part:
             return None  # nothing but nulls: any text column looks like that
         return self._told(boxes) if self.read else self.column
 
     def _can_pay(self, group: int) -> bool:
         chunk = self.file.metadata.row_group(group).column(self.leaf.ordinal)
         cost = max(chunk.total_uncompressed_size, chunk.total_compressed_size)
-        if self.spent_bytes + cost > self.budget_bytes:
+        is_first = self.first_group is not None and not self.read
+        if self.spent_bytes + cost > self.budget_bytes and not is_first:
             return False
         self.spent_bytes += cost
         return True
@@ -146,12 +268,8 @@ class _Reading:
         chunk = self.file.metadata.row_group(group).column(self.leaf.ordinal)
         bytes_each = max(chunk.total_uncompressed_size // max(chunk.num_values, 1), 1)
         rows = min(max(BATCH_BYTES // bytes_each, BATCH_ROWS_MIN), BATCH_ROWS_MAX)
-        for batch in self.file.iter_batches(
-            rows, row_groups=[group], columns=[self.leaf.parquet_path], use_threads=False
-        ):
-            array = batch.column(0)
-            if isinstance(array, pa.ExtensionArray):
-                array = array.storage
+        for values in self.file.batches(self.leaf, group, rows):
+            array = values.storage if isinstance(values, pa.ExtensionArray) else values
             yield array if array.type in _PLAIN else array.cast(_plain(array.type))
 
     def _told(self, boxes: Sequence[FileBox]) -> GeometryInspection:
@@ -161,23 +279,30 @@ class _Reading:
         bad = sum(one.bad for one in values)
         if bad:
             notes.append(f"{bad} or more values are no geometries that can be bounded")
-        is_whole = len(self.read) == len(boxes) and not bad
-        crs, crs_source = self._crs(notes, is_whole=is_whole)
+        first = self.first_group or 0
+        count = (self.next_group if self.first_group is not None else len(boxes)) - first
+        is_counted = len(self.read) == count and not bad
+        if first:  # whoever read the others has counted them, or could not
+            is_counted = is_counted and column.counts.empties is not None
+        crs, crs_source = self._crs(notes, is_whole=is_counted)
         checked = checked_crs(crs, file_box, boxes, notes)
         notes += declared_box_note(column.declared_box, file_box)
-        encoding = str(self.form or Form.WKB)
+        encoding = str(self.form or (Form.WKB if self.leaf.type == "binary" else column.encoding))
         if encoding == Form.WKB and any(one.is_extended for one in values):
             encoding = "EWKB"
         is_known = file_box.status is not BoxStatus.UNKNOWN
+        types, counts = (column.types, column.counts) if not first else ((), Counts())
+        if is_counted:
+            met = set[str]().union(*(one.types for one in values))
+            types = tuple(sorted(met.union(column.types if first else ())))
+            counts = _sum(values, column.counts if first else Counts(0, 0))
         return replace(
             column,
             encoding=encoding,
             crs=checked,
             crs_source=CrsSource.DISPUTED if checked != crs else crs_source,
-            types=tuple(sorted(set[str]().union(*(one.types for one in values))))
-            if is_whole
-            else column.types,
-            counts=_sum(values) if is_whole else column.counts,
+            types=types,
+            counts=counts,
             file_box=file_box,
             row_group_boxes=tuple(boxes),
             source=BoxSource.COMPUTED if is_known else BoxSource.NONE,
@@ -190,15 +315,21 @@ class _Reading:
         if source is CrsSource.NONE and self.form is Form.GEOJSON:
             return CRS84, CrsSource.FORMAT
         srids = set[int]().union(*(one.srids for one in self.read.values()))
-        if source is CrsSource.DISPUTED or not srids - {0}:
+        if source is CrsSource.DISPUTED or not (srids - {0} or source is CrsSource.EWKB):
             return declared, source
         named = {Crs(f"EPSG:{srid}") if srid else UNKNOWN_CRS for srid in srids}
+        if self.first_group and source is CrsSource.NONE:
+            named.add(UNKNOWN_CRS)  # the values before named none
+        if source is CrsSource.EWKB:
+            named.add(declared)
         if len(named) > 1:
             notes.append("its geometries name different reference systems")
             return UNKNOWN_CRS, CrsSource.DISPUTED
         (own,) = named
         if source is CrsSource.NONE:
-            return (own, CrsSource.EWKB) if is_whole else (declared, source)
+            # Of a part, the one that the next part has to name as well.
+            is_sure = is_whole or self.first_group is not None
+            return (own, CrsSource.EWKB) if is_sure else (declared, source)
         both = agreed(declared, own)
         if not both.is_known:
             notes.append(f"its geometries are in {own}, although the file says {declared}")
@@ -206,8 +337,9 @@ class _Reading:
         return both, source
 
 
-def _sum(values: Sequence[GeometryValues]) -> Counts:
-    return Counts(sum(one.nulls for one in values), sum(one.empties for one in values))
+def _sum(values: Sequence[GeometryValues], before: Counts) -> Counts:
+    nulls = (before.nulls or 0) + sum(one.nulls for one in values)
+    return Counts(nulls, (before.empties or 0) + sum(one.empties for one in values))
 
 
 _PLAIN: Final = (pa.binary(), pa.large_binary(), pa.string(), pa.large_string())

@@ -24,7 +24,7 @@ from graticule.api.response_headers import add_header
 from graticule.planning.row_group import RowGroup
 from graticule.planning.tasks import content_file, partition_types
 from graticule.services.file_search import FoundFile, FoundFiles
-from graticule.spatial.bounding_box import FileBox
+from graticule.spatial.bounding_box import BoxStatus, FileBox
 
 Json = dict[str, Any]
 
@@ -135,6 +135,8 @@ def _file(file: FoundFile, request: FileRequest) -> Json:
         "rows": file.entry.record_count,
         **_box(file.box),
     }
+    if file.box.status is BoxStatus.UNKNOWN:
+        described["unknown_because"] = file.unknown_because
     if request.level is Level.ROW_GROUP:
         groups = file.row_groups
         described["row_group_count"] = file.row_group_count

@@ -19,6 +19,7 @@ from graticule.db.schema.accounts import (
 )
 from graticule.db.schema.catalogs import (
     catalogs,
+    computed_boxes,
     functions,
     namespaces,
     spatial_indexes,
@@ -56,6 +57,7 @@ __all__ = [
     "audit_events",
     "bucket_objects",
     "catalogs",
+    "computed_boxes",
     "devices",
     "dirty_objects",
     "discovered_files",

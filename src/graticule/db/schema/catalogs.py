@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 
 from graticule.db.schema.columns import TEXT, belongs_to, flag, id_, metadata, ms
@@ -139,9 +140,25 @@ spatial_indexes = Table(
     Column("index_location", Text, nullable=False),
     Column("file_count", BigInteger, nullable=False),
     Column("unknown_count", BigInteger, nullable=False),
+    Column("lacks_boxes", Boolean, nullable=False, server_default=true()),  # a job may find some
     ms("created_at_ms"),
     Column("damage", Text, nullable=True, comment="what is wrong with the file: not to be used"),
     ms("damaged_at_ms", nullable=True),
+)
+
+computed_boxes = Table(
+    "computed_boxes",
+    metadata,
+    Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE"), primary_key=True),
+    Column("field_id", Integer, primary_key=True, comment="of the geometry column"),
+    Column("path", TEXT, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("inspection", LargeBinary, nullable=True, comment="by discovery.inspection_codec"),
+    Column("error", Text, nullable=True, comment="why there is none"),
+    Column("next_group", Integer, nullable=True, comment="where to go on; null at the end"),
+    Column("generation", BigInteger, nullable=False, comment="rises with every change of a table"),
+    Index(None, "table_id", "generation"),
+    comment="What was read in data files because no statistics tell where their rows are",
 )
 
 functions = Table(
