@@ -74,6 +74,7 @@ def test_java_reads_on_with_credentials_that_it_fetches_by_itself(short, session
     PYICEBERG,
     Capability.OUTLIVES,
     "a table keeps the credential that it was loaded with",
+    issue="https://github.com/apache/iceberg-python/issues/3506",
     instead="load the table again, or have requests signed",
 )
 def test_pyiceberg_reads_on_with_a_table_that_is_loaded_again(short, sessions):
@@ -111,6 +112,7 @@ def test_pyiceberg_that_has_its_requests_signed_need_not_even_load_again(
     DUCKDB,
     Capability.OUTLIVES,
     "a table's first credential is kept, even when detached",
+    issue="https://github.com/duckdb/duckdb-iceberg/issues/1352",
     instead="detach, drop the table's secret and attach again, or connect anew",
 )
 def test_duckdb_reads_on_when_it_is_attached_again(short, sessions):

@@ -1,12 +1,12 @@
-"""ClickHouse in a Python process.  On a store with an endpoint it has the store owner's keys."""
+"""ClickHouse in a Python process, on vended credentials."""
 
 import pyarrow as pa
 import pytest
 
-from engines.conftest import AROUND_PARIS, IN_PARIS
+from engines.conftest import AROUND_PARIS, IN_PARIS, PARIS
 from support.engine_list import CHDB
 from support.engine_matrix import Capability, lacks, proves
-from support.engine_runs import connect_text
+from support.parquet_files import point
 
 BOX = "bbox_xmin <= 2.6 and bbox_xmax >= 2.1 and bbox_ymin <= 49.05 and bbox_ymax >= 48.7"
 ROWS = """
@@ -16,23 +16,9 @@ def rows(query):
 
 
 @pytest.fixture
-def chdb(runner, server):
+def chdb(python):
     """Runs statements behind the printed text; `rows(query)` is there for them."""
-
-    def run(catalog, statements, *, text=None):
-        owner = server.store.admin_keys
-        variables = {
-            "AWS_ACCESS_KEY_ID": owner.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": owner.secret_access_key.reveal(),
-        }
-        return runner.python(
-            "engines",
-            text or connect_text(catalog, "chdb"),
-            ROWS + statements,
-            variables=variables,
-        ).result
-
-    return run
+    return lambda catalog, statements: python(CHDB, catalog, ROWS + statements)
 
 
 @proves(CHDB, Capability.CONNECT, Capability.LIST, Capability.READ)
@@ -69,8 +55,50 @@ result(rows("select toInt32(count(name)) from places.`world.cities_hilbert` wher
     assert f"{measured.reads.files} of 96 files" == WINDOW
 
 
+@proves(CHDB, Capability.SPATIAL, figure="`readWKB` and polygons, on WKB")
+def test_spatial_sql_on_wkb(chdb, catalog):
+    pyiceberg = catalog.pyiceberg()
+    pyiceberg.create_namespace("ns")
+    places = [point(2.35, 48.86), point(13.4, 52.52)]
+    rows = pa.table({"id": pa.array([1, 2], pa.int64()), "geometry": pa.array(places, pa.binary())})
+    pyiceberg.create_table("ns.g", rows.schema).append(rows)
+    west, south, east, north = PARIS
+    paris = [(west, south), (east, south), (east, north), (west, north)]
+    told = chdb(
+        catalog,
+        f"""
+result(rows(
+    "select toInt32(id) from places.`ns.g`"
+    " where pointInPolygon(readWKBPoint(assumeNotNull(geometry)), {paris})"
+))
+""",
+    )
+    assert told == [[1]]
+
+
+@lacks(
+    CHDB,
+    Capability.READ,
+    "refuses columns with the Parquet type GEOMETRY; the others of the same file it reads",
+    instead="register files whose WKB has no such type",
+)
+def test_it_does_not_read_columns_with_the_geometry_type(chdb, lake):
+    told = chdb(
+        lake.catalog,
+        """
+try:
+    ch.query("select max(geometry) from places.`world.capitals`")
+except Exception as error:
+    result(str(error))
+""",
+    )
+    assert "Unexpected logical/converted type" in told
+
+
 @proves(CHDB, Capability.WRITE, Capability.ROW_DELETES, Capability.SCHEMA, Capability.TIME_TRAVEL)
-def test_it_changes_a_table_that_pyiceberg_made(chdb, catalog):
+@proves(CHDB, Capability.VENDED)
+def test_it_changes_a_table_that_pyiceberg_made(chdb, catalog, meter):
+    before = len(meter.seen.secrets)
     pyiceberg = catalog.pyiceberg()
     pyiceberg.create_namespace("ns")
     three = pa.table({"id": pa.array([1, 2, 3], pa.int64()), "name": ["a", "b", "c"]})
@@ -91,31 +119,50 @@ result([
     )
     assert told == [[[1, "a"], [3, "c"], [4, "d"]], [[3]]]
     assert sorted(pyiceberg.load_table("ns.t").scan().to_arrow()["id"].to_pylist()) == [1, 3, 4]
+    assert len(meter.seen.secrets) > before
 
 
 @lacks(
     CHDB,
-    Capability.VENDED,
-    "joins a vended endpoint and a location into a path that is not there",
-    issue="https://github.com/ClickHouse/ClickHouse/issues/93283",
-    instead="on AWS nothing, there is no endpoint; elsewhere give it keys of its own,"
-    " as the text does",
+    Capability.CREATE,
+    "`CREATE TABLE` wants a store's address and keys, and takes none from the catalog",
+    instead="make tables with PyIceberg, and fill them here",
 )
-def test_with_an_endpoint_it_takes_no_vended_credential(chdb, lake):
-    text = connect_text(lake.catalog, "chdb")
-    own_keys = ("AWS_ACCESS_KEY_ID", "storage_endpoint")
-    vended = [line for line in text.splitlines() if not any(word in line for word in own_keys)]
+def test_it_makes_no_table_by_what_the_catalog_says(chdb, catalog):
+    catalog.pyiceberg().create_namespace("ns")
+    told = chdb(
+        catalog,
+        """
+told = []
+for engine in ("", "engine = IcebergS3()"):
+    try:
+        ch.query(f"create table places.`ns.made` (id Int64) {engine}")
+    except Exception as error:
+        told.append(str(error))
+result(told)
+""",
+    )
+    assert "MergeTree storages require data path" in told[0]
+    assert "Storage S3 requires 1 to" in told[1]
+
+
+@lacks(
+    CHDB,
+    Capability.NAMES,
+    "a database of ClickHouse's has no schemas in it",
+    instead="write the last two as one name: places.`namespace.table`",
+)
+def test_a_table_has_two_names(chdb, lake):
     told = chdb(
         lake.catalog,
         """
 try:
-    rows("select count(name) from places.`world.capitals`")
+    ch.query("select count() from places.world.capitals")
 except Exception as error:
     result(str(error))
 """,
-        text="\n".join(vended),
     )
-    assert "404" in told
+    assert "Syntax error" in told
 
 
 @lacks(
@@ -123,6 +170,7 @@ except Exception as error:
     Capability.DROP,
     "leaves the catalog's prefix out of the URL when it drops a table: works only where a server"
     " has one catalog",
+    issue="https://github.com/ClickHouse/ClickHouse/issues/112234",
     instead="drop tables with another engine",
 )
 def test_it_drops_no_table_where_there_are_several_catalogs(chdb, catalog):

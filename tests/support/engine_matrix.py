@@ -70,7 +70,8 @@ class Claim:
     instead: str | None = None
 
 
-_claims: dict[tuple[Engine, str, Capability], Claim] = {}
+_claims: dict[Claim, None] = {}
+"""Each once, however often its module is imported."""
 
 
 def proves(
@@ -112,7 +113,7 @@ def _name(test: Callable[..., object]) -> str:
 
 
 def _state(claim: Claim) -> None:
-    _claims[claim.engine, claim.test, claim.capability] = claim
+    _claims[claim] = None
 
 
 def declared() -> list[Claim]:
@@ -121,8 +122,11 @@ def declared() -> list[Claim]:
         module = ".".join(path.relative_to(ROOT / "tests").with_suffix("").parts)
         importlib.import_module(module)
     return sorted(
-        _claims.values(),
-        key=lambda c: (c.engine.name.lower(), list(Capability).index(c.capability), c.test),
+        _claims,
+        key=lambda c: (
+            *(c.engine.name.lower(), list(Capability).index(c.capability), c.test),
+            *(c.limit or "", c.figure or ""),
+        ),
     )
 
 

@@ -19,7 +19,8 @@ from support.engines import require
 
 SPARK_41 = Engine("Spark", pinned("pyspark", "spark-4.1"), "pyspark")
 SPARK_35 = Engine("Spark", pinned("pyspark", "spark-3.5"), "pyspark")
-SEDONA = Engine("Sedona", pinned("apache-sedona", "spark-3.5"), "sedona")
+SEDONA_35 = Engine("Sedona", f"{pinned('apache-sedona', 'spark-3.5')} on Spark 3.5", "sedona")
+SEDONA_40 = Engine("Sedona", f"{pinned('apache-sedona', 'spark-4.0')} on Spark 4.0", "sedona")
 
 EVERYTHING = os.environ.get("GRATICULE_WRITE_ENGINES_PAGE") == "1"
 on_both_lines = pytest.mark.parametrize("spark", ["4.1", "3.5"], indirect=True)
@@ -27,6 +28,10 @@ on_sampled_lines = pytest.mark.parametrize(
     "spark", ["4.1", "3.5"] if EVERYTHING else ["4.1"], indirect=True
 )
 """`make test` runs the newest line whole and samples the other one; `make test-engines` all."""
+on_both_sedonas = pytest.mark.parametrize("sedona", ["3.5", "4.0"], indirect=True)
+on_sampled_sedonas = pytest.mark.parametrize(
+    "sedona", ["3.5", "4.0"] if EVERYTHING else ["3.5"], indirect=True
+)
 
 DRIVER = ROOT / "tests" / "engines" / "spark" / "driver.py"
 JARS = ROOT / ".tools" / "ivy"
@@ -44,6 +49,17 @@ OF_THE_MACHINE = {
     "spark.sql.shuffle.partitions": "2",
 }
 """Of this machine and these tests; nothing that helps to connect."""
+
+
+def settings_of_the_machine(line: str) -> dict[str, str]:
+    return {"spark.jars.ivy": str(JARS / line), **OF_THE_MACHINE}
+
+
+def require_java() -> str:
+    java = shutil.which("java", path=os.defpath) or shutil.which("java")
+    require(java, "needs Java 17: `apt install openjdk-17-jre-headless`")
+    assert java is not None
+    return java
 
 
 class SparkError(Exception):
@@ -97,10 +113,9 @@ def start_spark(
 
     `settings` are of the test, like those of the machine.
     """
-    java = shutil.which("java", path=os.defpath) or shutil.which("java")
-    require(java, "needs Java 17: `apt install openjdk-17-jre-headless`")
+    java = require_java()
     python = python_of(f"spark-{line}")
-    own = {"spark.jars.ivy": str(JARS / line), **OF_THE_MACHINE, **settings}
+    own = {**settings_of_the_machine(line), **settings}
     options = " ".join(f"--conf {name}={value}" for name, value in own.items())
     log = folder / f"spark-{line}.log"
     with log.open("w") as errors:

@@ -3,6 +3,8 @@
 Every generation of clients reads names of its own; what is here is the union that all of them bear.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Final
 
 from graticule.domain.catalog import AccessKeys, AccessLevel, StorageCredential, StorageIntegration
@@ -14,6 +16,11 @@ JAVA_ANONYMOUS: Final = "software.amazon.awssdk.auth.credentials.AnonymousCreden
 
 STATIC_MARK: Final = "graticule.static-credentials"
 """Says, in every answer that holds them, that these keys are neither narrow nor temporary."""
+
+_ENDPOINT: Final = frozenset({"s3.endpoint", "s3.path-style-access"})
+_KNOWS_ITS_ENDPOINT: Final = re.compile(r"clickhouse/", re.IGNORECASE)
+"""ClickHouse joins an endpoint that it is told with a table's location to a path that is not there
+(ClickHouse/ClickHouse#93283), and then reads nothing.  Its own setting `storage_endpoint` does."""
 
 
 def place_config(integration: StorageIntegration) -> dict[str, str]:
@@ -92,3 +99,10 @@ def signing_config(
     if base_url is not None:
         config |= {"s3.signer.uri": base_url, "signer.uri": base_url}
     return config
+
+
+def bearable(config: Mapping[str, str], *, user_agent: str | None) -> dict[str, str]:
+    """The properties without those that the client is known to fail on."""
+    if user_agent is None or _KNOWS_ITS_ENDPOINT.match(user_agent) is None:
+        return dict(config)
+    return {name: value for name, value in config.items() if name not in _ENDPOINT}

@@ -349,3 +349,26 @@ def test_what_is_written_through_signatures_is_encrypted_with_the_integrations_k
     assert added("POST", "?uploads") == [key]
     assert added("PUT", "?partNumber=1&uploadId=u") is None
     assert added("GET") is None
+
+
+@pytest.mark.parametrize(
+    ("agent", "is_told"),
+    [("ClickHouse/26.9.2.1", False), ("DuckDB/v1.5.5 ClickHouse/no", True), ("", True)],
+)
+def test_a_client_that_fails_on_an_endpoint_is_told_none_and_all_the_rest(
+    http, connect_folder, agent, is_told
+):
+    headers = {**VENDED, "User-Agent": agent}
+    table = table_on(http, connect_folder())
+    loaded = http.get(table, headers=headers).json()
+    renewed = http.get(f"{table}/credentials", headers=headers).json()
+    configs = [
+        loaded["config"],
+        *(given["config"] for given in loaded["storage-credentials"]),
+        *(given["config"] for given in renewed["storage-credentials"]),
+    ]
+    assert len(configs) >= 3
+    for config in configs:
+        named = {"s3.endpoint", "s3.path-style-access"} & config.keys()
+        assert named == ({"s3.endpoint", "s3.path-style-access"} if is_told else set())
+        assert {"s3.session-token", "s3.region", "client.region"} <= config.keys()

@@ -1,8 +1,10 @@
-"""One session of each line of Spark for all suites, each with a catalog of its own, `lake`."""
+"""One session of each line of Spark for all suites, each with a catalog of its own, `lake`.
 
-from collections.abc import Iterator, Sequence
+That of Spark 3.5 has Sedona beside it, so what it shows of the one it shows of the other.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -45,10 +47,32 @@ HADOOP_AWS = (
 """For files that Sedona reads by itself, past Iceberg: Spark has no S3 of its own."""
 
 
+def hadoop_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """What Hadoop has to be told of a vended credential, to read files past Iceberg."""
+    return {
+        "fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "fs.s3.impl.disable.cache": "true",
+        "fs.s3a.aws.credentials.provider": (
+            "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
+        ),
+        "fs.s3a.endpoint": given["s3.endpoint"],
+        "fs.s3a.path.style.access": "true",
+        "fs.s3a.access.key": given["s3.access-key-id"],
+        "fs.s3a.secret.key": given["s3.secret-access-key"],
+        "fs.s3a.session.token": given["s3.session-token"],
+    }
+
+
 def _session(
-    engine: str, line: str, server: LiveServer, folder: Path, *, more: Sequence[str] = ()
+    engine: str,
+    line: str,
+    server: LiveServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    *,
+    more: Sequence[str] = (),
 ) -> Iterator[Session]:
     """With `more` packages beside those of the printed text."""
+    folder = tmp_path_factory.mktemp(f"spark-{line}")
     catalog = server.new_catalog()
     text = connect_text(catalog, engine, "--release", line, alias="lake")
     packages = '"spark.jars.packages": "'
@@ -65,20 +89,32 @@ def _session(
 @pytest.fixture(scope="session")
 def newest(server: LiveServer, tmp_path_factory) -> Iterator[Session]:
     """Spark 4.1, connected by the text of `graticule connect pyspark`."""
-    yield from _session("pyspark", "4.1", server, tmp_path_factory.mktemp("spark-4.1"))
+    yield from _session("pyspark", "4.1", server, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def sedona(server: LiveServer, tmp_path_factory) -> Iterator[Session]:
+def sedona_35(server: LiveServer, tmp_path_factory) -> Iterator[Session]:
     """Spark 3.5 with Sedona, connected by the text of `graticule connect sedona`."""
-    folder = tmp_path_factory.mktemp("spark-3.5")
-    yield from _session("sedona", "3.5", server, folder, more=HADOOP_AWS)
+    yield from _session("sedona", "3.5", server, tmp_path_factory, more=HADOOP_AWS)
+
+
+@pytest.fixture(scope="session")
+def sedona_40(server: LiveServer, tmp_path_factory) -> Iterator[Session]:
+    """The newest Spark that Sedona's published jars run on, connected in the same way."""
+    yield from _session("sedona", "4.0", server, tmp_path_factory)
+
+
+@pytest.fixture
+def sedona(request: pytest.FixtureRequest) -> Session:
+    """Sedona on the line that the test asks for, or on the one that most people have."""
+    line = getattr(request, "param", "3.5")
+    return request.getfixturevalue({"4.0": "sedona_40", "3.5": "sedona_35"}[line])
 
 
 @pytest.fixture
 def spark(request: pytest.FixtureRequest) -> Session:
     """The session of the line that the test asks for."""
-    return request.getfixturevalue({"4.1": "newest", "3.5": "sedona"}[request.param])
+    return request.getfixturevalue({"4.1": "newest", "3.5": "sedona_35"}[request.param])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from support.duck import attached
 from support.engine_matrix import Capability, proves
 from support.faults import faulty
 from support.server import LiveCatalog
-from support.spark import SPARK_35, SPARK_41, on_sampled_lines
+from support.spark import SEDONA_35, SPARK_35, SPARK_41, on_sampled_lines
 from support.strict_stores import ShortSessions
 
 pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
@@ -47,6 +47,7 @@ def short(server, http, connect_folder, sessions, seaweedfs, monkeypatch) -> Liv
 
 @proves(SPARK_41, Capability.OUTLIVES, figure="one job over at least three credentials")
 @proves(SPARK_35, Capability.OUTLIVES, figure="one job over at least three credentials")
+@proves(SEDONA_35, Capability.OUTLIVES, figure="one job over at least three credentials")
 @on_sampled_lines
 def test_a_job_reads_and_writes_for_longer_than_its_credentials_last(spark, short, sessions):
     """Each row takes two seconds, so files are opened and written long after the job began."""
@@ -77,6 +78,7 @@ def test_a_job_reads_and_writes_for_longer_than_its_credentials_last(spark, shor
 
 @proves(SPARK_41, Capability.CONCURRENT, figure="two Spark jobs on one table")
 @proves(SPARK_35, Capability.CONCURRENT, figure="two Spark jobs on one table")
+@proves(SEDONA_35, Capability.CONCURRENT, figure="two Spark jobs on one table")
 def test_two_spark_jobs_write_one_table_and_nothing_is_lost(newest, sedona):
     newest.sql("create namespace lake.two_jobs")
     newest.sql(

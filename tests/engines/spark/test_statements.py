@@ -6,7 +6,7 @@ import pytest
 
 from support.buckets import owners_client
 from support.engine_matrix import Capability, lacks, proves
-from support.spark import SPARK_35, SPARK_41, SparkError, on_both_lines, on_sampled_lines
+from support.spark import SEDONA_35, SPARK_35, SPARK_41, SparkError, on_both_lines, on_sampled_lines
 
 pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
 
@@ -34,6 +34,7 @@ def test_namespaces_are_made_nested_described_listed_and_dropped(spark, space):
 
 @proves(SPARK_41, Capability.NAMES, Capability.WRITE, Capability.READ, Capability.VENDED)
 @proves(SPARK_35, Capability.NAMES, Capability.WRITE, Capability.READ, Capability.VENDED)
+@proves(SEDONA_35, Capability.VENDED)
 @on_both_lines
 def test_rows_are_inserted_updated_merged_deleted_and_overwritten(spark, space):
     table = f"lake.{space}.t"
@@ -71,6 +72,7 @@ def test_rows_are_inserted_updated_merged_deleted_and_overwritten(spark, space):
 
 @proves(SPARK_41, Capability.ROW_DELETES, figure="deletion vectors and row ids of format v3")
 @proves(SPARK_35, Capability.ROW_DELETES, figure="deletion vectors and row ids of format v3")
+@proves(SEDONA_35, Capability.ROW_DELETES, figure="deletion vectors and row ids of format v3")
 @pytest.mark.parametrize(("version", "deletes"), [(2, "PARQUET"), (3, "PUFFIN")])
 @on_both_lines
 def test_rows_are_deleted_beside_the_data(spark, space, version, deletes):
@@ -116,6 +118,7 @@ def test_a_table_that_moves_to_format_3_keeps_its_rows_and_gives_them_ids(spark,
 
 @proves(SPARK_41, Capability.SCHEMA)
 @proves(SPARK_35, Capability.SCHEMA)
+@proves(SEDONA_35, Capability.SCHEMA)
 @on_sampled_lines
 def test_columns_partitions_and_order_change_under_the_rows(spark, space):
     table = f"lake.{space}.t"
@@ -161,6 +164,7 @@ def test_columns_partitions_and_order_change_under_the_rows(spark, space):
 
 @proves(SPARK_41, Capability.TIME_TRAVEL)
 @proves(SPARK_35, Capability.TIME_TRAVEL)
+@proves(SEDONA_35, Capability.TIME_TRAVEL)
 @on_sampled_lines
 def test_branches_tags_and_the_past_are_read_and_written(spark, space):
     table = f"lake.{space}.t"
@@ -289,6 +293,7 @@ def test_a_table_is_kept_in_order_by_sparks_procedures(spark, space):
 
 @proves(SPARK_41, Capability.VIEWS)
 @proves(SPARK_35, Capability.VIEWS)
+@proves(SEDONA_35, Capability.VIEWS)
 @on_both_lines
 def test_views_are_made_replaced_described_renamed_and_dropped(spark, space):
     spark.sql(f"create table lake.{space}.t using iceberg as select id from range(10)")
@@ -313,6 +318,7 @@ def test_views_are_made_replaced_described_renamed_and_dropped(spark, space):
 
 @proves(SPARK_41, Capability.DROP)
 @proves(SPARK_35, Capability.DROP)
+@proves(SEDONA_35, Capability.DROP)
 @on_sampled_lines
 def test_tables_are_renamed_registered_anew_dropped_and_purged(spark, space):
     table = f"lake.{space}.t"

@@ -5,10 +5,19 @@ from uuid import uuid4
 import pyarrow as pa
 import pytest
 
+from engines.spark.conftest import hadoop_settings
 from support.engine_matrix import Capability, lacks, proves
 from support.lake import RawFolder
 from support.parquet_files import geo, parquet, point
-from support.spark import SEDONA, SPARK_35, SPARK_41, on_both_lines
+from support.spark import (
+    SEDONA_35,
+    SEDONA_40,
+    SPARK_35,
+    SPARK_41,
+    on_both_lines,
+    on_both_sedonas,
+    on_sampled_sedonas,
+)
 
 pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
 
@@ -56,7 +65,9 @@ def test_a_window_over_boxes_opens_only_files_that_it_touches_and_misses_no_row(
     assert (window.reads.files, everything.reads.files) == (touched, files)
 
 
-@proves(SEDONA, Capability.CONNECT, Capability.NAMES, Capability.READ, Capability.LIST)
+@proves(SEDONA_40, Capability.CONNECT, Capability.NAMES, Capability.READ, Capability.LIST)
+@proves(SEDONA_35, Capability.CONNECT, Capability.NAMES, Capability.READ, Capability.LIST)
+@on_both_sedonas
 def test_sedona_reads_a_table_by_its_three_names(sedona, sedona_world, lake):
     rows = lake.rows["capitals"]
     name = f"{sedona_world}.capitals"
@@ -68,7 +79,26 @@ def test_sedona_reads_a_table_by_its_three_names(sedona, sedona_world, lake):
     )
 
 
-@proves(SEDONA, Capability.WINDOW, Capability.SPATIAL, figure="opens 2 of 96 files")
+@proves(SEDONA_40, Capability.NEW_CATALOG, figure="the text once more, no restart")
+@proves(SEDONA_35, Capability.NEW_CATALOG, figure="the text once more, no restart")
+@on_both_sedonas
+def test_a_catalog_made_while_sedona_runs_is_read_by_its_three_names_at_once(sedona, server):
+    rows = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    assert sedona.sql("show catalogs") != []
+    made = server.new_catalog()
+    pyiceberg = made.pyiceberg()
+    pyiceberg.create_namespace("DB")
+    written = pa.Table.from_pylist(rows)
+    pyiceberg.create_table("DB.T", written.schema).append(written)
+    sedona.connect(made, "CAT")
+
+    assert sedona.python('result = sedona.table("CAT.DB.T").orderBy("id").collect()') == rows
+    assert sedona.python('result = sedona.sql("SELECT * FROM CAT.DB.T").count()') == 2
+
+
+@proves(SEDONA_40, Capability.WINDOW, Capability.SPATIAL, figure="opens 2 of 96 files")
+@proves(SEDONA_35, Capability.WINDOW, Capability.SPATIAL, figure="opens 2 of 96 files")
+@on_sampled_sedonas
 def test_sedona_reads_only_files_in_the_window_and_finds_all_of_its_rows(
     sedona, sedona_world, lake, meter
 ):
@@ -87,13 +117,17 @@ def test_sedona_reads_only_files_in_the_window_and_finds_all_of_its_rows(
     assert window.reads.bytes * 20 < everything.reads.bytes
 
 
-@lacks(
-    SEDONA,
-    Capability.WINDOW,
-    "a spatial predicate alone opens every file of an Iceberg table",
-    issue="https://github.com/apache/sedona/pull/1830",
-    instead="compare the box columns as well, or read the files that `…/files` lists",
-)
+A_PREDICATE_ALONE = {
+    "capability": Capability.WINDOW,
+    "limit": "a spatial predicate alone opens every file of an Iceberg table",
+    "issue": "https://github.com/apache/sedona/pull/1830",
+    "instead": "compare the box columns as well, or read the files that `…/files` lists",
+}
+
+
+@lacks(SEDONA_40, **A_PREDICATE_ALONE)
+@lacks(SEDONA_35, **A_PREDICATE_ALONE)
+@on_sampled_sedonas
 def test_a_spatial_predicate_alone_opens_every_file(sedona, sedona_world, lake, meter):
     with meter.measured(lake.root("towns_lonlat")) as window:
         sedona.sql(
@@ -104,7 +138,9 @@ def test_a_spatial_predicate_alone_opens_every_file(sedona, sedona_world, lake, 
     assert window.reads.files == lake.files["towns_lonlat"] == 8
 
 
-@proves(SEDONA, Capability.SPATIAL, Capability.CREATE, Capability.WRITE)
+@proves(SEDONA_40, Capability.SPATIAL, Capability.CREATE, Capability.WRITE)
+@proves(SEDONA_35, Capability.SPATIAL, Capability.CREATE, Capability.WRITE)
+@on_sampled_sedonas
 def test_sedona_writes_geometries_that_others_read(sedona, sedona_world):
     space = "lake.written_by_sedona"
     sedona.sql(f"create namespace {space}")
@@ -123,7 +159,9 @@ def test_sedona_writes_geometries_that_others_read(sedona, sedona_world):
     assert table.scan().to_arrow().column("name").to_pylist() == ["Paris"]
 
 
-@proves(SEDONA, Capability.WINDOW, figure="GeoParquet files that `…/files` lists, 2 of 16 opened")
+@proves(
+    SEDONA_35, Capability.WINDOW, figure="GeoParquet files that `…/files` lists, 2 of 16 opened"
+)
 def test_sedona_reads_the_geoparquet_files_that_our_list_names(sedona, server, http, meter):
     """Its GeoParquet source knows no Iceberg, and gets along with a list and vended credentials."""
     made = server.new_catalog()
@@ -138,19 +176,7 @@ def test_sedona_reads_the_geoparquet_files_that_our_list_names(sedona, server, h
     table = f"/api/v1/catalogs/{made.id}/namespaces/found/tables/roads"
     listed = http.get(f"{table}/files?bbox=31,0,41.5,1&format=paths").text.split()
     given = http.get(f"{made.base}/namespaces/found/tables/roads/credentials").json()
-    keys = given["storage-credentials"][0]["config"]
-    options = {
-        "fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
-        "fs.s3.impl.disable.cache": "true",
-        "fs.s3a.aws.credentials.provider": (
-            "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider"
-        ),
-        "fs.s3a.endpoint": keys["s3.endpoint"],
-        "fs.s3a.path.style.access": "true",
-        "fs.s3a.access.key": keys["s3.access-key-id"],
-        "fs.s3a.secret.key": keys["s3.secret-access-key"],
-        "fs.s3a.session.token": keys["s3.session-token"],
-    }
+    options = hadoop_settings(given["storage-credentials"][0]["config"])
     with meter.measured(raw.prefix) as window:
         found = sedona.python(
             f"files = sedona.read.format('geoparquet').options(**{options}).load({listed})\n"

@@ -10,6 +10,7 @@ from graticule.api.endpoint import Call, bytes_response, json_response, no_conte
 from graticule.api.iceberg import wire
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
+from graticule.services.client_properties import bearable
 from graticule.services.commits import Committed
 from graticule.services.planning_modes import PLANNING_MODE
 from graticule.services.table_changes import TableChange
@@ -150,7 +151,7 @@ def load_credentials(call: Call) -> Response:
         call.principal, wire.open_catalog(call), wire.table_of(call)
     )
     return json_response(
-        {"storage-credentials": [{"prefix": storage.prefix, "config": dict(storage.config)}]},
+        {"storage-credentials": [{"prefix": storage.prefix, "config": _config(call, storage)}]},
         headers={"Cache-Control": "no-store"},
     )
 
@@ -176,16 +177,15 @@ def load_table_result(call: Call, loaded: LoadedTable) -> Response:
 
     Credentials are in `config` too: PyIceberg reads no other place for a staged create.
     """
-    config = dict(loaded.storage.config)
+    storage = _config(call, loaded.storage)
     mode = call.services.planning_modes.of_table(loaded, user_agent=call.header("user-agent"))
-    if mode is not None:
-        config[PLANNING_MODE] = mode
+    config = storage if mode is None else {**storage, PLANNING_MODE: mode}
     parts = [b"{"]
     if loaded.metadata_location is not None:
         parts += [b'"metadata-location":', json.dumps(loaded.metadata_location).encode(), b","]
     parts += [b'"metadata":', loaded.document, b',"config":', _encode(config)]
     if loaded.storage.has_credentials:
-        parts += [b',"storage-credentials":[', _credentials(loaded.storage), b"]"]
+        parts += [b',"storage-credentials":[', _credentials(loaded.storage, storage), b"]"]
     parts.append(b"}")
     return bytes_response(*parts, headers={"ETag": loaded.etag, "Cache-Control": "no-store"})
 
@@ -200,10 +200,12 @@ def _located(metadata_location: str, document: bytes) -> Sequence[bytes]:
     return b'{"metadata-location":', location, b',"metadata":', document, b"}"
 
 
-def _credentials(storage: VendedStorage) -> bytes:
-    return b",".join(
-        _encode({"prefix": prefix, "config": dict(storage.config)}) for prefix in storage.prefixes
-    )
+def _config(call: Call, storage: VendedStorage) -> dict[str, str]:
+    return bearable(storage.config, user_agent=call.header("user-agent"))
+
+
+def _credentials(storage: VendedStorage, config: Mapping[str, str]) -> bytes:
+    return b",".join(_encode({"prefix": p, "config": config}) for p in storage.prefixes)
 
 
 def _encode(value: Mapping[str, Any]) -> bytes:
