@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from contextlib import suppress
 
 import numpy as np
@@ -126,3 +128,18 @@ def test_row_groups_come_back_with_the_files_that_they_are_of():
     told = RowGroups.of({0: first}).told({2: [third]})
     assert [list(told.of_file(position)) for position in range(4)] == [[0, 1], [], [2], []]
     assert [told.row(at) for at in range(3)] == [*first, third]
+
+
+def test_storing_and_mapping_an_index_loads_no_pandas(tmp_path):
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from graticule.planning.index import FileIndex\n"
+        "from graticule.storage.index_files import About, map_index, write_index\n"
+        "path, about = Path(sys.argv[1]), About(7, 'x')\n"
+        "write_index(path, FileIndex.from_entries([], []), about)\n"
+        "map_index(path, about)\n"
+        "print('pandas' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "index")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

@@ -21,6 +21,7 @@ from graticule.planning.ragged import (
     RaggedBytes,
     RaggedInts,
     named,
+    narrowed,
     whole_numbers,
     within,
 )
@@ -119,6 +120,10 @@ class FileColumns:
             **_from_details(self.details.row(position)),
             **values,
         )
+
+    def narrowed(self) -> Self:
+        """The same in half of the memory."""
+        return self.from_arrays({name: narrowed(each) for name, each in self.to_arrays().items()})
 
     # Storing.
 

@@ -6,13 +6,15 @@ flat, it is a tenth of that, and is stored and mapped as it is.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
+
+_NARROW: Final = (np.uint8, np.uint16, np.uint32)
 
 
 def whole_numbers(array: Array) -> npt.NDArray[np.int64]:
@@ -27,6 +29,18 @@ def whole_numbers(array: Array) -> npt.NDArray[np.int64]:
     return array
 
 
+def narrowed(array: Array) -> Array:
+    """Whole numbers in the fewest bytes that hold them all: field ids and offsets are small.
+
+    Not in unsigned 64 bits, which NumPy would join with others to floats.
+    """
+    if array.dtype != np.int64 or not array.size or int(array.min()) < 0:
+        return array
+    largest = int(array.max())
+    kind = next((kind for kind in _NARROW if largest <= np.iinfo(kind).max), np.int64)
+    return array.astype(kind, copy=False)
+
+
 def _ends(lengths: Iterable[int]) -> npt.NDArray[np.int64]:
     sizes = np.fromiter(lengths, dtype=np.int64)
     offsets = np.zeros(len(sizes) + 1, np.int64)
@@ -34,12 +48,12 @@ def _ends(lengths: Iterable[int]) -> npt.NDArray[np.int64]:
     return offsets
 
 
-def _chained(offsets: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+def _chained(offsets: Sequence[npt.NDArray[np.int64]]) -> Array:
     """The offsets of lists that are put one after the other."""
     lengths = np.concatenate([part[1:] - part[:-1] for part in offsets])
     chained = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=chained[1:])
-    return chained
+    return narrowed(chained)
 
 
 @dataclass(frozen=True, slots=True)

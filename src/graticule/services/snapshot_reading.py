@@ -180,11 +180,12 @@ class SnapshotReader:
         boxes = boxes_from_manifests(
             files.columns, files.partition, self._place, self._document, spec
         )
+        columns = files.columns.narrowed()  # all batches are in memory at once
         first = 0
         for key, count in zip(keys, files.counts, strict=True):
             # Delete files are not kept by manifest: whoever holds some is read again.
             source = (b"" if files.deletes else key, count)
-            yield _Run(files.columns, boxes, RowGroups.none(), first, first + count, source)
+            yield _Run(columns, boxes, RowGroups.none(), first, first + count, source)
             first += count
 
     def _source_key(self, manifest: Manifest) -> bytes:

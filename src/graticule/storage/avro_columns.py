@@ -238,9 +238,13 @@ class Decoder:
     def longs(self, at: Ints) -> tuple[Ints, Ints]:
         """Zigzag variable-length integers."""
         byte = self.data[at]
-        value = (byte & 0x7F).astype(np.uint64)
         end = at + 1
         more = np.flatnonzero(byte >= 0x80)
+        if not more.size:  # as with most counts, keys and branches of unions
+            np.minimum(end, self.lost, out=end)
+            small = byte.view(np.int8)
+            return ((small >> 1) ^ -(small & 1)).astype(np.int64), end
+        value = (byte & 0x7F).astype(np.uint64)
         for shift in range(7, 7 * _VARINT_BYTES_MAX, 7):
             if not more.size:
                 break

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,11 @@ import pyarrow as pa
 
 from graticule.domain.errors import UnreadableFile
 from graticule.planning.index import FileIndex
+from graticule.planning.ragged import narrowed
 
 INDEX_FORMAT_VERSION: Final = 3
 _TOLD_CHARACTERS_MAX: Final = 100
 _NUMPY_KINDS: Final = frozenset("biuf")
-_NARROW: Final = (np.uint8, np.uint16, np.uint32)
 _SCHEMA: Final = pa.schema(
     [
         ("name", pa.string()),
@@ -91,30 +91,26 @@ def _write(sink: pa.NativeFile, index: FileIndex, about: About) -> None:
     schema = _SCHEMA.with_metadata(about.metadata)
     with pa.ipc.new_file(sink, schema) as writer:
         for name, array in index.to_arrays().items():
-            narrow = _narrowed(np.ascontiguousarray(array))
+            narrow = narrowed(np.ascontiguousarray(array))
             # Numbers travel in little-endian order whatever the machine.
             little = narrow.astype(narrow.dtype.newbyteorder("<"), copy=False)
             data = pa.py_buffer(little)
-            offsets = pa.py_buffer(np.array([0, data.size], np.int64))
+            checksum = np.array([_checksum(name, little.dtype.str, data)], np.uint32)
+            # Of buffers: Arrow loads pandas, where there is one, to look at Python's own values.
             row = [
-                pa.array([name], pa.string()),
-                pa.array([little.dtype.str], pa.string()),
-                pa.array([_checksum(name, little.dtype.str, data)], pa.uint32()),
-                pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, offsets, data]),
+                _one(pa.string(), name.encode(), np.int32),
+                _one(pa.string(), little.dtype.str.encode(), np.int32),
+                pa.Array.from_buffers(pa.uint32(), 1, [None, pa.py_buffer(checksum)]),
+                _one(pa.large_binary(), data, np.int64),
             ]
-            writer.write_batch(pa.record_batch(row, schema=schema))
+            writer.write_batch(pa.RecordBatch.from_arrays(row, schema=schema))
 
 
-def _narrowed(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Whole numbers in the fewest bytes that hold them all: field ids and offsets are small.
-
-    Not in unsigned 64 bits, which NumPy would join with others to floats.
-    """
-    if array.dtype != np.int64 or not array.size or int(array.min()) < 0:
-        return array
-    largest = int(array.max())
-    kind = next((kind for kind in _NARROW if largest <= np.iinfo(kind).max), np.int64)
-    return array.astype(kind)
+def _one(kind: pa.DataType, data: bytes | pa.Buffer, offset: type[np.integer[Any]]) -> pa.Array:
+    """An array of one text, or of one run of bytes."""
+    buffer = pa.py_buffer(data)
+    offsets = pa.py_buffer(np.array([0, buffer.size], offset))
+    return pa.Array.from_buffers(kind, 1, [None, offsets, buffer])
 
 
 def _decode(source: pa.NativeFile, about: About) -> FileIndex:
