@@ -134,7 +134,7 @@ def _inspect(store: ObjectStore, engine: Engine, file: Path, files: int) -> dict
         before_s, began = _family_cpu_s(), time.perf_counter()
         survey = BucketSurveys(engine, workers, now_ms=lambda: NOW_MS).look(store, PLACE)
         wall_s, cpu_s = time.perf_counter() - began, _family_cpu_s() - before_s
-    assert sum(len(table.files) for table in survey.proposals.tables) == files
+    assert sum(table.file_count for table in survey.proposals.tables) == files
     return {"files_per_s": round(files / wall_s), "files_per_cpu_s": round(files / cpu_s)}
 
 

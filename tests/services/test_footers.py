@@ -62,7 +62,8 @@ class Bench:
     def look(self, *files):
         """What is known afterwards by name, and whether that is for ever."""
         footers = Footers(self.database, self.workers, self, self.place, NOBODY)
-        is_final = footers.complete(files, progress={}, checkpoint={})
+        count, is_final = footers.complete(lambda: files, progress={}, checkpoint={})
+        assert count == len(files)
         known = KnownFooters(self.database, self.place)
         names = {file.key.removeprefix(self.folder.key_prefix): known[file.key] for file in files}
         return names, is_final

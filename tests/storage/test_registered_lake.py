@@ -35,13 +35,12 @@ def lake(tmp_path_factory):
     expected = write_lake(put)
     inspections = {}
     grouping = group(StoredObject(key, len(data)) for key, data in objects.items())
-    for candidate in grouping.candidates:
-        for file in candidate.files:
-            data = objects[file.object.key]
-            try:
-                inspections[file.object.key] = inspect(Ranges(data), len(data))
-            except UnreadableFile as error:
-                inspections[file.object.key] = error.message
+    for file in grouping.files:
+        data = objects[file.object.key]
+        try:
+            inspections[file.object.key] = inspect(Ranges(data), len(data))
+        except UnreadableFile as error:
+            inspections[file.object.key] = error.message
     return folder, expected, propose(grouping, inspections), inspections, objects
 
 
@@ -107,7 +106,7 @@ def opened(lake, name):
 
 def test_discovery_finds_the_tables_of_the_demo_lake_and_nothing_else(lake):
     _, expected, proposals, _, _ = lake
-    found = [LakeTable(t.name, t.root, len(t.files), t.rows) for t in proposals.tables]
+    found = [LakeTable(t.name, t.root, t.file_count, t.rows) for t in proposals.tables]
     assert sorted(found, key=repr) == sorted(expected.tables, key=repr)
     unreadable = [s.key for s in proposals.skipped if s.key.endswith(".parquet")]
     assert tuple(unreadable) == expected.broken

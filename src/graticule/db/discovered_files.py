@@ -7,6 +7,7 @@ the table holds is in its manifests; here is what its files were when somebody l
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -32,11 +33,11 @@ class Inventory:
 class InventoryChange:
     """What is known anew, what is to be forgotten by key, and entries that only moved.
 
-    Valid for the revision that it was worked out from.
+    Valid for the revision that it was worked out from.  `known` can be gone through repeatedly.
     """
 
     revision: int
-    known: Sequence[KnownFile] = ()
+    known: Iterable[KnownFile] = ()
     forgotten: Sequence[str] = ()
     moved: Sequence[tuple[str, str]] = field(default=())
     """Keys whose entries are in another manifest now, and which."""
@@ -84,9 +85,9 @@ def change(conn: Connection, table_id: str, wanted: InventoryChange) -> bool:
         )
         if conn.execute(counted).rowcount != 1:
             return False
-    gone = [*wanted.forgotten, *(file.key for file in wanted.known)]
-    for some in _batches(gone):
-        conn.execute(delete(files).where(files.c.table_id == table_id, files.c.key.in_(some)))
+        replaced = chain(wanted.forgotten, (file.key for file in wanted.known))
+        for some in _batches(replaced):
+            conn.execute(delete(files).where(files.c.table_id == table_id, files.c.key.in_(some)))
     for known in _batches(wanted.known):
         conn.execute(insert(files), [_row(table_id, file) for file in known])
     moved = (
@@ -122,6 +123,6 @@ def _row(table_id: str, file: KnownFile) -> dict[str, Any]:
 
 
 def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
-    listed = list(items)
-    for start in range(0, len(listed), ROWS_AT_ONCE):
-        yield listed[start : start + ROWS_AT_ONCE]
+    rest = iter(items)
+    while some := list(islice(rest, ROWS_AT_ONCE)):
+        yield some

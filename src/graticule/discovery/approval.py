@@ -114,10 +114,12 @@ def _is_ignored(table: AnyProposal, ignored: Ignored) -> bool:
     """
     if isinstance(table, ExistingProposal):
         return ignored.by(table.metadata_key) is not None
+    if not ignored.patterns:
+        return False
     hits = sum(ignored.by(file.key) is not None for file in table.files)
-    if hits and hits < len(table.files):
+    if hits and hits < table.file_count:
         raise InvalidRequest(
-            f"the patterns ignore {hits} of the {len(table.files)} files of "
+            f"the patterns ignore {hits} of the {table.file_count} files of "
             f"`{table.qualified_name}`; scan again with them"
         )
     return bool(hits)

@@ -1,26 +1,39 @@
 """From candidates and what their files hold to drafts of tables: where schemas have their say.
 
 Keys propose and schemas dispose: what does not fit is torn apart or reported, and folders by the
-dozen that hold the same are one table and not dozens.  Pure.
+dozen that hold the same are one table and not dozens.  Pure; no file is kept, only what files of
+one kind have in common.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from functools import reduce
+from typing import Any, Final
 
+from graticule.discovery.bunches import (
+    Bunch,
+    CandidateBunches,
+    Collected,
+    Inspections,
+    Kind,
+    Span,
+    collect,
+    common_beginning,
+    common_stem,
+    readable,
+)
 from graticule.discovery.grouping import (
-    Candidate,
     CandidateFile,
+    CandidateFiles,
+    CandidateKey,
     Grouping,
-    Skipped,
     common_folder,
 )
 from graticule.discovery.inspection import FileInspection
-from graticule.discovery.names import is_generic
 from graticule.discovery.proposal import Confidence
 from graticule.discovery.schema_merge import Fields, families, first_conflict
-from graticule.discovery.value_folders import FolderKind, describe, kind_of
+from graticule.discovery.value_folders import FolderKind, describe
 
 SIBLING_FOLDERS_MIN: Final = 10
 """As many folders of one schema side by side, whatever their names, are one table."""
@@ -28,18 +41,7 @@ SIBLING_FOLDERS_MIN: Final = 10
 LIKE_TABLES_MIN: Final = 30
 """As many tables of one schema anywhere below a folder are one table, too."""
 
-COLUMNS_SHARED_MIN: Final = 0.6
-"""Partitions that share fewer of their columns are tables of their own."""
-
-BEGINNING_CHARACTERS_MIN: Final = 3
-"""What file names have in common names a table if it could be a word."""
-
 NAMES_SHOWN: Final = 3
-
-Inspections = Mapping[str, FileInspection | str]
-"""By key; a text is the reason why the file cannot be read."""
-
-Member = tuple[CandidateFile, FileInspection]
 
 
 @dataclass(slots=True)
@@ -49,15 +51,19 @@ class Draft:
     identity: str
     words: tuple[str, ...]
     root: str
-    members: list[Member]
+    bunches: Sequence[Bunch]
     fields: Fields
     hive_keys: tuple[str, ...]
     confidence: Confidence = Confidence.HIGH
     reasons: list[str] = field(default_factory=list)
 
     @property
-    def keys(self) -> list[str]:
-        return [file.object.key for file, _ in self.members]
+    def file_count(self) -> int:
+        return sum(bunch.count for bunch in self.bunches)
+
+    @property
+    def first_key(self) -> str:
+        return min(bunch.first_key for bunch in self.bunches)
 
     def lower(self, reason: str, to: Confidence = Confidence.MEDIUM) -> None:
         """Say why, and be at most so confident."""
@@ -69,59 +75,91 @@ class Draft:
 _RANK: Final = {Confidence.LOW: 0, Confidence.MEDIUM: 1, Confidence.HIGH: 2}
 
 
-def assemble(grouping: Grouping, inspections: Inspections) -> tuple[list[Draft], list[Skipped]]:
-    """Drafts sorted by root, and the files that belong to none of them."""
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Which draft a file belongs to, by what it is: none is remembered."""
+
+    collected: Collected
+    numbers: Mapping[Kind, int]
+    misfits: Mapping[Kind, str]
+    """Why files of a kind belong to no draft."""
+
+    def of(self, file: CandidateFile, found: FileInspection | str | None) -> int | str:
+        """The number of the draft, or why the file is in none."""
+        inspection = readable(found)
+        if isinstance(inspection, str):
+            return inspection
+        kind = self.collected.kind_of(file.path, inspection.fields)
+        number = self.numbers.get(kind)
+        # A file that nobody had seen came while files were gone through.
+        return self.misfits.get(kind, "came during the scan") if number is None else number
+
+
+def assemble(grouping: Grouping, inspections: Inspections) -> tuple[list[Draft], Membership]:
+    """Drafts sorted by root, and how to tell which file belongs to which."""
+    collected = collect(grouping.files, inspections)
+    misfits: dict[Kind, str] = {}
     drafts: list[Draft] = []
-    skipped: list[Skipped] = []
-    for candidate in grouping.candidates:
-        readable: list[Member] = []
-        unreadable = 0
-        for file in candidate.files:
-            found = inspections.get(file.object.key, "not inspected")
-            if isinstance(found, str):
-                skipped.append(Skipped(file.object.key, found))
-                unreadable += 1
-            elif not found.fields:
-                reason = "without a column that Iceberg has a type for"
-                skipped.append(Skipped(file.object.key, reason))
-                unreadable += 1
-            else:
-                readable.append((file, found))
-        if not readable:
+    for key, candidate in sorted(
+        collected.candidates.items(), key=lambda item: (item[1].root, item[0])
+    ):
+        if not candidate.by_subject:
             continue
-        made = _of_candidate(candidate, readable, skipped, grouping.base)
-        if unreadable:
-            files = "1 file" if unreadable == 1 else f"{unreadable} files"
-            made[0].lower(f"left out, since unreadable: {files}")
+        if candidate.hive_keys:
+            made = _of_partitions(key, candidate, misfits)
+        else:
+            made = _of_folder(key, candidate, grouping.base, _Lookout(grouping.files, inspections))
+        if candidate.unreadable:
+            made[0].lower(f"left out, since unreadable: {_files(candidate.unreadable)}")
         drafts.extend(made)
     drafts = _without_crowds(drafts)
-    drafts.sort(key=lambda draft: (draft.root, draft.identity))
-    return drafts, skipped
+    drafts.sort(key=lambda draft: (draft.root, draft.identity, draft.hive_keys))
+    _tell_apart(drafts)
+    numbers = {bunch.kind: number for number, draft in enumerate(drafts) for bunch in draft.bunches}
+    return drafts, Membership(collected, numbers, misfits)
 
 
-def _of_candidate(
-    candidate: Candidate, readable: Sequence[Member], skipped: list[Skipped], base: str
+def _tell_apart(drafts: Sequence[Draft]) -> None:
+    """Give several that lie in one folder an identity each: files beside partitions, and
+    partitions by different keys.
+    """
+    seen: set[str] = set()
+    for draft in sorted(drafts, key=lambda draft: (not draft.hive_keys, draft.hive_keys)):
+        if draft.identity in seen:
+            draft.identity += "*".join(("", *draft.hive_keys)) or "*"
+        seen.add(draft.identity)
+
+
+def _of_folder(
+    key: CandidateKey, candidate: CandidateBunches, base: str, lookout: "_Lookout"
 ) -> list[Draft]:
-    if candidate.hive_keys:
-        return _of_partitions(candidate, readable, skipped)
-    found = families([inspection.fields for _, inspection in readable])
+    words, _ = key
+    bunches = list(candidate.by_subject[()].values())
     drafts = [
         Draft(
             identity=candidate.root,
-            words=candidate.words,
+            words=words,
             root=candidate.root,
-            members=[readable[position] for position in positions],
+            bunches=[bunches[position] for position in positions],
             fields=fields,
             hive_keys=(),
         )
-        for fields, positions in found
+        for fields, positions in _families(bunches)
     ]
     if len(drafts) > 1:
-        _separate(candidate, drafts, base)
+        _separate(key, candidate.root, drafts, base, lookout)
     else:
         _explain_values(drafts[0])
         _name_by_stem(drafts[0])
     return drafts
+
+
+def _families(bunches: Sequence[Bunch]) -> list[tuple[tuple[dict[str, Any], ...], list[int]]]:
+    return families([bunch.fields for bunch in bunches], [bunch.count for bunch in bunches])
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 # Names from files.
@@ -129,151 +167,137 @@ def _of_candidate(
 
 def _name_by_stem(draft: Draft) -> None:
     """A file with a name of its own names its table, also where it comes once in each folder."""
-    stem = _common_stem(draft)
+    stem = common_stem(draft.bunches)
     if stem is None:
         return
+    count = draft.file_count
     draft.words = (*draft.words, stem)
-    if len(draft.members) == 1 and not draft.members[0][0].path.values:
-        draft.identity = draft.root = draft.keys[0]
+    if count == 1 and draft.bunches[0].beside:
+        draft.identity = draft.root = draft.first_key
     else:
         draft.identity = f"{draft.root}{stem}"
-        if len(draft.members) > 1:
-            folders = f"each of {len(draft.members)} folders has a file named `{stem}`"
+        if count > 1:
+            folders = f"each of {count} folders has a file named `{stem}`"
             draft.lower(f"{folders}; if each is a complete copy, register one of them alone")
-
-
-def _common_stem(draft: Draft) -> str | None:
-    """The stem that all files share, if it is no writer's."""
-    stems = {file.path.stem for file, _ in draft.members}
-    stem = stems.pop()
-    return None if stems or is_generic(stem) else stem
-
-
-def _common_beginning(draft: Draft) -> str | None:
-    """What stems begin with that only differ in what writers count."""
-    beginnings = {_without_number(file.path.stem) for file, _ in draft.members}
-    beginning = beginnings.pop()
-    if beginnings or len(beginning) < BEGINNING_CHARACTERS_MIN or is_generic(beginning):
-        return None
-    return beginning
-
-
-def _without_number(stem: str) -> str:
-    return stem.rstrip("0123456789").rstrip("-_. ")
 
 
 # Several schemas.
 
 
-def _separate(candidate: Candidate, drafts: Sequence[Draft], base: str) -> None:
+class _Lookout:
+    """Looks whether files of other kinds lie in a folder."""
+
+    def __init__(self, files: CandidateFiles, inspections: Inspections) -> None:
+        self._files = files
+        self._inspections = inspections
+
+    def sees(self, folder: str, key: CandidateKey, others: Sequence[Bunch]) -> bool:
+        """True if files of these bunches of a candidate lie in the folder, or below it."""
+        if any(
+            end.startswith(folder)
+            for bunch in others
+            for end in (bunch.folders.first, bunch.folders.last)
+        ):
+            return True
+        perhaps = [
+            bunch.fields for bunch in others if bunch.folders.first < folder < bunch.folders.last
+        ]
+        if not perhaps:
+            return False
+        for file in self._files.below(folder):
+            if file.candidate == key:
+                found = self._inspections.get(file.object.key)
+                if isinstance(found, FileInspection) and found.fields in perhaps:
+                    return True
+        return False
+
+
+def _separate(
+    key: CandidateKey, root: str, drafts: Sequence[Draft], base: str, lookout: _Lookout
+) -> None:
     """Tell apart the tables of one candidate: by folder, else by file name, else by nothing."""
-    folders = [{file.path.folder for file, _ in draft.members} for draft in drafts]
+    words, _ = key
+    spans = [reduce(Span.joined, (bunch.folders for bunch in each.bunches)) for each in drafts]
     others = len(drafts) - 1
     reason = f"{others} other schema{'s' if others > 1 else ''} in the same folder"
     for number, draft in enumerate(drafts):
-        rest = set[str]().union(*(folders[n] for n in range(len(drafts)) if n != number))
-        around = common_folder(sorted(folders[number]))
-        if not any(folder.startswith(around) for folder in rest):
+        rest = [bunch for other in drafts if other is not draft for bunch in other.bunches]
+        span = spans[number]
+        around = common_folder([span.first, span.last])
+        if not lookout.sees(around, key, rest):
             draft.root = draft.identity = around
             draft.words = tuple(around[len(base) :].split("/")[:-1])
             draft.lower("other schemas in the folders beside it")
             continue
         draft.reasons.append(reason)
-        beginning = _common_stem(draft) or _common_beginning(draft)
+        beginning = common_stem(draft.bunches) or common_beginning(draft.bunches)
         if beginning is not None:
-            draft.words = (*candidate.words, beginning)
-            draft.identity = f"{candidate.root}{beginning}"
-        if len(draft.members) == 1 and beginning is not None:
-            draft.identity = draft.root = draft.keys[0]
-        elif beginning is not None and len(folders[number]) > 1:
+            draft.words = (*words, beginning)
+            draft.identity = f"{root}{beginning}"
+        if draft.file_count == 1 and beginning is not None:
+            draft.identity = draft.root = draft.first_key
+        elif beginning is not None and span.first != span.last:
             draft.lower("told from the others by the names of the files")
         else:
             draft.lower("the files of one folder had to be torn apart", Confidence.LOW)
             if number and beginning is None:
-                draft.identity = draft.keys[0]
+                draft.identity = draft.first_key
 
 
 def _of_partitions(
-    candidate: Candidate, readable: Sequence[Member], skipped: list[Skipped]
+    key: CandidateKey, candidate: CandidateBunches, misfits: dict[Kind, str]
 ) -> list[Draft]:
     drafts = []
-    for values, members in _by_subject(candidate, readable).items():
-        root, words = candidate.root, candidate.words
+    hive_keys = tuple(candidate.hive_keys)
+    for values, by_columns in candidate.by_subject.items():
+        bunches = list(by_columns.values())
+        root, words = candidate.root, key[0]
         if values:
-            root = common_folder(sorted(file.path.folder for file, _ in members))
+            span = reduce(Span.joined, (bunch.folders for bunch in bunches))
+            root = common_folder([span.first, span.last])
             words = (*words, *(value or "none" for value in values))
-        found = families([inspection.fields for _, inspection in members])
-        (fields, positions), *misfits = found
+        (fields, positions), *others = _families(bunches)
         draft = Draft(
             identity=root,
             words=words,
             root=root,
-            members=[members[position] for position in positions],
+            bunches=[bunches[position] for position in positions],
             fields=fields,
-            hive_keys=candidate.hive_keys,
+            hive_keys=hive_keys,
         )
         if values:
-            keys = ", ".join(f"`{key}`" for key in candidate.hive_keys[: len(values)])
+            keys = ", ".join(f"`{name}`" for name in hive_keys[: len(values)])
             draft.lower(f"one table of several that {keys} tell apart: their columns differ")
         # Partition folders promise one schema: what breaks it is an accident, not a table.
-        for other, misfit in misfits:
+        left_out = 0
+        for other, misfit in others:
             conflict = first_conflict(fields, other)
             for position in misfit:
-                key = members[position][0].object.key
-                skipped.append(Skipped(key, f"does not fit the others: {conflict}"))
-        if misfits:
-            left_out = sum(len(misfit) for _, misfit in misfits)
-            files = "1 file" if left_out == 1 else f"{left_out} files"
-            draft.lower(f"left out, since the schema is another: {files}")
-        lacking = sum(len(file.path.hive) < len(candidate.hive_keys) for file, _ in draft.members)
+                left_out += bunches[position].count
+                misfits[bunches[position].kind] = f"does not fit the others: {conflict}"
+        if left_out:
+            draft.lower(f"left out, since the schema is another: {_files(left_out)}")
+        depths = reduce(Counter[int].__add__, (bunch.depths for bunch in draft.bunches))
+        lacking = sum(count for depth, count in depths.items() if depth < len(hive_keys))
         if lacking:
-            files = "1 file" if lacking == 1 else f"{lacking} files"
+            files = _files(lacking)
             draft.lower(f"{files} in fewer partition folders: the other columns are null there")
         _explain_values(draft)
         drafts.append(draft)
     return drafts
 
 
-def _by_subject(
-    candidate: Candidate, readable: Sequence[Member]
-) -> dict[tuple[str | None, ...], list[Member]]:
-    """Partitions whose first keys say what is in them (`theme=roads`), apart; else all as one.
-
-    Only words do that: a table whose columns grow from year to year is one table.
-    """
-    for depth in range(len(candidate.hive_keys) + 1):
-        apart: defaultdict[tuple[str | None, ...], list[Member]] = defaultdict(list)
-        for member in readable:
-            apart[tuple(value.value for value in member[0].path.hive[:depth])].append(member)
-        if depth and not all(_is_word(values) for values in apart):
-            break
-        if all(_is_alike(members) for members in apart.values()):
-            return dict(apart)
-    return {(): list(readable)}
-
-
-def _is_word(values: Sequence[str | None]) -> bool:
-    return all(value is not None and kind_of(value) is FolderKind.WORD for value in values)
-
-
-def _is_alike(members: Iterable[Member]) -> bool:
-    """True if files share most of their columns."""
-    columns = {frozenset(column["name"] for column in found.fields) for _, found in members}
-    every = frozenset().union(*columns)
-    return all(len(each) >= COLUMNS_SHARED_MIN * len(every) for each in columns)
-
-
 def _explain_values(draft: Draft) -> None:
     """Why folders of many values are one table."""
-    examples = sorted({file.path.values for file, _ in draft.members if file.path.values})
+    examples = [bunch.values for bunch in draft.bunches if bunch.values is not None]
     if not examples:
         return
-    kind, description = describe(examples[0])
+    kind, description = describe(min(examples))
     if kind in {FolderKind.DATE, FolderKind.TILE}:
         draft.reasons.append(description)
     else:
         draft.lower(description)
-    beside = sum(not file.path.values for file, _ in draft.members)
+    beside = sum(bunch.beside for bunch in draft.bunches)
     if beside:
         draft.lower(f"{beside} files lie beside these folders")
 
@@ -316,11 +340,8 @@ def _one_of(like: Sequence[Draft], position: int, fields: Fields, *, keeps_rest:
     like = sorted(like, key=lambda draft: draft.root)
     root = common_folder([_folder_of(draft.root) for draft in like])
     words = like[0].words[:position] + (like[0].words[position + 1 :] if keeps_rest else ())
-    members = sorted(
-        (member for draft in like for member in draft.members),
-        key=lambda member: member[0].object.key,
-    )
-    merged = Draft("/".join((root, *words)), words, root, members, fields, like[0].hive_keys)
+    bunches = [bunch for draft in like for bunch in draft.bunches]
+    merged = Draft("/".join((root, *words)), words, root, bunches, fields, like[0].hive_keys)
     shown = ", ".join(f"`{draft.words[position]}`" for draft in like[:NAMES_SHOWN])
     merged.lower(
         f"{len(like)} folders of the same columns ({shown}, …) are taken for one table; "

@@ -59,8 +59,3 @@ def existing_tables(keys: Iterable[str]) -> list[ExistingTable]:
 
 def _newest_first(numbered: Sequence[tuple[int, str]]) -> tuple[str, ...]:
     return tuple(key for _, key in sorted(numbered, reverse=True))
-
-
-def is_part_of_metadata(key: str) -> bool:
-    """True if the object is a metadata file, or the hint at one."""
-    return "metadata/" in key and bool(_METADATA.fullmatch(key) or _HINT.fullmatch(key))

@@ -5,10 +5,12 @@ tiles, numbers, hashes) belong to the folder above the first of them; a folder w
 own, inside another, is a candidate of its own.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import islice, takewhile
+from typing import Final, Protocol
 
 from graticule.discovery.existing_tables import ExistingTable, existing_tables
 from graticule.discovery.formats import (
@@ -47,32 +49,92 @@ class Skipped:
     reason: str
 
 
+class Objects(Protocol):
+    """A listing that can be gone through again and again, each time in the order of keys."""
+
+    def __iter__(self) -> Iterator[StoredObject]: ...
+
+    def below(self, prefix: str) -> Iterator[StoredObject]:
+        """Those whose keys begin so."""
+
+
+class SortedObjects:
+    """A listing that is small enough for memory."""
+
+    def __init__(self, objects: Iterable[StoredObject]) -> None:
+        self._objects = sorted(objects, key=lambda stored: stored.key)
+
+    def __iter__(self) -> Iterator[StoredObject]:
+        return iter(self._objects)
+
+    def below(self, prefix: str) -> Iterator[StoredObject]:
+        start = bisect_left(self._objects, prefix, key=lambda stored: stored.key)
+        rest = islice(self._objects, start, None)
+        return takewhile(lambda stored: stored.key.startswith(prefix), rest)
+
+
+CandidateKey = tuple[tuple[str, ...], str]
+"""What the files of one candidate share: the folders that have names, and the first partition key.
+
+Files with other partition keys cannot share a partition spec.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class CandidateFile:
     object: StoredObject
     path: DataPath
 
+    @property
+    def candidate(self) -> CandidateKey:
+        return candidate_of(self.path)
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Files that their keys suggest to be one table, sorted by key.
 
-    `root` is the deepest folder around all of them that is above their values; `words` are the
-    folders on the way that have names, below the folder that was looked through.  `hive_keys` are
-    all partition keys, in the order of the folders; not every file has each.
+def candidate_of(path: DataPath) -> CandidateKey:
+    return path.words, path.hive[0].key if path.hive else ""
+
+
+class CandidateFiles:
+    """The data files of a listing, those that keys suggest to be parts of tables.
+
+    They are found anew whenever they are gone through, in the order of keys, and never all at once
+    in memory.
     """
 
-    root: str
-    words: tuple[str, ...]
-    hive_keys: tuple[str, ...]
-    files: tuple[CandidateFile, ...]
+    def __init__(
+        self,
+        objects: Objects,
+        *,
+        base: str = "",
+        ignored: Ignored = NOTHING_IGNORED,
+        foreign: Container[str] = (),
+    ) -> None:
+        """`foreign` are the folders of other tables."""
+        self._objects = objects
+        self._base = base
+        self._ignored = ignored
+        self._foreign = foreign
+
+    def __iter__(self) -> Iterator[CandidateFile]:
+        return self._among(iter(self._objects))
+
+    def below(self, prefix: str) -> Iterator[CandidateFile]:
+        """Those whose keys begin so."""
+        return self._among(self._objects.below(prefix))
+
+    def _among(self, objects: Iterator[StoredObject]) -> Iterator[CandidateFile]:
+        for stored in objects:
+            if reason_to_ignore(stored.key, stored.size_bytes) is not None:
+                continue
+            if self._ignored.by(stored.key) is None and not _is_below(stored.key, self._foreign):
+                yield CandidateFile(stored, parse_path(stored.key, base=self._base))
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
     """`base` is the key prefix of the folder that was looked through."""
 
-    candidates: tuple[Candidate, ...]
+    files: CandidateFiles
     skipped: tuple[Skipped, ...]
     skipped_count: int
     """All that were worth a report, also those beyond the limit of `skipped`."""
@@ -88,65 +150,61 @@ class Grouping:
 def group(
     objects: Iterable[StoredObject], *, base: str = "", ignored: Ignored = NOTHING_IGNORED
 ) -> Grouping:
-    """Candidates sorted by root.  The order of `objects` does not matter.
+    """Group what is in memory.  The order of `objects` does not matter."""
+    return group_listing(SortedObjects(objects), base=base, ignored=ignored)
 
-    `base` is empty or ends with a slash; all keys begin with it.
-    """
+
+def group_listing(
+    objects: Objects, *, base: str = "", ignored: Ignored = NOTHING_IGNORED
+) -> Grouping:
+    """`base` is empty or ends with a slash; all keys begin with it."""
+    betrayed: dict[str, str] = {}
+    existing = existing_tables(_keys_of(objects, ignored, betrayed))
+    foreign = _outermost({table.root: "" for table in existing}, betrayed)
     patterns: Counter[str] = Counter()
-    listed = []
+    convertible: list[StoredObject] = []
+    companions: list[Skipped] = []
+    others: list[Skipped] = []
+    others_count = 0
     for stored in objects:
         pattern = ignored.by(stored.key)
-        if pattern is None:
-            listed.append(stored)
-        else:
+        if pattern is not None:
             patterns[pattern] += 1
-    listed.sort(key=lambda stored: stored.key)
-    existing = existing_tables(stored.key for stored in listed)
-    foreign = _foreign_folders(listed, existing)
-    skipped = [
+            continue
+        reason = reason_to_ignore(stored.key, stored.size_bytes)
+        if reason is None or _is_below(stored.key, foreign):
+            continue
+        if reason == NOT_PARQUET and convertible_format(stored.key):
+            convertible.append(stored)
+        elif not is_worth_reporting(reason):
+            continue
+        elif suffix_of(stored.key, SHAPEFILE_COMPANIONS):
+            companions.append(Skipped(stored.key, reason))
+        else:
+            others_count += 1
+            if len(others) < SKIPPED_REPORTED_MAX:
+                others.append(Skipped(stored.key, reason))
+    belonging, alone = _companions(companions, convertible)
+    ignored_by = [
         Skipped(pattern, f"ignored by this pattern: {_objects(count)}")
         for pattern, count in sorted(patterns.items())
     ]
-    skipped += [Skipped(root or "/", f"is {what}") for root, what in foreign.items() if what]
-    groups: defaultdict[tuple[tuple[str, ...], str], list[CandidateFile]] = defaultdict(list)
-    convertible = []
-    for stored in listed:
-        if _is_below(stored.key, foreign):
-            continue
-        reason = reason_to_ignore(stored.key, stored.size_bytes)
-        if reason is None:
-            path = parse_path(stored.key, base=base)
-            # Files with other partition keys cannot share a partition spec.
-            first_key = path.hive[0].key if path.hive else ""
-            groups[path.words, first_key].append(CandidateFile(stored, path))
-        elif reason == NOT_PARQUET and convertible_format(stored.key):
-            convertible.append(stored)
-        elif is_worth_reporting(reason):
-            skipped.append(Skipped(stored.key, reason))
-    skipped, companions = _without_companions(skipped, convertible)
-    candidates = [_candidate(words, files) for (words, _), files in groups.items()]
-    candidates.sort(key=lambda found: (found.root, found.words, found.hive_keys))
+    tables = [Skipped(root or "/", f"is {what}") for root, what in foreign.items() if what]
+    files = sorted([*alone, *others], key=lambda entry: entry.key)
+    skipped = [*ignored_by, *tables, *files][:SKIPPED_REPORTED_MAX]
     return Grouping(
-        candidates=tuple(candidates),
-        skipped=tuple(skipped[:SKIPPED_REPORTED_MAX]),
-        skipped_count=len(skipped),
+        files=CandidateFiles(objects, base=base, ignored=ignored, foreign=foreign),
+        skipped=tuple(skipped),
+        skipped_count=len(ignored_by) + len(tables) + len(alone) + others_count,
         existing=tuple(table for table in existing if table.root in foreign),
         convertible=tuple(convertible),
-        companions=companions,
+        companions=belonging,
         base=base,
     )
 
 
 def _objects(count: int) -> str:
     return "1 object" if count == 1 else f"{count} objects"
-
-
-def _candidate(words: tuple[str, ...], files: Sequence[CandidateFile]) -> Candidate:
-    keys: dict[str, None] = {}
-    for file in files:
-        keys.update(dict.fromkeys(file.path.hive_keys))
-    root = common_folder([file.path.root for file in files])
-    return Candidate(root, words, tuple(keys), tuple(files))
 
 
 def common_folder(folders: Sequence[str]) -> str:
@@ -161,14 +219,20 @@ def common_folder(folders: Sequence[str]) -> str:
     return first[:length]
 
 
-def _foreign_folders(
-    objects: Iterable[StoredObject], existing: Iterable[ExistingTable]
-) -> dict[str, str]:
-    """Folders of other tables and what they are; empty for those that can be registered."""
-    found = {table.root: "" for table in existing}
+def _keys_of(objects: Objects, ignored: Ignored, betrayed: dict[str, str]) -> Iterator[str]:
+    """All keys; on the way it is noted which folders they betray as tables of other formats."""
     for stored in objects:
-        for root, what in foreign_roots(stored.key):
-            found.setdefault(root, what)
+        if ignored.by(stored.key) is None:
+            for root, what in foreign_roots(stored.key):
+                betrayed.setdefault(root, what)
+            yield stored.key
+
+
+def _outermost(existing: Mapping[str, str], betrayed: Mapping[str, str]) -> dict[str, str]:
+    """Folders of other tables and what they are; empty for those that can be registered."""
+    found = dict(existing)
+    for root, what in betrayed.items():
+        found.setdefault(root, what)
     return {root: what for root, what in found.items() if not _is_below(root[:-1], found)}
 
 
@@ -182,17 +246,16 @@ def _is_below(key: str, roots: Container[str]) -> bool:
     return False
 
 
-def _without_companions(
-    skipped: Sequence[Skipped], convertible: Iterable[StoredObject]
-) -> tuple[list[Skipped], frozenset[str]]:
-    """What is skipped but for the other files of a Shapefile, which are part of it; and those."""
+def _companions(
+    beside: Sequence[Skipped], convertible: Iterable[StoredObject]
+) -> tuple[frozenset[str], list[Skipped]]:
+    """Files that are part of a Shapefile, and those that only look so."""
     stems = {
         stored.key[: -len(".shp")] for stored in convertible if stored.key.lower().endswith(".shp")
     }
-    companions = frozenset(
+    belonging = frozenset(
         entry.key
-        for entry in skipped
-        if (suffix := suffix_of(entry.key, SHAPEFILE_COMPANIONS))
-        and entry.key[: -len(suffix)] in stems
+        for entry in beside
+        if entry.key[: -len(suffix_of(entry.key, SHAPEFILE_COMPANIONS))] in stems
     )
-    return [entry for entry in skipped if entry.key not in companions], companions
+    return belonging, [entry for entry in beside if entry.key not in belonging]

@@ -2,7 +2,7 @@
 
 from graticule.discovery.assembly import Draft
 from graticule.discovery.grouping import CandidateFile
-from graticule.discovery.hive_types import infer_type, parse_value
+from graticule.discovery.hive_types import TypeGuess, parse_value
 from graticule.discovery.inspection import ColumnMetrics, FileInspection
 from graticule.discovery.proposal import HiveColumn
 from graticule.discovery.schema_merge import UNKNOWN_TYPE
@@ -13,23 +13,37 @@ def hive_text(file: CandidateFile, key: str) -> str | None:
     return next((value.value for value in file.path.hive if value.key == key), None)
 
 
-def hive_columns_of(draft: Draft) -> tuple[HiveColumn, ...]:
-    """Columns in the order of the folders; one that files contradict is none."""
-    columns = []
-    in_files = {column["name"]: column["type"] for column in draft.fields}
-    for key in dict.fromkeys(draft.hive_keys):
-        type_ = in_files.get(key, UNKNOWN_TYPE)
-        if type_ == UNKNOWN_TYPE:
-            texts = [hive_text(file, key) for file, _ in draft.members]
-            columns.append(HiveColumn(key, infer_type(texts), in_files=False))
-        elif isinstance(type_, str) and all(
-            _fits(inspection, key, type_, hive_text(file, key))
-            for file, inspection in draft.members
-        ):
-            columns.append(HiveColumn(key, type_, in_files=True))
-        else:
-            draft.lower(f"folder names do not fit column `{key}`, which the files hold themselves")
-    return tuple(columns)
+class HiveColumns:
+    """The partition columns of one draft, file by file."""
+
+    def __init__(self, draft: Draft) -> None:
+        in_files = {column["name"]: column["type"] for column in draft.fields}
+        types = {key: in_files.get(key, UNKNOWN_TYPE) for key in draft.hive_keys}
+        self._draft = draft
+        self._guesses = {key: TypeGuess() for key, type_ in types.items() if type_ == UNKNOWN_TYPE}
+        self._types = {key: type_ for key, type_ in types.items() if key not in self._guesses}
+        self._fitting = {key for key, type_ in self._types.items() if isinstance(type_, str)}
+
+    def add(self, file: CandidateFile, inspection: FileInspection) -> None:
+        for key, guess in self._guesses.items():
+            guess.add(hive_text(file, key))
+        for key in tuple(self._fitting):
+            if not _fits(inspection, key, self._types[key], hive_text(file, key)):
+                self._fitting.discard(key)
+
+    def columns(self) -> tuple[HiveColumn, ...]:
+        """Columns in the order of the folders; one that files contradict is none."""
+        columns = []
+        for key in dict.fromkeys(self._draft.hive_keys):
+            if key in self._guesses:
+                columns.append(HiveColumn(key, self._guesses[key].type, in_files=False))
+            elif key in self._fitting:
+                columns.append(HiveColumn(key, self._types[key], in_files=True))
+            else:
+                self._draft.lower(
+                    f"folder names do not fit column `{key}`, which the files hold themselves"
+                )
+        return tuple(columns)
 
 
 def _fits(inspection: FileInspection, key: str, type_: str, text: str | None) -> bool:

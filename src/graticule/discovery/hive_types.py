@@ -1,7 +1,6 @@
 """Types and values of Hive partition columns, which are only text in a key."""
 
 import re
-from collections.abc import Iterable
 from datetime import date
 from typing import Final
 
@@ -13,23 +12,36 @@ _ISO_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _INT_MAX: Final = 2**31
 
 
-def infer_type(values: Iterable[str | None]) -> str:
+class TypeGuess:
     """`int`, `long`, `date` or `string`: the narrowest that holds every value.
 
     Numbers with leading zeros stay text, since `007` is a code, except where all values have two
     digits, which are months, days and hours.
     """
-    texts = {value for value in values if value is not None}
-    if not texts:
-        return "string"
-    if all(_TWO_DIGITS.fullmatch(text) for text in texts):
-        return "int"
-    if all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
-        fits = all(-_INT_MAX <= int(text) < _INT_MAX for text in texts)
-        return "int" if fits else "long"
-    if all(_is_date(text) for text in texts):
-        return "date"
-    return "string"
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+        self._two_digits = self._whole = self._fits_int = self._dates = True
+
+    def add(self, text: str | None) -> None:
+        if text is None or text == self._last:  # files come folder by folder
+            return
+        self._last = text
+        self._two_digits = self._two_digits and bool(_TWO_DIGITS.fullmatch(text))
+        self._whole = self._whole and bool(_WHOLE_NUMBER.fullmatch(text))
+        if self._whole:
+            self._fits_int = self._fits_int and -_INT_MAX <= int(text) < _INT_MAX
+        self._dates = self._dates and _is_date(text)
+
+    @property
+    def type(self) -> str:
+        if self._last is None:
+            return "string"
+        if self._two_digits:
+            return "int"
+        if self._whole:
+            return "int" if self._fits_int else "long"
+        return "date" if self._dates else "string"
 
 
 def _is_date(text: str) -> bool:

@@ -4,42 +4,69 @@ The files of a candidate come from one writer.  What a look into the first of th
 the others, as far as proposals go; the boxes of each are computed before it is registered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from graticule.discovery.grouping import Candidate, StoredObject
+from graticule.discovery.grouping import (
+    CandidateFile,
+    CandidateKey,
+    StoredObject,
+    candidate_of,
+)
 from graticule.discovery.inspection import FileInspection, GeometryInspection
+from graticule.discovery.path_grammar import parse_path
 from graticule.spatial.bounding_box import EMPTY, UNKNOWN
 
 CANDIDATE: Final = "candidate"
 
 
 def unconfirmed(
-    candidate: Candidate, inspections: Mapping[str, FileInspection | str]
-) -> StoredObject | None:
-    """The file to look into, if the place of the candidate's rows hangs on it."""
-    for file in candidate.files:
+    files: Iterable[CandidateFile], inspections: Mapping[str, FileInspection | str]
+) -> dict[CandidateKey, StoredObject]:
+    """The files to look into, one for each candidate whose rows' place hangs on it."""
+    decided: set[CandidateKey] = set()
+    open_: dict[CandidateKey, StoredObject] = {}
+    for file in files:
+        if file.candidate in decided:
+            continue
         found = inspections.get(file.object.key)
-        if isinstance(found, FileInspection) and found.rows:
-            if found.primary_geometry is not None or found.positions is not None:
-                return None
-            is_open = any(each.encoding == CANDIDATE for each in found.geometry.values())
-            return file.object if is_open else None
-    return None
+        if not isinstance(found, FileInspection) or not found.rows:
+            continue
+        decided.add(file.candidate)
+        is_placed = found.primary_geometry is not None or found.positions is not None
+        if not is_placed and any(each.encoding == CANDIDATE for each in found.geometry.values()):
+            open_[file.candidate] = file.object
+    return open_
 
 
-def confirmed(
-    candidate: Candidate,
-    inspections: Mapping[str, FileInspection | str],
-    seen: FileInspection,
-) -> dict[str, FileInspection | str]:
-    """The inspections of a candidate's files, after one of them was looked into."""
-    return {
-        file.object.key: _confirmed(found, seen)
-        for file in candidate.files
-        if isinstance(found := inspections.get(file.object.key), FileInspection)
-    }
+class Confirmed(Mapping[str, FileInspection | str]):
+    """Inspections, with what a look into one of a candidate's files showed for all of them."""
+
+    def __init__(
+        self,
+        known: Mapping[str, FileInspection | str],
+        seen: Mapping[CandidateKey, FileInspection],
+        *,
+        base: str = "",
+    ) -> None:
+        """`base` is the key prefix of the folder that was looked through."""
+        self._known = known
+        self._seen = seen
+        self._base = base
+
+    def __getitem__(self, key: str) -> FileInspection | str:
+        found = self._known[key]
+        if not self._seen or isinstance(found, str):
+            return found
+        seen = self._seen.get(candidate_of(parse_path(key, base=self._base)))
+        return found if seen is None else _confirmed(found, seen)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 def _confirmed(found: FileInspection, seen: FileInspection) -> FileInspection:

@@ -6,15 +6,12 @@ with a leading `_` or `.` are hidden.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
-from graticule.discovery.existing_tables import is_part_of_metadata
 from graticule.discovery.formats import (
     PARQUET_SUFFIXES,
-    SHAPEFILE_COMPANIONS,
-    convertible_format,
-    foreign_roots,
     suffix_of,
     why_no_table,
 )
@@ -25,6 +22,9 @@ HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 """Hive's spelling of a partition value that is null or empty."""
 
 NOT_PARQUET: Final = "not a Parquet file"
+
+FOLDERS_REMEMBERED: Final = 1024
+"""Files come folder by folder."""
 
 _HIVE_SEGMENT: Final = re.compile(r"([^=/]+)=([^/]*)")
 _TEMPORARY_SUFFIXES: Final = (".crc", ".tmp", ".temp", ".inprogress", "._copying_")
@@ -73,7 +73,17 @@ def parse_path(key: str, *, base: str = "") -> DataPath:
 
     Folders between or below Hive's partition folders say nothing and are passed over.
     """
-    *folders, file_name = key[len(base) :].split("/")
+    end = key.rfind("/") + 1
+    root, words, values, hive = _parse_folders(key[len(base) : end], base)
+    return DataPath(key, root, key[end:], words, values, hive)
+
+
+@lru_cache(FOLDERS_REMEMBERED)
+def _parse_folders(
+    path: str, base: str
+) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[HiveValue, ...]]:
+    """Root, words, values and partition values of a folder: one for all of its files."""
+    folders = path.split("/")[:-1]
     hive: list[HiveValue] = []
     words: list[str] = []
     values: list[str] = []
@@ -91,7 +101,7 @@ def parse_path(key: str, *, base: str = "") -> DataPath:
             values.append(folder)
         root_depth = min(root_depth, depth)
     root = base + "".join(f"{folder}/" for folder in folders[:root_depth])
-    return DataPath(key, root, file_name, tuple(words), tuple(values), tuple(hive))
+    return root, tuple(words), tuple(values), tuple(hive)
 
 
 def parse_hive_segment(segment: str) -> HiveValue | None:
@@ -127,16 +137,3 @@ def reason_to_ignore(key: str, size_bytes: int) -> str | None:
 def is_worth_reporting(reason: str) -> bool:
     """Markers and hidden files are everywhere; a user wants to hear of the rest."""
     return not reason.startswith(("a folder marker", "in the hidden", "a hidden", "a checksum"))
-
-
-def is_telling(key: str) -> bool:
-    """True if grouping has to see an object although it is no data file of a table.
-
-    The others are only counted: who streams a listing may leave them out.
-    """
-    return (
-        is_part_of_metadata(key)
-        or convertible_format(key) is not None
-        or bool(suffix_of(key, SHAPEFILE_COMPANIONS))
-        or next(foreign_roots(key), None) is not None
-    )

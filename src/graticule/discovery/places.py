@@ -1,76 +1,127 @@
 """Where the rows of a proposed table lie: its geometry columns, or a pair of positions.  Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 from graticule.discovery.assembly import Draft
 from graticule.discovery.inspection import FileInspection, GeometryInspection
 from graticule.discovery.proposal import ProposedPlace
-from graticule.spatial.bounding_box import LONGITUDE_MAX_DEG, BoxStatus, combine
-from graticule.spatial.crs import agreed
+from graticule.spatial.bounding_box import (
+    LONGITUDE_MAX_DEG,
+    BoundingBox,
+    BoxStatus,
+    union_of,
+)
+from graticule.spatial.box_columns import BoxColumns
+from graticule.spatial.crs import Crs, agreed
 
 TEXTS = frozenset({"WKT", "GeoJSON", "hex WKB"})
 
 
-def place_of(inspections: Sequence[FileInspection]) -> ProposedPlace | None:
-    """The geometry that most files name first, else positions that all files have."""
-    votes = Counter(
-        inspection.primary_geometry for inspection in inspections if inspection.primary_geometry
-    )
-    if votes:
-        column = votes.most_common(1)[0][0]
-        found = [inspection.geometry.get(column) for inspection in inspections]
-        return _summary(column, found, inspections)
-    positions = [inspection.positions for inspection in inspections if inspection.rows]
-    pairs = {found.box_columns for found in positions if found is not None}
-    if len(pairs) != 1 or None in positions:
-        return None
-    return _summary(None, [inspection.positions for inspection in inspections], inspections)
+@dataclass(slots=True)
+class _Column:
+    """What the files say of one geometry column, or of the positions."""
+
+    files: int = 0
+    files_with_rows: int = 0
+    unknown_boxes: int = 0
+    encodings: Counter[str] = field(default_factory=Counter)
+    systems: dict[Crs, None] = field(default_factory=dict)
+    edges: set[str] = field(default_factory=set)
+    types: set[str] = field(default_factory=set)
+    box_columns: set[BoxColumns | None] = field(default_factory=set)
+    """In files with rows."""
+    sources: Counter[str] = field(default_factory=Counter)
+    notes: set[str] = field(default_factory=set)
+    extent: BoundingBox | None = None
+
+    def add(self, found: GeometryInspection, *, has_rows: bool) -> None:
+        self.files += 1
+        self.files_with_rows += has_rows
+        self.encodings[found.encoding] += 1
+        self.systems.setdefault(found.crs)
+        self.edges.add(found.edges)
+        self.types.update(found.types)
+        if has_rows:
+            self.box_columns.add(found.box_columns)
+        self.sources[found.source.value] += 1
+        self.notes.update(found.notes)
+        if found.file_box.status is BoxStatus.UNKNOWN:
+            self.unknown_boxes += 1
+        elif found.file_box.boxes:
+            before = () if self.extent is None else (self.extent,)
+            self.extent = union_of((*before, *found.file_box.boxes))
 
 
-def _summary(
-    column: str | None,
-    found: Sequence[GeometryInspection | None],
-    inspections: Sequence[FileInspection],
-) -> ProposedPlace:
-    known = [geometry for geometry in found if geometry is not None]
-    boxes = [geometry.file_box for geometry in known]
-    located = [box for box in boxes if box.status is not BoxStatus.UNKNOWN]
-    extent = combine(located).extent
-    with_rows = [
-        geometry for geometry, inspection in zip(found, inspections, strict=True) if inspection.rows
-    ]
-    columns = {geometry.box_columns if geometry is not None else None for geometry in with_rows}
-    edges = {geometry.edges for geometry in known}
-    crs = agreed(*(geometry.crs for geometry in known))
-    return ProposedPlace(
-        column=column,
-        encoding=Counter(geometry.encoding for geometry in known).most_common(1)[0][0],
-        crs=crs.identifier,
-        edges=edges.pop() if len(edges) == 1 else "unknown",
-        types=tuple(sorted({kind for geometry in known for kind in geometry.types})),
-        box_columns=columns.pop() if len(columns) == 1 else None,
-        extent=None if extent is None else (extent.xmin, extent.ymin, extent.xmax, extent.ymax),
-        sources=dict(sorted(Counter(geometry.source.value for geometry in known).items())),
-        unknown_files=sum(box.status is BoxStatus.UNKNOWN for box in boxes)
-        + sum(geometry is None for geometry in found),
-    )
+class Places:
+    """What the files of one table say of places, file by file."""
 
+    def __init__(self) -> None:
+        self._files = 0
+        self._files_with_rows = 0
+        self._votes: Counter[str] = Counter()
+        self._columns: dict[str, _Column] = {}
+        self._positions = _Column()
+        self._notes: set[str] = set()
 
-def geometries_of(inspections: Sequence[FileInspection]) -> tuple[ProposedPlace, ...]:
-    """All geometry columns, in the order in which they come first."""
-    names = dict.fromkeys(name for inspection in inspections for name in inspection.geometry)
-    return tuple(
-        _summary(name, [inspection.geometry.get(name) for inspection in inspections], inspections)
-        for name in names
-    )
+    def add(self, inspection: FileInspection) -> None:
+        has_rows = bool(inspection.rows)
+        self._files += 1
+        self._files_with_rows += has_rows
+        if inspection.primary_geometry:
+            self._votes[inspection.primary_geometry] += 1
+        for name, found in inspection.geometry.items():
+            self._columns.setdefault(name, _Column()).add(found, has_rows=has_rows)
+        if inspection.positions is not None:
+            self._positions.add(inspection.positions, has_rows=has_rows)
+        self._notes.update(inspection.notes)
+
+    def place(self) -> ProposedPlace | None:
+        """The geometry that most files name first, else positions that all files have."""
+        if self._votes:
+            column = self._votes.most_common(1)[0][0]
+            return self._summary(column, self._columns.get(column, _Column()))
+        found = self._positions
+        if len(found.box_columns) != 1 or found.files_with_rows != self._files_with_rows:
+            return None
+        return self._summary(None, found)
+
+    def geometries(self) -> tuple[ProposedPlace, ...]:
+        """All geometry columns, in the order in which they come first."""
+        return tuple(self._summary(name, found) for name, found in self._columns.items())
+
+    def _summary(self, column: str | None, found: _Column) -> ProposedPlace:
+        box_columns = set(found.box_columns)
+        if found.files_with_rows < self._files_with_rows:
+            box_columns.add(None)
+        extent = found.extent
+        return ProposedPlace(
+            column=column,
+            encoding=found.encodings.most_common(1)[0][0],
+            crs=agreed(*found.systems).identifier,
+            edges=next(iter(found.edges)) if len(found.edges) == 1 else "unknown",
+            types=tuple(sorted(found.types)),
+            box_columns=box_columns.pop() if len(box_columns) == 1 else None,
+            extent=None if extent is None else (extent.xmin, extent.ymin, extent.xmax, extent.ymax),
+            sources=dict(sorted(found.sources.items())),
+            unknown_files=found.unknown_boxes + self._files - found.files,
+        )
+
+    def notes_of(self, column: str) -> list[str]:
+        own = self._columns.get(column)
+        return sorted(self._notes | (own.notes if own is not None else set()))
+
+    def systems_of(self, column: str | None) -> set[Crs]:
+        own = self._columns.get(column or "")
+        return set(own.systems) if own is not None else set()
 
 
 def explain_places(
     draft: Draft,
     place: ProposedPlace | None,
     geometry_columns: Sequence[ProposedPlace],
-    inspections: Sequence[FileInspection],
+    places: Places,
 ) -> None:
     """What a person has to know of the geometries before a table is made of them."""
     for each in geometry_columns:
@@ -94,21 +145,11 @@ def explain_places(
     others = [f"`{each.column}`" for each in geometry_columns if each.column != place.column]
     if others:
         draft.reasons.append(f"searched by `{place.column}`, not by {', '.join(others)}")
-    _explain_crs(draft, place, inspections)
-    notes = {
-        note
-        for inspection in inspections
-        for note in (*inspection.notes, *_notes_of(inspection, place.column))
-    }
-    draft.reasons.extend(sorted(notes))
+    _explain_crs(draft, place, places.systems_of(place.column))
+    draft.reasons.extend(places.notes_of(place.column))
 
 
-def _explain_crs(draft: Draft, place: ProposedPlace, inspections: Sequence[FileInspection]) -> None:
-    declared = {
-        inspection.geometry[place.column].crs
-        for inspection in inspections
-        if place.column is not None and place.column in inspection.geometry
-    }
+def _explain_crs(draft: Draft, place: ProposedPlace, declared: Collection[Crs]) -> None:
     if len(declared) > 1 and place.crs is None:
         names = ", ".join(sorted(str(crs) for crs in declared))
         draft.lower(f"files differ in their reference system ({names})")
@@ -118,8 +159,3 @@ def _explain_crs(draft: Draft, place: ProposedPlace, inspections: Sequence[FileI
         xmax = place.extent[2]
         if xmax > LONGITUDE_MAX_DEG:
             draft.reasons.append(f"longitudes go on to {xmax:g}: they count from 0 to 360")
-
-
-def _notes_of(inspection: FileInspection, column: str) -> tuple[str, ...]:
-    found = inspection.geometry.get(column)
-    return found.notes if found is not None else ()

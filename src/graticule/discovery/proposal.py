@@ -3,8 +3,8 @@
 Values only, each with its reasons: a person decides, and has to see why.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -76,31 +76,29 @@ class Proposal:
     `namespace` is a suggestion, made of the folders above; empty at the top of what was scanned.
     `fields` are Iceberg fields as JSON without ids, without Hive columns that no file holds.
     `sources` are what a reader must be allowed to read, relative to the bucket as all keys are.
+    `files` are read from what is known of the bucket whenever they are gone through, by key.
     """
 
     name: str
     namespace: str
     root: str
     sources: tuple[str, ...]
-    files: tuple[ProposedFile, ...]
+    files: Iterable[ProposedFile] = field(compare=False)
     fields: tuple[Mapping[str, Any], ...]
     hive_columns: tuple[HiveColumn, ...]
     place: ProposedPlace | None
     reasons: tuple[str, ...]
     confidence: Confidence
     geometry_columns: tuple[ProposedPlace, ...] = ()
+    file_count: int = 0
+    rows: int = 0
+    size_bytes: int = 0
+    neighbour: str | None = None
+    """A file of another table in its sources, where too many would be needed to leave it out."""
 
     @property
     def qualified_name(self) -> TableName:
         return TableName(self.namespace, self.name)
-
-    @property
-    def rows(self) -> int:
-        return sum(file.rows for file in self.files)
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(file.size_bytes for file in self.files)
 
     def to_json(self) -> Json:
         """For reports: everything but the files, which are counted."""
@@ -111,10 +109,10 @@ class Proposal:
             "root": self.root,
             "metadata-location": None,
             "sources": list(self.sources),
-            "file-count": len(self.files),
+            "file-count": self.file_count,
             "row-count": self.rows,
             "size-bytes": self.size_bytes,
-            "fields": [dict(field) for field in self.fields],
+            "fields": [dict(column) for column in self.fields],
             "partitioned-by": [
                 {"name": column.name, "type": column.type} for column in self.hive_columns
             ],
@@ -178,7 +176,7 @@ class ExistingProposal:
             "file-count": self.file_count,
             "row-count": self.rows,
             "size-bytes": self.size_bytes,
-            "fields": [dict(field) for field in self.fields],
+            "fields": [dict(column) for column in self.fields],
             "partitioned-by": list(self.partitioned_by),
             "place": None,
             "geometry-columns": [],

@@ -1,23 +1,45 @@
 """From groups of files and what their footers say to proposals.  Pure.
 
 A file that cannot be read is reported and left out: a table with it would fail in every engine.
+Files are gone through and summed up, and never all of them kept.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from heapq import merge
+from typing import Final
 
-from graticule.discovery.assembly import NAMES_SHOWN, Draft, Inspections, assemble
+from graticule.discovery.assembly import NAMES_SHOWN, Draft, Membership, assemble
+from graticule.discovery.bunches import Inspections
 from graticule.discovery.convertible import convertible_drafts
-from graticule.discovery.copies import note_copies
+from graticule.discovery.copies import Copies
 from graticule.discovery.existing_proposals import ExistingInspection, existing_drafts, words_of
-from graticule.discovery.grouping import Grouping
-from graticule.discovery.hive_columns import hive_columns_of, hive_text
+from graticule.discovery.grouping import CandidateFiles, Grouping, Skipped, StoredObject
+from graticule.discovery.hive_columns import HiveColumns
+from graticule.discovery.inspection import FileInspection
 from graticule.discovery.names import TableName, Wanted, assign_names, plain_name
 from graticule.discovery.names_in_use import NOTHING_IN_USE, NamesInUse
-from graticule.discovery.places import explain_places, geometries_of, place_of
-from graticule.discovery.proposal import HiveColumn, Proposal, Proposals, ProposedFile
+from graticule.discovery.places import Places, explain_places
+from graticule.discovery.proposal import HiveColumn, Proposal, Proposals
+from graticule.discovery.proposed_files import ProposedFiles
 from graticule.discovery.schema_merge import UNKNOWN_TYPE, Fields
-from graticule.discovery.sources import Landscape
+from graticule.discovery.sources import Landscape, sources_below
+
+UNREADABLE_REPORTED_MAX: Final = 10_000
+"""Files that could be part of a table are told one by one; so many of them are one fact."""
+
+
+class _Sum:
+    """What the files of one draft add up to."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.rows = 0
+        self.size_bytes = 0
+        self.files = 0
+        self.places = Places()
+        self.hive = HiveColumns(draft)
+        self.unsupported: set[str] = set()
 
 
 def propose(
@@ -34,19 +56,47 @@ def propose(
     cannot be registered.  `root_name` names a table that lies at the very root of what was scanned.
     `in_use` are the names that the catalog's tables and views have.
     """
-    drafts, skipped = assemble(grouping, inspections)
+    drafts, membership = assemble(grouping, inspections)
     found, broken = existing_drafts(grouping.existing, existing or {})
     convertible = convertible_drafts(grouping.convertible, grouping.companions, base=grouping.base)
-    landscape = Landscape(
-        [
-            *((key, draft.identity) for draft in drafts for key in draft.keys),
-            *((each.metadata_key, each.root) for each in found),
-        ]
-    )
-    sources = {
-        draft.identity: landscape.sources_of(draft.identity, draft.root, draft.keys)
-        for draft in drafts
+    landscape, copies = Landscape(), Copies()
+    sums = [_Sum(draft) for draft in drafts]
+    skipped: list[Skipped] = []
+    skipped_count = 0
+    others = sorted((each.metadata_key, -1 - number) for number, each in enumerate(found))
+
+    def owned() -> Iterator[tuple[str, int]]:
+        nonlocal skipped_count
+        for file in grouping.files:
+            key = file.object.key
+            inspection = inspections.get(key)
+            number = membership.of(file, inspection)
+            if isinstance(number, str) or not isinstance(inspection, FileInspection):
+                skipped_count += 1
+                if len(skipped) < UNREADABLE_REPORTED_MAX:
+                    skipped.append(Skipped(key, str(number)))
+                continue
+            own = sums[number]
+            own.files += 1
+            own.rows += inspection.rows
+            own.size_bytes += file.object.size_bytes
+            own.places.add(inspection)
+            own.hive.add(file, inspection)
+            own.unsupported.update(inspection.unsupported_columns)
+            if inspection.rows:
+                copies.add(file.object, number)
+            yield key, number
+
+    for key, owner in merge(owned(), others):
+        landscape.add(key, owner)
+    covers = landscape.covers()
+    # All files of a draft may have gone while files were gone through.
+    made = {
+        draft.identity: sources_below(draft.root, covers[number])
+        for number, draft in enumerate(drafts)
+        if sums[number].files
     }
+    sources = {identity: own for identity, (own, _) in made.items()}
     sources |= {each.root: (each.root,) for each in found}
 
     def is_taken(identity: str, name: TableName) -> bool:
@@ -65,11 +115,20 @@ def propose(
         words = draft.words or (root_name,)
         is_rival = is_taken(draft.identity, plain_name(words))
         _explain_name(draft, names[draft.identity], words, is_taken=is_rival)
-    note_copies(drafts)
+    copies.note(drafts, _with_rows(grouping.files, inspections, membership))
+    tables = []
+    for number, draft in enumerate(drafts):
+        if draft.identity not in made:
+            continue
+        own_sources, is_alone = made[draft.identity]
+        files = ProposedFiles(grouping.files, inspections, membership, number, draft.root)
+        table = _finished(draft, sums[number], names[draft.identity], own_sources, files)
+        if not is_alone:
+            stranger = files.first_stranger() or _first_below(draft.root, others)
+            table = replace(table, neighbour=stranger)
+        tables.append(table)
     return Proposals(
-        tables=tuple(
-            _finished(draft, names[draft.identity], sources[draft.identity]) for draft in drafts
-        ),
+        tables=tuple(tables),
         existing=tuple(
             each.named(
                 names[each.root],
@@ -81,8 +140,22 @@ def propose(
         ),
         convertible=tuple(each.named(names[each.identity]) for each in convertible),
         skipped=(*grouping.skipped, *broken, *skipped),
-        skipped_count=grouping.skipped_count + len(broken) + len(skipped),
+        skipped_count=grouping.skipped_count + len(broken) + skipped_count,
     )
+
+
+def _first_below(root: str, owned: Iterable[tuple[str, int]]) -> str | None:
+    return next((key for key, _ in owned if key.startswith(root)), None)
+
+
+def _with_rows(
+    files: CandidateFiles, inspections: Inspections, membership: Membership
+) -> Iterator[tuple[StoredObject, int]]:
+    for file in files:
+        inspection = inspections.get(file.object.key)
+        number = membership.of(file, inspection)
+        if isinstance(number, int) and isinstance(inspection, FileInspection) and inspection.rows:
+            yield file.object, number
 
 
 def _explain_name(draft: Draft, name: TableName, words: Sequence[str], *, is_taken: bool) -> None:
@@ -93,32 +166,25 @@ def _explain_name(draft: Draft, name: TableName, words: Sequence[str], *, is_tak
         draft.lower(f"another dataset is named almost like `{words[-1]}`: this one got a mark")
 
 
-def _finished(draft: Draft, name: TableName, sources: tuple[str, ...]) -> Proposal:
-    hive_columns = hive_columns_of(draft)
-    hive_keys = [column.name for column in hive_columns]
+def _finished(
+    draft: Draft, own: _Sum, name: TableName, sources: tuple[str, ...], files: ProposedFiles
+) -> Proposal:
+    hive_columns = own.hive.columns()
     # A column that is null in every file has no type in format version 2.
     fields = tuple(column for column in draft.fields if column["type"] != UNKNOWN_TYPE)
-    inspections = [inspection for _, inspection in draft.members]
-    place = place_of(inspections)
-    geometry_columns = geometries_of(inspections)
-    _explain(draft, fields, hive_columns)
-    explain_places(draft, place, geometry_columns, inspections)
-    files = tuple(
-        ProposedFile(
-            key=file.object.key,
-            size_bytes=file.object.size_bytes,
-            etag=file.object.etag,
-            rows=inspection.rows,
-            hive=tuple(hive_text(file, key) for key in hive_keys),
-        )
-        for file, inspection in draft.members
-    )
+    place = own.places.place()
+    geometry_columns = own.places.geometries()
+    _explain(draft, own, fields, hive_columns)
+    explain_places(draft, place, geometry_columns, own.places)
     return Proposal(
         name=name.name,
         namespace=name.namespace,
         root=draft.root,
         sources=sources,
-        files=files,
+        files=files.with_hive_columns(hive_columns),
+        file_count=own.files,
+        rows=own.rows,
+        size_bytes=own.size_bytes,
         fields=fields,
         hive_columns=hive_columns,
         place=place,
@@ -130,17 +196,21 @@ def _finished(draft: Draft, name: TableName, sources: tuple[str, ...]) -> Propos
 
 def _explain(
     draft: Draft,
+    own: _Sum,
     fields: Fields,
     hive_columns: Sequence[HiveColumn],
 ) -> None:
-    count = len(draft.members)
+    count = own.files
     draft.reasons.insert(0, "one file" if count == 1 else f"{count} files of one schema")
     if hive_columns:
         names = ", ".join(f"`{column.name}`" for column in hive_columns)
         draft.reasons.append(f"partitioned by {names} in folder names")
     missing: dict[str, int] = {}
     widened = []
-    schemas = _distinct_schemas(draft)
+    schemas = [
+        ({column["name"]: column["type"] for column in bunch.fields}, bunch.count)
+        for bunch in draft.bunches
+    ]
     for column in fields:
         name, types = column["name"], Counter[object]()
         for by_name, files in schemas:
@@ -153,10 +223,9 @@ def _explain(
         draft.lower(f"{_columns(list(missing))} missing in {_files(max(missing.values()))}")
     if widened:
         draft.lower(f"{_columns(widened)} of different types that fit together")
-    left_out = {name for _, inspection in draft.members for name in inspection.unsupported_columns}
-    if left_out:
+    if own.unsupported:
         why = "Iceberg has no such type, and PyIceberg refuses the files"
-        draft.lower(f"{_columns(sorted(left_out))} left out: {why}")
+        draft.lower(f"{_columns(sorted(own.unsupported))} left out: {why}")
     typeless = _typeless(draft)
     if typeless:
         draft.lower(f"{_columns(typeless)} of no type in some files: PyIceberg cannot read those")
@@ -169,8 +238,8 @@ def _typeless(draft: Draft) -> list[str]:
     """Columns that a writer gave Parquet's type for nothing but nulls."""
     found = {
         field["name"]: None
-        for _, inspection in draft.members
-        for field in inspection.fields
+        for bunch in draft.bunches
+        for field in bunch.fields
         if field["type"] == UNKNOWN_TYPE
     }
     return list(found)
@@ -194,14 +263,3 @@ def _alike_but_for_case(names: Sequence[str]) -> list[str]:
     for name in names:
         by_lower.setdefault(name.lower(), set()).add(name)
     return sorted(name for same in by_lower.values() if len(same) > 1 for name in same)
-
-
-def _distinct_schemas(draft: Draft) -> list[tuple[dict[str, object], int]]:
-    """Types by column name, and how many files are so: there are few of them in many files."""
-    counted: dict[str, tuple[dict[str, object], int]] = {}
-    for _, inspection in draft.members:
-        fields = inspection.fields
-        known = counted.get(key := repr(fields))
-        by_name = known[0] if known else {column["name"]: column["type"] for column in fields}
-        counted[key] = (by_name, known[1] + 1 if known else 1)
-    return list(counted.values())

@@ -10,11 +10,13 @@ read such a value from a server-side scan plan; whoever plans for it has to know
 
 import json
 import math
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from graticule.discovery.hive_types import parse_value
 from graticule.discovery.inspection import ColumnMetrics, FileInspection
@@ -249,15 +251,10 @@ def data_files(
     `schema` and `partition_spec` are those of the created table.  Files whose box is unknown come
     last, in the order of their keys.
     """
-    builder = _EntryBuilder(proposal, schema, partition_spec, bucket)
+    builder = EntryBuilder(proposal, schema, partition_spec, bucket)
     files = sorted(proposal.files, key=lambda file: file.key)
-    boxes = [file_box_of(proposal.place, inspections[file.key]) for file in files]
-    entries = [
-        builder.entry(file, inspections[file.key], box)
-        for file, box in zip(files, boxes, strict=True)
-    ]
-    sides = np.array([_sides(box) for box in boxes], np.float64).reshape(-1, 4)
-    return [entries[position] for position in hilbert_order(sides).tolist()]
+    entries = [builder.add(file, inspections[file.key]) for file in files]
+    return [entries[position] for position in builder.order().tolist()]
 
 
 def file_box_of(place: ProposedPlace | None, inspection: FileInspection) -> FileBox:
@@ -301,10 +298,12 @@ def _sides(box: FileBox) -> tuple[float, float, float, float]:
     return (extent.xmin, extent.ymin, extent.xmax, extent.ymax)
 
 
-class _EntryBuilder:
-    """What the entries of one table share."""
+class EntryBuilder:
+    """Makes the entries of one table, file by file; what it keeps of each is where it lies."""
 
     def __init__(self, proposal: Proposal, schema: Json, spec: Json, bucket: str) -> None:
+        self._place = proposal.place
+        self._sides = array("d")
         self._bucket = bucket
         self._spec_id = int(spec["spec-id"])
         self._leaves = dict(_leaf_ids(schema))
@@ -312,7 +311,17 @@ class _EntryBuilder:
         self._columns = [names[field["source-id"]] for field in spec["fields"]]
         self._hive = [(column.name, column.type) for column in proposal.hive_columns]
 
-    def entry(self, file: ProposedFile, inspection: FileInspection, box: FileBox) -> DataFileEntry:
+    def add(self, file: ProposedFile, inspection: FileInspection) -> DataFileEntry:
+        """The entry of a file; files come in the order of keys."""
+        box = file_box_of(self._place, inspection)
+        self._sides.extend(_sides(box))
+        return self._entry(file, inspection, box)
+
+    def order(self) -> npt.NDArray[np.int64]:
+        """The order of the files along a Hilbert curve; unknown boxes come last, as they came."""
+        return hilbert_order(np.frombuffer(self._sides, np.float64).reshape(-1, 4))
+
+    def _entry(self, file: ProposedFile, inspection: FileInspection, box: FileBox) -> DataFileEntry:
         values: dict[str, object] = dict(
             zip(FILE_BOX_COLUMNS.names, virtual_values(box), strict=True)
         )

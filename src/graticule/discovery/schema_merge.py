@@ -91,16 +91,22 @@ def promote(one: str, other: str) -> str | None:
     return None
 
 
-def families(schemas: Sequence[Fields]) -> list[tuple[tuple[dict[str, Any], ...], list[int]]]:
+def families(
+    schemas: Sequence[Fields], counts: Sequence[int] | None = None
+) -> list[tuple[tuple[dict[str, Any], ...], list[int]]]:
     """Partition files by schema: the merged fields of each family, and the positions of its files.
 
     The most frequent schema founds the first family; a file joins the first family that it can be
-    merged into and shares enough columns with.
+    merged into and shares enough columns with.  `counts` are how many files are of each schema.
     """
     distinct: dict[str, list[int]] = {}
     for position, fields in enumerate(schemas):
         distinct.setdefault(repr(fields), []).append(position)
-    by_frequency = sorted(distinct.values(), key=lambda members: (-len(members), members[0]))
+    weights = counts or [1] * len(schemas)
+    by_frequency = sorted(
+        distinct.values(),
+        key=lambda members: (-sum(weights[member] for member in members), members[0]),
+    )
     found: list[tuple[tuple[dict[str, Any], ...], list[int]]] = []
     for members in by_frequency:
         fields = schemas[members[0]]

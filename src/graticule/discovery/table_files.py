@@ -5,13 +5,20 @@ made another partition spec the default since the table was registered.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from graticule.discovery.bunches import Span
 from graticule.discovery.drift import FORMAT_VERSION, FileSchema, file_schema, with_file
-from graticule.discovery.grouping import Candidate, StoredObject, group
+from graticule.discovery.grouping import (
+    CandidateKey,
+    SortedObjects,
+    StoredObject,
+    common_folder,
+    group_listing,
+)
 from graticule.discovery.hive_types import parse_value
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.path_grammar import parse_path
@@ -102,20 +109,24 @@ def members(
 
     Objects are grouped as for a proposal; the table's group is the one with most files it knows.
     """
-    listed = list(objects)
-    candidates = group(listed, base=root).candidates
-    own = [one for one in candidates if one.root == root or _familiarity(one, known)[0]]
-    mine = max(own, key=lambda one: _familiarity(one, known), default=None)
+    listed = SortedObjects(objects)
+    files = group_listing(listed, base=root).files
+    familiar: defaultdict[CandidateKey, list[int]] = defaultdict(lambda: [0, 0])
+    roots: dict[CandidateKey, Span] = {}
+    for file in files:
+        counts = familiar[file.candidate]
+        counts[0] += file.object.key in known
+        counts[1] += 1
+        roots.setdefault(file.candidate, Span(file.path.root, file.path.root)).add(file.path.root)
+    around = {key: common_folder([span.first, span.last]) for key, span in roots.items()}
+    own = [key for key in around if familiar[key][0] or around[key] == root]
+    own.sort(key=lambda key: (around[key], key))
+    mine = max(own, key=lambda key: familiar[key], default=None)
     # What the table knows stays one of its own, whatever became of it and lies around it by now.
-    files = {stored.key: stored for stored in listed if stored.key in known}
-    if mine is not None:
-        files |= {file.object.key: file.object for file in mine.files}
-    strays = [file.object for candidate in candidates for file in candidate.files]
-    return list(files.values()), [stored for stored in strays if stored.key not in files]
-
-
-def _familiarity(candidate: Candidate, known: Container[str]) -> tuple[int, int]:
-    return (sum(file.object.key in known for file in candidate.files), len(candidate.files))
+    is_own = {file.object.key for file in files if file.candidate == mine}
+    taken = [stored for stored in listed if stored.key in known or stored.key in is_own]
+    strays = [file.object for file in files if file.object.key not in is_own]
+    return taken, [stored for stored in strays if stored.key not in known]
 
 
 @dataclass(frozen=True, slots=True)

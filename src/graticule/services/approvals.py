@@ -75,7 +75,7 @@ class Approvals:
                 files = proposal.file_count or 0
             else:
                 self._registration.register(principal, catalog, survey, proposal, identifier)
-                files = len(proposal.files)
+                files = proposal.file_count
         except CatalogError as error:
             log.warning("proposal not registered", table=str(identifier), reason=error.message)
             return Registered(name, identifier, 0, 0, error.message)

@@ -4,32 +4,33 @@ Changes nothing in the bucket.  What is listed and what footers say is kept in t
 look that is cut off goes on, and the next one only reads what is new.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from importlib.metadata import version
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Engine
 
 from graticule.db import bucket_objects as objects_db
+from graticule.db.bucket_objects import KeyRange
+from graticule.db.engine import read
+from graticule.discovery.bunches import Inspections
 from graticule.discovery.grouping import (
     SKIPPED_REPORTED_MAX,
-    Candidate,
     Grouping,
     Skipped,
     StoredObject,
-    group,
+    group_listing,
 )
 from graticule.discovery.ignoring import NOTHING_IGNORED, Ignored
-from graticule.discovery.inspection import FileInspection
 from graticule.discovery.inspection_codec import CODEC_VERSION
-from graticule.discovery.looking import confirmed
+from graticule.discovery.looking import Confirmed
 from graticule.discovery.names_in_use import NOTHING_IN_USE, NamesInUse
-from graticule.discovery.path_grammar import is_telling, is_worth_reporting, reason_to_ignore
+from graticule.discovery.path_grammar import reason_to_ignore
 from graticule.discovery.proposal import Proposal, Proposals
 from graticule.discovery.proposing import propose
-from graticule.discovery.slim_inspections import Slimming
 from graticule.domain.errors import InvalidLocation, InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
@@ -43,7 +44,7 @@ from graticule.storage.s3 import ObjectStore
 Json = dict[str, Any]
 
 FILES_PER_SCAN_MAX: Final = 1_000_000
-"""Data files, among any number of other objects: 1 to 2 kB of memory each."""
+"""Data files, among any number of other objects."""
 REPORT_VERSION: Final = 1
 """Changes with whatever changes what is proposed for the same files."""
 
@@ -54,7 +55,7 @@ class Survey:
 
     location: Location
     proposals: Proposals
-    inspections: Mapping[str, FileInspection | str]
+    inspections: Inspections
     objects_count: int
     bytes_total: int
     is_final: bool = True
@@ -118,14 +119,13 @@ class BucketSurveys:
         counts = {"objects": listing.objects, "bytes": listing.bytes}
         watch.progress({"phase": "grouping", **counts})
         grouping = self._grouped(place, ignored)
-        files = [file.object for candidate in grouping.candidates for file in candidate.files]
         footers = Footers(self._engine, self._workers, store, place, watch)
-        is_final = footers.complete(
-            files, progress=counts, checkpoint={"listing": listing.to_json()}
+        count, is_final = footers.complete(
+            lambda: (file.object for file in grouping.files),
+            progress=counts,
+            checkpoint={"listing": listing.to_json()},
         )
-        watch.progress(
-            {"phase": "grouping", **counts, "files": len(files), "inspected": len(files)}
-        )
+        watch.progress({"phase": "grouping", **counts, "files": count, "inspected": count})
         survey = self._proposed(store, place, grouping, listing, in_use)
         return replace(survey, is_final=is_final)
 
@@ -142,12 +142,12 @@ class BucketSurveys:
 
     def _grouped(self, place: Place, ignored: Ignored) -> Grouping:
         objects = _Objects(self._engine, place, ignored)
-        grouping = group(objects, base=place.location.key_prefix, ignored=ignored)
-        skipped = (*grouping.skipped, *objects.unsafe)
+        grouping = group_listing(objects, base=place.location.key_prefix, ignored=ignored)
+        unsafe = objects.unsafe.values()
         return replace(
             grouping,
-            skipped=skipped[:SKIPPED_REPORTED_MAX],
-            skipped_count=grouping.skipped_count + len(objects.unsafe) + objects.uncounted,
+            skipped=(*grouping.skipped, *unsafe)[:SKIPPED_REPORTED_MAX],
+            skipped_count=grouping.skipped_count + len(unsafe),
         )
 
     def _proposed(
@@ -158,12 +158,12 @@ class BucketSurveys:
         listing: Listing,
         in_use: NamesInUse,
     ) -> Survey:
-        hive_keys = {key for candidate in grouping.candidates for key in candidate.hive_keys}
-        slim = KnownFooters(self._engine, place, shape=Slimming(keep=hive_keys))
-        seen = look_into_geometries(store, self._workers, grouping, slim)
+        known = KnownFooters(self._engine, place)
+        seen = look_into_geometries(store, self._workers, grouping, known)
+        inspections = Confirmed(known, seen, base=grouping.base)
         proposals = propose(
             grouping,
-            _Confirmed(slim, seen),
+            inspections,
             existing=read_existing(store, grouping.existing),
             root_name=place.location.name,
             in_use=in_use,
@@ -171,39 +171,10 @@ class BucketSurveys:
         return Survey(
             location=place.location,
             proposals=proposals,
-            inspections=_Confirmed(KnownFooters(self._engine, place), seen),
+            inspections=inspections,
             objects_count=listing.objects,
             bytes_total=listing.bytes,
         )
-
-
-class _Confirmed(Mapping[str, FileInspection | str]):
-    """Inspections, but for what a look into one of a candidate's files showed for all of them."""
-
-    def __init__(
-        self,
-        known: Mapping[str, FileInspection | str],
-        seen: Sequence[tuple[Candidate, FileInspection]],
-    ) -> None:
-        self._known = known
-        self._seen = {
-            file.object.key: (replace(candidate, files=(file,)), shown)
-            for candidate, shown in seen
-            for file in candidate.files
-        }
-
-    def __getitem__(self, key: str) -> FileInspection | str:
-        found = self._known[key]
-        if key not in self._seen:
-            return found
-        of_file, shown = self._seen[key]
-        return confirmed(of_file, {key: found}, shown).get(key, found)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._known)
-
-    def __len__(self) -> int:
-        return len(self._known)
 
 
 def digest_of(listing: Listing, ignored: Ignored = NOTHING_IGNORED) -> str:
@@ -214,31 +185,40 @@ def digest_of(listing: Listing, ignored: Ignored = NOTHING_IGNORED) -> str:
 
 
 class _Objects:
-    """The objects of a place that grouping has to see, in the order of keys.
+    """The objects of a place, read from what is known of it whenever they are gone through.
 
-    A million images are one fact: beyond those that a report can name they are only counted.
+    Data files whose keys no location can name are left out, and told in `unsafe`.
     """
 
     def __init__(self, engine: Engine, place: Place, ignored: Ignored) -> None:
         self._engine = engine
         self._place = place
         self._ignored = ignored
-        self.unsafe: list[Skipped] = []
-        self.uncounted = 0
+        self.unsafe: dict[str, Skipped] = {}
 
     def __iter__(self) -> Iterator[StoredObject]:
-        self.unsafe, self.uncounted = [], 0
-        bucket = self._place.location.bucket
-        others = files = 0
-        for key, size_bytes, etag in objects_db.in_order(self._engine, self._place.keys):
-            reason = reason_to_ignore(key, size_bytes)
-            if self._ignored.by(key) is not None:
-                pass  # counted there, by pattern
-            elif reason is None:
+        return self._within(self._place.keys)
+
+    def below(self, prefix: str) -> Iterator[StoredObject]:
+        keys = KeyRange.below(self._place.integration_id, prefix)
+        if not prefix.endswith("/"):  # the key of a file, which lies at the start of that range
+            return chain(self._named(prefix), self._within(keys))
+        return self._within(keys)
+
+    def _named(self, key: str) -> Iterator[StoredObject]:
+        with read(self._engine) as conn:
+            known = objects_db.known_among(conn, self._place.integration_id, [key]).get(key)
+        if known is not None and known.missing_since_ms is None:
+            yield StoredObject(key, known.size_bytes, known.etag)
+
+    def _within(self, keys: KeyRange) -> Iterator[StoredObject]:
+        files = 0
+        for key, size_bytes, etag in objects_db.in_order(self._engine, keys):
+            if reason_to_ignore(key, size_bytes) is None and self._ignored.by(key) is None:
                 try:
-                    Location.parse(f"s3://{bucket}/{key}")
+                    Location.parse(f"s3://{self._place.location.bucket}/{key}")
                 except InvalidLocation as error:
-                    self.unsafe.append(Skipped(key, error.message))
+                    self.unsafe[key] = Skipped(key, error.message)
                     continue
                 files += 1
                 if files > FILES_PER_SCAN_MAX:
@@ -246,12 +226,6 @@ class _Objects:
                         f"`{self._place.location}` holds more than {FILES_PER_SCAN_MAX} data "
                         "files; scan its folders one by one"
                     )
-            else:
-                is_reported = is_worth_reporting(reason)
-                others += is_reported
-                if (others > SKIPPED_REPORTED_MAX or not is_reported) and not is_telling(key):
-                    self.uncounted += is_reported
-                    continue
             yield StoredObject(key, size_bytes, etag)
 
 

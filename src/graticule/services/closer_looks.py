@@ -8,7 +8,7 @@ from typing import Final
 
 from graticule.discovery.existing_proposals import ExistingInspection, inspect_existing
 from graticule.discovery.existing_tables import ExistingTable
-from graticule.discovery.grouping import Candidate, Grouping, StoredObject
+from graticule.discovery.grouping import CandidateKey, Grouping, StoredObject
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.looking import unconfirmed
 from graticule.domain.errors import CatalogError, StorageUnavailable, Unavailable
@@ -56,22 +56,18 @@ def look_into_geometries(
     workers: InspectionWorkers,
     grouping: Grouping,
     inspections: Mapping[str, FileInspection | str],
-) -> list[tuple[Candidate, FileInspection]]:
+) -> dict[CandidateKey, FileInspection]:
     """Candidates of which one file shows what a column of all holds, and what it shows."""
-    shown: list[tuple[Candidate, FileInspection]] = []
-    for candidate in grouping.candidates:
-        sample = unconfirmed(candidate, inspections)
-        if sample is None:
-            continue
+    shown: dict[CandidateKey, FileInspection] = {}
+    for candidate, sample in unconfirmed(grouping.files, inspections).items():
         try:
-            seen = workers.inspect(
+            shown[candidate] = workers.inspect(
                 _reader(store, sample), sample.size_bytes, budget_bytes=SAMPLE_BUDGET_BYTES
             )
         except (StorageUnavailable, Unavailable):
             raise
         except CatalogError:
             continue
-        shown.append((candidate, seen))
     return shown
 
 

@@ -6,8 +6,9 @@ so a look that is cut off goes on with the rest.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -60,58 +61,60 @@ class Footers:
         self._place = place
         self._watch = watch
 
-    def complete(self, files: Sequence[StoredObject], *, progress: Json, checkpoint: Json) -> bool:
-        """Inspect those files that are not known as they are.  False if the store refused some.
+    def complete(
+        self, files: Callable[[], Iterable[StoredObject]], *, progress: Json, checkpoint: Json
+    ) -> tuple[int, bool]:
+        """Inspect those files that are not known as they are.
+
+        Answers how many files there are, and False if the store refused some.  `files` gives all
+        of them in the order of keys, once to be counted and once to be inspected.
 
         Raises:
             StorageUnavailable: the store fell silent; what was found until then is kept.
         """
-        pending = self._pending(files)
-        done, is_final = len(files) - len(pending), True
+        count = pending = 0
+        for some in _batches(files()):
+            count += len(some)
+            pending += len(self._unknown(some))
+        progress = {**progress, "phase": "inspecting", "files": count}
+        if not pending:
+            self._watch.progress({**progress, "inspected": count})
+            return count, True
+        done, is_final = count - pending, True
         began_at, flushed_at = time.monotonic(), time.monotonic()
         found: list[KeptInspection] = []
-        for number, kept in enumerate(self._inspected(pending), 1):
+        unknown = (stored for some in _batches(files()) for stored in self._unknown(some))
+        for number, kept in enumerate(self._inspected(unknown), 1):
             found.append(kept)
             is_final = is_final and kept.is_final
             elapsed_s = max(time.monotonic() - began_at, 1e-3)
             self._watch.progress(
                 {
                     **progress,
-                    "phase": "inspecting",
-                    "files": len(files),
                     "inspected": done + number,
                     "files_per_s": round(number / elapsed_s, 1),
-                    "eta_s": round((len(pending) - number) * elapsed_s / number),
+                    "eta_s": round((pending - number) * elapsed_s / number),
                 }
             )
             if len(found) >= FLUSH_FILES or time.monotonic() - flushed_at > FLUSH_S:
                 self._flush(found, checkpoint)
                 found, flushed_at = [], time.monotonic()
         self._flush(found, checkpoint)
-        if not pending:
-            counts = {"files": len(files), "inspected": len(files)}
-            self._watch.progress({**progress, "phase": "inspecting", **counts})
-        return is_final
+        return count, is_final
 
-    def _pending(self, files: Sequence[StoredObject]) -> list[StoredObject]:
-        pending = []
-        for start in range(0, len(files), inspections_db.KEYS_AT_ONCE):
-            some = files[start : start + inspections_db.KEYS_AT_ONCE]
-            with read(self._engine) as conn:
-                known = inspections_db.versions(
-                    conn,
-                    self._place.integration_id,
-                    [stored.key for stored in some],
-                    codec_version=CODEC_VERSION,
-                )
-            pending += [
-                stored
-                for stored in some
-                if known.get(stored.key) != (stored.size_bytes, stored.etag)
-            ]
-        return pending
+    def _unknown(self, files: Sequence[StoredObject]) -> list[StoredObject]:
+        with read(self._engine) as conn:
+            known = inspections_db.versions(
+                conn,
+                self._place.integration_id,
+                [stored.key for stored in files],
+                codec_version=CODEC_VERSION,
+            )
+        return [
+            stored for stored in files if known.get(stored.key) != (stored.size_bytes, stored.etag)
+        ]
 
-    def _inspected(self, pending: Sequence[StoredObject]) -> Iterator[KeptInspection]:
+    def _inspected(self, pending: Iterable[StoredObject]) -> Iterator[KeptInspection]:
         """What is found, in the order of the files; a few are always on their way."""
         coming: deque[Future[KeptInspection]] = deque()
         with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="inspect") as pool:
@@ -159,6 +162,12 @@ class Footers:
         retry_serialisation(once)
 
 
+def _batches(files: Iterable[StoredObject]) -> Iterator[list[StoredObject]]:
+    rest = iter(files)
+    while some := list(islice(rest, inspections_db.KEYS_AT_ONCE)):
+        yield some
+
+
 def reader_of(store: ObjectStore, stored: StoredObject) -> ReadRange:
     """Reads ranges of one version of one object."""
     uri = f"s3://{store.root.bucket}/{stored.key}"
@@ -172,16 +181,9 @@ class KnownFooters(Mapping[str, FileInspection | str]):
     Read from the database as it is asked for, some files at a time: quickest in the order of keys.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        place: Place,
-        *,
-        shape: Callable[[FileInspection], FileInspection] = lambda found: found,
-    ) -> None:
+    def __init__(self, engine: Engine, place: Place) -> None:
         self._engine = engine
         self._place = place
-        self._shape = shape
         self._window: dict[str, KeptInspection] = {}
 
     def __getitem__(self, key: str) -> FileInspection | str:
@@ -192,7 +194,7 @@ class KnownFooters(Mapping[str, FileInspection | str]):
         if kept.inspection is None:
             return kept.error or "not inspected"
         try:
-            return self._shape(from_bytes(kept.inspection))
+            return from_bytes(kept.inspection)
         except ValueError:
             return "not inspected by this version; scan again"
 

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from pyiceberg.manifest import (
@@ -72,6 +73,23 @@ def write_manifests(
         writer.write(batch, manifest_path(folder, token=token, number=number), removed=removed)
         for number, (batch, removed) in enumerate(batches)
     ]
+
+
+def stream_manifests(
+    entries: Iterable[DataFileEntry],
+    *,
+    schema: Json,
+    spec: Json,
+    snapshot_id: int,
+    folder: str,
+    token: str,
+) -> Iterator[WrittenManifest]:
+    """Manifests of entries that are all new, in the order given, each as soon as it is full."""
+    writer = _ManifestWriter(schema, spec, snapshot_id)
+    rest, number = iter(entries), 0
+    while batch := list(islice(rest, MANIFEST_ENTRIES_MAX)):
+        yield writer.write(batch, manifest_path(folder, token=token, number=number), removed=False)
+        number += 1
 
 
 def _batches(entries: Sequence[DataFileEntry], size: int) -> Iterator[Sequence[DataFileEntry]]:

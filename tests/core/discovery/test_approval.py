@@ -13,7 +13,9 @@ from graticule.domain.identifiers import Namespace
 def table(namespace, name, *keys, confidence=Confidence.HIGH):
     files = tuple(File(key, 1, "", 1) for key in keys or (f"{namespace}/{name}/0.parquet",))
     root = f"{namespace}/{name}/"
-    return Proposal(name, namespace, root, (root,), files, (), (), None, (), confidence)
+    return Proposal(
+        name, namespace, root, (root,), files, (), (), None, (), confidence, file_count=len(files)
+    )
 
 
 ICE = ExistingProposal(

@@ -1,6 +1,6 @@
 import pytest
 
-from graticule.discovery.hive_types import infer_type, parse_value
+from graticule.discovery.hive_types import TypeGuess, parse_value
 from graticule.discovery.names import (
     TableName,
     Wanted,
@@ -117,7 +117,10 @@ def test_in_one_namespace_names_that_would_be_the_same_get_their_own_in_front():
     ],
 )
 def test_hive_columns_get_the_narrowest_type_that_loses_nothing(values, type_):
-    assert infer_type(values) == type_
+    guess = TypeGuess()
+    for value in values:
+        guess.add(value)
+    assert guess.type == type_
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from graticule.discovery.existing_proposals import inspect_existing
 from graticule.discovery.grouping import StoredObject, group
 from graticule.discovery.ignoring import Ignored
-from graticule.discovery.looking import confirmed, unconfirmed
+from graticule.discovery.looking import Confirmed, unconfirmed
 from graticule.discovery.proposing import propose
 from graticule.domain.errors import InvalidRequest, UnreadableFile
 from graticule.domain.location import Location
@@ -29,18 +29,17 @@ def proposals(objects, *, base="", ignore=(), shuffled=False, **options):
         random.Random(7).shuffle(stored)
     grouping = group(stored, base=base, ignored=Ignored(tuple(ignore), base))
     inspections = {}
-    for candidate in grouping.candidates:
-        for file in candidate.files:
-            data = lake[file.object.key]
-            try:
-                inspections[file.object.key] = inspect(Ranges(data), len(data))
-            except UnreadableFile as error:
-                inspections[file.object.key] = error.message
-        sample = unconfirmed(candidate, inspections)
-        if sample is not None:
-            data = lake[sample.key]
-            seen = compute_boxes(Ranges(data), len(data), inspections[sample.key])
-            inspections |= confirmed(candidate, inspections, seen)
+    for file in grouping.files:
+        data = lake[file.object.key]
+        try:
+            inspections[file.object.key] = inspect(Ranges(data), len(data))
+        except UnreadableFile as error:
+            inspections[file.object.key] = error.message
+    seen = {}
+    for candidate, sample in unconfirmed(grouping.files, inspections).items():
+        data = lake[sample.key]
+        seen[candidate] = compute_boxes(Ranges(data), len(data), inspections[sample.key])
+    inspections = Confirmed(inspections, seen, base=base)
     existing = {}
     for table in grouping.existing:
         hint = lake.get(table.hint_key, b"").decode() if table.hint_key else None
@@ -172,7 +171,7 @@ def test_a_thousand_like_folders_at_any_depth_are_no_thousand_tables():
     places = [(f"region_{r}x", f"town_{r}_{t}") for r in range(25) for t in range(4)]
     lake = {f"meters/{r}/{t}/part-0.parquet": stock() for r, t in places}
     [table] = proposals(lake).tables
-    assert (str(table.qualified_name), len(table.files), table.confidence.value) == (
+    assert (str(table.qualified_name), table.file_count, table.confidence.value) == (
         "meters",
         100,
         "low",
