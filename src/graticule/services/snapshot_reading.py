@@ -16,15 +16,16 @@ import numpy.typing as npt
 
 from graticule.domain.errors import NoSuchFile, UnreadableFile
 from graticule.iceberg import metadata
-from graticule.planning.entry_boxes import boxes_from_manifests, leaf_types
+from graticule.planning.entry_boxes import boxes_from_manifests
 from graticule.planning.file_boxes import FileBoxes
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex, Source
 from graticule.planning.row_groups import RowGroups
-from graticule.planning.table_places import TablePlace, crs_of, edges_of
+from graticule.planning.table_places import TablePlace
 from graticule.services.computed_boxes import Found, told
 from graticule.services.footer_boxes import FooterBoxes, FooterReader
+from graticule.services.wanted_indexes import box_rules
 from graticule.spatial.bounding_box import BoxStatus
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.manifest_columns import ManifestFiles, read_manifests
@@ -34,8 +35,6 @@ from graticule.storage.s3 import ObjectStore
 Json = dict[str, Any]
 T = TypeVar("T")
 
-BOX_RULES_VERSION: Final = 4
-"""To be raised when boxes are found in another way: then every index is built anew."""
 FOOTERS_PER_INDEX_MAX: Final = 2_000
 """Files whose footers are read when a snapshot is first planned; the rest stay unknown."""
 FOOTERS_AT_ONCE: Final = 256
@@ -260,18 +259,6 @@ def _stretches(flags: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """Where the flags are set without a gap: from, and to before."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
-
-
-def box_rules(place: TablePlace, document: Json) -> str:
-    """What decides on the boxes of entries, beside the entries: other rules, other boxes."""
-    types = leaf_types(document)
-    names = dict.fromkeys([place.geometry, *(n for each in place.columns for n in each.names)])
-    ids = [place.field_ids.get(name) for name in names if name is not None]
-    typed = [(i, types.get(i or 0)) for i in ids]
-    schema = metadata.current_schema(document)
-    of_numbers = (str(crs_of(document, schema, place)), edges_of(document, schema, place))
-    what = (BOX_RULES_VERSION, place.geometry, place.columns, place.is_lonlat, of_numbers, typed)
-    return repr(what)
 
 
 def _runs_by_source(index: FileIndex) -> dict[bytes, _Run]:

@@ -6,10 +6,13 @@ from typing import Any, Final, Self
 
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.iceberg import metadata
-from graticule.planning.table_places import TablePlace, place_of
-from graticule.services.snapshot_reading import box_rules
+from graticule.planning.entry_boxes import leaf_types
+from graticule.planning.table_places import TablePlace, crs_of, edges_of, place_of
 
 Json = dict[str, Any]
+
+BOX_RULES_VERSION: Final = 4
+"""To be raised when boxes are found in another way: then every index is built anew."""
 
 _RULES_BYTES: Final = 4
 
@@ -105,3 +108,15 @@ class WantedIndex:
     def at(self, snapshot_id: int) -> IndexKey:
         """The key of the same of another snapshot."""
         return replace(self.key, snapshot_id=snapshot_id)
+
+
+def box_rules(place: TablePlace, document: Json) -> str:
+    """What decides on the boxes of entries, beside the entries: other rules, other boxes."""
+    types = leaf_types(document)
+    names = dict.fromkeys([place.geometry, *(n for each in place.columns for n in each.names)])
+    ids = [place.field_ids.get(name) for name in names if name is not None]
+    typed = [(i, types.get(i or 0)) for i in ids]
+    schema = metadata.current_schema(document)
+    of_numbers = (str(crs_of(document, schema, place)), edges_of(document, schema, place))
+    what = (BOX_RULES_VERSION, place.geometry, place.columns, place.is_lonlat, of_numbers, typed)
+    return repr(what)
