@@ -78,6 +78,7 @@ from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
 from graticule.services.snapshot_commits import SnapshotCommits
 from graticule.services.stored_indexes import StoredIndexes
+from graticule.services.sync_overrides import SyncOverrides
 from graticule.services.sync_runs import SyncRuns
 from graticule.services.sync_schedule import SyncSchedule
 from graticule.services.syncing import Syncing
@@ -162,6 +163,7 @@ class Services:
     discovery: Discovery
     syncing: Syncing
     sync_schedule: SyncSchedule
+    sync_overrides: SyncOverrides
     event_queues: EventQueues
     event_polling: EventPolling
     undoing: Undoing
@@ -441,6 +443,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         ),
         conversions=conversions,
         jobs=jobs,
+        sync_overrides=SyncOverrides(engine, now_ms=now_ms),
         event_queues=EventQueues(engine, now_ms=now_ms),
         event_polling=EventPolling(
             engine, credentials, sync_schedule, now_ms=now_ms, wake=job_worker.wake

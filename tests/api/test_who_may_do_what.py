@@ -270,6 +270,8 @@ MANAGEMENT = {
     "PUT /catalogs/{catalog}/sync-settings/queue": admins(body={"queue": "nonsense"}),
     "DELETE /catalogs/{catalog}/sync-settings/queue": admins(),
     "POST /catalogs/{catalog}/events": Row(is_open=True, body={}),
+    f"GET {_MANAGED}/sync-settings": admins(),
+    f"PUT {_MANAGED}/sync-settings": admins(body={}),
     f"POST {_MANAGED}/undo-registration": admins(),
     "GET /catalogs/{catalog}/scan-policy": admins(),
     "PUT /catalogs/{catalog}/scan-policy": admins(body={"ignore": ["tmp"]}),

@@ -8,12 +8,20 @@ from graticule.db import dirty_objects as dirty
 from graticule.db import discovered_files as files
 from graticule.db import jobs, syncs, tables
 from graticule.db import sync_settings as settings
+from graticule.db import table_sync_settings as own
 from graticule.db.discovered_files import Inventory, InventoryChange
 from graticule.db.engine import read, write
 from graticule.discovery.diff import FileState, KnownFile
 from graticule.domain.errors import WrongState
 from graticule.domain.job import Job, JobKind
-from graticule.domain.sync import Sync, SyncSettings, SyncState, SyncTrigger
+from graticule.domain.sync import (
+    Sync,
+    SyncSettings,
+    SyncState,
+    SyncTrigger,
+    TableSchedule,
+    TableSyncSettings,
+)
 from support.rows import NOW, create_catalogs, record_at
 
 A, B = KnownFile("a", "e1", 10, manifest="m0"), KnownFile("b", "e2", 20, manifest="m0")
@@ -90,7 +98,9 @@ def test_a_run_that_is_due_is_one_processs(database, catalog):
     usual = SyncSettings(catalog)
     with write(database) as conn:
         assert settings.load(conn, catalog) == usual
-        wanted = replace(usual, interval_minutes=5, next_run_ms=NOW, finds_tables=True)
+        wanted = replace(
+            usual, interval_minutes=5, cron="x", files_max=3, next_run_ms=NOW, finds_tables=True
+        )
         settings.keep(conn, wanted)
         assert settings.load(conn, catalog) == wanted
         assert settings.due(conn, now_ms=NOW - 1) == []
@@ -98,6 +108,26 @@ def test_a_run_that_is_due_is_one_processs(database, catalog):
         assert settings.take_turn(conn, due, next_run_ms=NOW + 300_000)
         assert not settings.take_turn(conn, due, next_run_ms=NOW + 300_000)
         assert settings.due(conn, now_ms=NOW) == []
+
+
+def test_a_tables_own_settings_are_due_by_catalog_and_gone_with_the_table(database, table):
+    usual = TableSyncSettings(table)
+    wanted = replace(
+        usual, schedule=TableSchedule.OWN, cron="0 3 * * *", next_run_ms=NOW, files_max=9
+    )
+    with write(database) as conn:
+        assert own.load(conn, table) == usual
+        own.keep(conn, usual)
+        own.keep(conn, wanted)
+        assert own.load(conn, table) == wanted
+        catalog_id = tables.load_by_id(conn, table).catalog_id
+        assert own.of_catalog(conn, catalog_id) == {table: wanted}
+        assert own.due(conn, now_ms=NOW - 1) == {}
+        assert own.due(conn, now_ms=NOW) == {catalog_id: [wanted]}
+        assert own.take_turn(conn, wanted, next_run_ms=NOW + 1)
+        assert not own.take_turn(conn, wanted, next_run_ms=NOW + 1)
+        tables.drop(conn, table)
+        assert own.of_catalog(conn, catalog_id) == {}
 
 
 def test_one_sync_at_a_time_and_one_whose_job_is_gone_has_failed(database, catalog):

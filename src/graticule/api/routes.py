@@ -50,6 +50,7 @@ from graticule.api.management import (
     sessions,
     sync_settings,
     syncs,
+    table_sync_settings,
     verifications,
     webhooks,
 )
@@ -129,6 +130,7 @@ MANAGEMENT: Final[Sequence[Line]] = tuple(
         discovery,
         syncs,
         sync_settings,
+        table_sync_settings,
         conversions,
         jobs,
         managed_functions,

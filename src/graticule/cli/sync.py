@@ -31,6 +31,7 @@ FAILED: Final = "failed"
 KEYS_SHOWN_MAX: Final = 20
 
 Catalog = Annotated[str, typer.Argument(help="Name or id", metavar="CATALOG")]
+OneTable = Annotated[str | None, typer.Option(help="One of its tables, as in `ns.name`")]
 SyncId = Annotated[str, typer.Argument(help="The sync's id", metavar="SYNC")]
 Wait = Annotated[bool, typer.Option(help="Follow the sync until it ends")]
 
@@ -128,44 +129,73 @@ def undo_registration(
 ) -> None:
     """Forget a table that was registered in place.  Its files stay where they lie."""
     confirm(f"Forget the table {table}?", yes=yes)
-    namespace, _, name = table.rpartition(".")
+    path = _table_settings(catalog, table).removesuffix("sync-settings")
     with connect() as api:
-        path = f"/catalogs/{segment(catalog)}/namespaces/{segment(namespace)}"
-        api.post(f"{path}/tables/{segment(name)}/undo-registration", None)
+        api.post(f"{path}undo-registration", None)
     note(f"Forgot {table}. Its files are where they were.")
 
 
 @app.command("settings")
-def settings(catalog: Catalog, output: Output = None) -> None:
-    """Show how a catalog keeps itself in step."""
+def settings(catalog: Catalog, table: OneTable = None, output: Output = None) -> None:
+    """Show how a catalog keeps itself in step, or where one of its tables differs."""
+    path = _settings(catalog) if table is None else _table_settings(catalog, table)
     with connect() as api:
-        print_one(api.get(_settings(catalog)), output)
+        print_one(api.get(path), output)
 
 
 @app.command("configure")
 def configure(  # noqa: PLR0917 - each is an option
     catalog: Catalog,
+    table: OneTable = None,
     every: Annotated[
         int | None, typer.Option(help="Minutes between two syncs; none by themselves without")
     ] = None,
+    cron: Annotated[
+        str | None, typer.Option(help="Instead: minute, hour, day, month and weekday, in UTC")
+    ] = None,
+    never: Annotated[
+        bool, typer.Option("--off", help="Of a table: sync it only when it is named")
+    ] = False,
     deleted_percent: Annotated[
-        int, typer.Option(help="Ask before more than this part of a table's files leaves it")
-    ] = 20,
-    deleted_files: Annotated[int, typer.Option(help="… and more files than this")] = 10,
+        int | None,
+        typer.Option(help="Ask before more than this part of a table's files leaves it [20]"),
+    ] = None,
+    deleted_files: Annotated[
+        int | None, typer.Option(help="… and more files than this [10]")
+    ] = None,
+    files: Annotated[
+        int | None, typer.Option(help="Files that one sync takes into a table at most")
+    ] = None,
     finds_tables: Annotated[
         bool, typer.Option("--find-tables", help="Scan for new tables after each of them")
     ] = False,
     output: Output = None,
 ) -> None:
-    """Set how a catalog keeps itself in step, in place of what was set before."""
-    body = {
+    """Set how a catalog, or one of its tables, is kept in step, in place of what was set before.
+
+    With --table and nothing else the table is as its catalog again.
+    """
+    body: dict[str, Any] = {
         "interval_minutes": every,
+        "cron": cron,
         "deleted_percent_max": deleted_percent,
         "deleted_files_max": deleted_files,
-        "finds_tables": finds_tables,
+        "files_max": files,
     }
+    if table is None:
+        if never:
+            raise CommandFailure("--off is for a --table; a catalog without --every is off")
+        body = {name: value for name, value in body.items() if value is not None}
+        body["finds_tables"] = finds_tables
+        path = _settings(catalog)
+    else:
+        if finds_tables:
+            raise CommandFailure("--find-tables is for the catalog and not for a --table")
+        is_own = every is not None or cron is not None
+        body["schedule"] = "off" if never else "own" if is_own else "catalog"
+        path = _table_settings(catalog, table)
     with connect() as api:
-        print_one(api.put(_settings(catalog), body), output)
+        print_one(api.put(path, body), output)
 
 
 @app.command("token")
@@ -259,6 +289,12 @@ def _print_files(table: dict[str, Any]) -> None:
 
 def _settings(catalog: str) -> str:
     return f"/catalogs/{segment(catalog)}/sync-settings"
+
+
+def _table_settings(catalog: str, table: str) -> str:
+    namespace, _, name = table.rpartition(".")
+    path = f"/catalogs/{segment(catalog)}/namespaces/{segment(namespace)}"
+    return f"{path}/tables/{segment(name)}/sync-settings"
 
 
 def _syncs(catalog: str) -> str:

@@ -20,6 +20,8 @@ def keep(conn: Connection, wanted: SyncSettings) -> None:
         insert(settings).values(
             catalog_id=wanted.catalog_id,
             interval_minutes=wanted.interval_minutes,
+            cron=wanted.cron,
+            files_max=wanted.files_max,
             next_run_ms=wanted.next_run_ms,
             deleted_percent_max=wanted.deleted_percent_max,
             deleted_files_max=wanted.deleted_files_max,
@@ -35,7 +37,7 @@ def due(conn: Connection, *, now_ms: int) -> list[SyncSettings]:
     return [_settings(row) for row in conn.execute(query.order_by(settings.c.next_run_ms))]
 
 
-def take_turn(conn: Connection, due_: SyncSettings, *, next_run_ms: int) -> bool:
+def take_turn(conn: Connection, due_: SyncSettings, *, next_run_ms: int | None) -> bool:
     """Claim a run that is due.  False if another process has, or the schedule was changed."""
     claimed = update(settings).where(
         settings.c.catalog_id == due_.catalog_id, settings.c.next_run_ms == due_.next_run_ms
@@ -47,6 +49,8 @@ def _settings(row: Row[Any]) -> SyncSettings:
     return SyncSettings(
         catalog_id=row.catalog_id,
         interval_minutes=row.interval_minutes,
+        cron=row.cron,
+        files_max=row.files_max,
         next_run_ms=row.next_run_ms,
         deleted_percent_max=row.deleted_percent_max,
         deleted_files_max=row.deleted_files_max,

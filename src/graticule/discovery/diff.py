@@ -5,7 +5,7 @@ of a difference.  Two things are the same if ETag and size are: neither says so 
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Final
@@ -68,6 +68,18 @@ class Diff:
     @property
     def is_empty(self) -> bool:
         return not (self.added or self.overwritten or self.vanished or self.forgotten)
+
+    def first(self, files_max: int | None) -> tuple["Diff", int]:
+        """So many of the files that are to be looked into, and how many are left for later.
+
+        Those that were replaced come first: their table names what is not there any more.
+        """
+        waiting = len(self.overwritten) + len(self.added)
+        if files_max is None or waiting <= files_max:
+            return self, 0
+        overwritten = self.overwritten[:files_max]
+        added = self.added[: files_max - len(overwritten)]
+        return replace(self, overwritten=overwritten, added=added), waiting - files_max
 
     @property
     def vanished_keys(self) -> list[str]:

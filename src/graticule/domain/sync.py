@@ -43,15 +43,44 @@ class Sync:
     finished_at_ms: int | None = None
 
 
+class TableSchedule(StrEnum):
+    """When a table is synced by itself."""
+
+    CATALOG = "catalog"
+    """When its catalog is."""
+    OWN = "own"
+    """By a schedule of its own; events of its files count as well."""
+    OFF = "off"
+    """Only when somebody names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSyncSettings:
+    """Where a table is kept in step otherwise than its catalog; None is as the catalog has it."""
+
+    table_id: str
+    schedule: TableSchedule = TableSchedule.CATALOG
+    interval_minutes: int | None = None
+    cron: str | None = None
+    next_run_ms: int | None = None
+    deleted_percent_max: int | None = None
+    deleted_files_max: int | None = None
+    files_max: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SyncSettings:
-    """How a catalog is kept in step.  Without an interval nothing happens by itself.
+    """How a catalog is kept in step: every so many minutes, or by a cron expression in UTC.
 
-    `finds_tables` scans for data that belongs to no table after each scheduled sync.
+    Without either nothing happens by itself.  `files_max` are the files that one sync takes into a
+    table; the rest is the next one's.  `finds_tables` scans for data that belongs to no table after
+    each scheduled sync.
     """
 
     catalog_id: str
     interval_minutes: int | None = None
+    cron: str | None = None
+    files_max: int | None = None
     next_run_ms: int | None = None
     deleted_percent_max: int = 20
     deleted_files_max: int = 10

@@ -63,6 +63,7 @@ class Attempt:
         self._bucket = record.location.bucket
         self._diff = Diff()
         self._taken = TakenIn(rules_of(document), (), {})
+        self._remaining = 0
         self._left_out: dict[str, str] = {}
         self._found: dict[str, StoredObject] = {}
         self._returned: frozenset[str] = frozenset()
@@ -71,6 +72,9 @@ class Attempt:
         """The snapshot that is due, or what to say where none is."""
         known = self._inventory.files
         found = diff(known, self._looked.present.values(), again=self._request.again)
+        # What is left out again and again must not keep others from their turn.
+        files_max = None if self._request.again else self._request.files_max
+        found, self._remaining = found.first(files_max)
         self._diff = found
         if found.is_empty:
             return self._outcome(Status.UNCHANGED)
@@ -273,6 +277,7 @@ class Attempt:
             "added": sum(stored.key in taken for stored in self._diff.added),
             "overwritten": sum(now.key in taken for _, now in self._diff.overwritten),
             "vanished": len(vanished),
+            "remaining": self._remaining,
             "left_out": [
                 {"key": key, "reason": reason}
                 for key, reason in sorted(self._left_out.items())[:KEYS_REPORTED_MAX]

@@ -15,6 +15,7 @@ from graticule.db import discovered_files as discovered_files_db
 from graticule.db import jobs as jobs_db
 from graticule.db import sync_settings as sync_settings_db
 from graticule.db import syncs as syncs_db
+from graticule.db import table_sync_settings as table_sync_settings_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.discovery.diff import DeletionGuard
@@ -29,7 +30,14 @@ from graticule.domain.errors import (
     WrongState,
 )
 from graticule.domain.job import Job, JobCancelled
-from graticule.domain.sync import Sync, SyncSettings, SyncState, SyncTrigger
+from graticule.domain.sync import (
+    Sync,
+    SyncSettings,
+    SyncState,
+    SyncTrigger,
+    TableSchedule,
+    TableSyncSettings,
+)
 from graticule.domain.tenancy import Principal
 from graticule.services import audit_trail
 from graticule.services.catalogs import Catalogs
@@ -99,14 +107,21 @@ class SyncRuns:
         with read(self._engine) as conn:
             settings = sync_settings_db.load(conn, catalog.catalog.id)
             in_place = discovered_files_db.tables_in_place(conn, catalog.catalog.id)
+            own = table_sync_settings_db.of_catalog(conn, catalog.catalog.id)
             dirty = dirty_objects_db.load(conn, catalog.catalog.id)
         asked = sync.parameters.get("tables")
         keys = frozenset(dirty) if sync.trigger is SyncTrigger.EVENT else None
-        todo = [
+        wanted = [
             table_id
-            for table_id, sources in in_place.items()
-            if (asked is None or table_id in asked) and _concerns(sources, keys)
+            for table_id in in_place
+            if (table_id in asked if asked is not None else _is_due(sync, own.get(table_id)))
         ]
+        todo = [table_id for table_id in wanted if _concerns(in_place[table_id], keys)]
+        unseen: set[str] = set()
+        """Keys that events named and that are not looked at now."""
+        for table_id in set(in_place) - set(wanted) if asked is None else ():
+            if own[table_id].schedule is not TableSchedule.OFF:
+                unseen |= _keys_of(in_place[table_id], dirty)
         earlier = (sync.report or {}).get("tables", ())
         confirmed = sync.parameters.get("confirmed") or {}
         outcomes: dict[str, Json] = {each["table_id"]: each for each in earlier}
@@ -114,11 +129,21 @@ class SyncRuns:
         for number, table_id in enumerate(todo):
             run.progress({"tables": len(todo), "done": number})
             if table_id in done and table_id not in confirmed:
+                # By an earlier attempt, which may not have heard of all that is known now.
+                unseen |= _keys_of(in_place[table_id], dirty)
                 continue
+            limits = own.get(table_id) or TableSyncSettings(table_id)
+            files_max = limits.files_max or settings.files_max
+            table_keys = None
+            if keys is not None:
+                table_keys = sorted(_keys_of(in_place[table_id], keys))
+                unseen.update(table_keys[files_max or len(table_keys) :])
+                table_keys = table_keys[:files_max]
             request = TableSyncRequest(
                 sync_id=sync.id,
-                guard=_guard(settings, sync.parameters, confirmed.get(table_id)),
-                keys=keys,
+                guard=_guard(settings, limits, sync.parameters, confirmed.get(table_id)),
+                keys=None if table_keys is None else frozenset(table_keys),
+                files_max=files_max,
                 again=bool(sync.parameters.get("again")),
                 is_repeated=run.job.attempts > 1,
                 go_on=run.go_on,
@@ -132,9 +157,9 @@ class SyncRuns:
                 syncs_db.keep_report(conn, sync.id, report, now_ms=self._now_ms())
                 run.checkpoint({"tables": len(outcomes)}, conn=conn)
         with write(self._engine) as conn:
-            dirty_objects_db.forget(
-                conn, catalog.catalog.id, dirty if keys is not None or asked is None else {}
-            )
+            if keys is not None or asked is None:
+                seen = {key: dirty[key] for key in dirty if key not in unseen}
+                dirty_objects_db.forget(conn, catalog.catalog.id, seen)
         if settings.finds_tables and sync.trigger is SyncTrigger.SCHEDULE:
             with suppress(WrongState):  # a scan is under way, which will find them
                 self._find_tables(principal, catalog)
@@ -214,21 +239,35 @@ def tell_of_sync(
 
 def _concerns(sources: Sequence[str], keys: Collection[str] | None) -> bool:
     """True if any of the keys may be a file of the table that reads these places."""
-    if keys is None:
-        return True
+    return keys is None or bool(_keys_of(sources, keys))
+
+
+def _keys_of(sources: Sequence[str], keys: Collection[str]) -> set[str]:
+    """Those of the keys that may be files of the table that reads these places."""
     places = [source.removeprefix("s3://").partition("/")[2] for source in sources]
     folders = tuple(place for place in places if place.endswith("/") or not place)
-    return any(key in places or key.startswith(folders) for key in keys)
+    return {key for key in keys if key in places or key.startswith(folders)}
+
+
+def _is_due(sync: Sync, own: TableSyncSettings | None) -> bool:
+    """True if a sync that names no table is for this one as well."""
+    if own is None or own.schedule is TableSchedule.CATALOG:
+        return True
+    return own.schedule is TableSchedule.OWN and sync.trigger is not SyncTrigger.SCHEDULE
 
 
 def _guard(
-    settings: SyncSettings, parameters: Mapping[str, Any], confirmed: Mapping[str, Any] | None
+    settings: SyncSettings,
+    own: TableSyncSettings,
+    parameters: Mapping[str, Any],
+    confirmed: Mapping[str, Any] | None,
 ) -> DeletionGuard:
-    """The request's own limits, else the catalog's."""
-    percent, files = parameters.get("deleted_percent_max"), parameters.get("deleted_files_max")
+    """The request's own limits, else the table's, else the catalog's."""
+    percents = (parameters.get("deleted_percent_max"), own.deleted_percent_max)
+    counts = (parameters.get("deleted_files_max"), own.deleted_files_max)
     return DeletionGuard(
-        percent_max=settings.deleted_percent_max if percent is None else percent,
-        files_max=settings.deleted_files_max if files is None else files,
+        percent_max=next((p for p in percents if p is not None), settings.deleted_percent_max),
+        files_max=next((n for n in counts if n is not None), settings.deleted_files_max),
         confirmed=frozenset(confirmed["keys"] if confirmed else ()),
         confirmed_digest=confirmed["digest"] if confirmed else "",
     )

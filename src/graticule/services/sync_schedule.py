@@ -3,16 +3,18 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.policy import Action, require
 from graticule.access.tokens import hash_secret, new_secret, secret_matches
 from graticule.db import catalogs as catalogs_db
 from graticule.db import dirty_objects as dirty_objects_db
 from graticule.db import sync_settings as sync_settings_db
+from graticule.db import table_sync_settings as table_sync_settings_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.discovery.object_events import ObjectEvent, object_events
 from graticule.discovery.path_grammar import reason_to_ignore
@@ -20,11 +22,12 @@ from graticule.domain.audit import EventType, of_catalog
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import CatalogError, NoSuchCatalog, Unauthenticated, WrongState
 from graticule.domain.secret import Secret
-from graticule.domain.sync import SyncSettings, SyncTrigger
+from graticule.domain.sync import SyncSettings, SyncTrigger, TableSyncSettings
 from graticule.domain.tenancy import Principal
 from graticule.services import audit_trail
 from graticule.services.catalogs import Catalogs
 from graticule.services.job_context import as_server
+from graticule.services.sync_times import next_run_ms
 from graticule.services.syncing import Syncing
 from graticule.storage.verification.probe import PROBE_FOLDER
 
@@ -65,27 +68,34 @@ class SyncSchedule:
         catalog: OpenCatalog,
         *,
         interval_minutes: int | None,
+        cron: str | None,
         deleted_percent_max: int,
         deleted_files_max: int,
+        files_max: int | None,
         finds_tables: bool,
     ) -> SyncSettings:
-        """Replace the settings; the first run is due after one interval.  The token stays."""
+        """Replace the settings; the first run is due after one interval.  The token stays.
+
+        Raises:
+            InvalidRequest: there are two schedules, or a cron expression that is none.
+        """
         require(principal, Action.SCAN_CATALOG)
-        next_run_ms = None
-        if interval_minutes is not None:
-            next_run_ms = self._now_ms() + interval_minutes * 60_000
+        due_ms = next_run_ms(interval_minutes=interval_minutes, cron=cron, now_ms=self._now_ms())
 
         def changed(known: SyncSettings) -> SyncSettings:
             return replace(
                 known,
                 interval_minutes=interval_minutes,
-                next_run_ms=next_run_ms,
+                cron=cron,
+                next_run_ms=due_ms,
                 deleted_percent_max=deleted_percent_max,
                 deleted_files_max=deleted_files_max,
+                files_max=files_max,
                 finds_tables=finds_tables,
             )
 
-        return self._keep(principal, catalog, changed, {"interval_minutes": interval_minutes})
+        details = {"interval_minutes": interval_minutes, "cron": cron}
+        return self._keep(principal, catalog, changed, details)
 
     def new_token(self, principal: Principal, catalog: OpenCatalog) -> Secret:
         """A secret that lets a store announce events of this catalog, in place of the last one."""
@@ -150,35 +160,70 @@ class SyncSchedule:
         """Order the syncs whose time has come, and those of events that came during another."""
         with read(self._engine) as conn:
             due = sync_settings_db.due(conn, now_ms=self._now_ms())
+            tables = table_sync_settings_db.due(conn, now_ms=self._now_ms())
             dirty = dirty_objects_db.catalogs_with_any(conn)
-        for settings in due:
+        orders: list[tuple[str, Callable[[OpenCatalog], None]]] = [
+            *((each.catalog_id, partial(self._order_due, each)) for each in due),
+            *((id_, partial(self._order_tables, some)) for id_, some in tables.items()),
+            *((id_, self._order_dirty) for id_ in dirty),
+        ]
+        for catalog_id, order in orders:
             if stopping.is_set():
                 return
-            next_run_ms = self._now_ms() + (settings.interval_minutes or 1) * 60_000
-            with write(self._engine) as conn:
-                is_ours = sync_settings_db.take_turn(conn, settings, next_run_ms=next_run_ms)
-            if is_ours:
-                self._try(settings.catalog_id, SyncTrigger.SCHEDULE, SCHEDULE)
-        for catalog_id in dirty:
-            if stopping.is_set():
-                return
-            self._try(catalog_id, SyncTrigger.EVENT, EVENTS)
+            try:
+                order(self.opened(catalog_id))
+            except CatalogError as error:
+                log.warning("sync not ordered", catalog_id=catalog_id, reason=error.message)
 
-    def _try(self, catalog_id: str, trigger: SyncTrigger, by: str) -> None:
-        try:
-            self._order(self.opened(catalog_id), trigger, by)
-        except CatalogError as error:
-            log.warning("sync not ordered", catalog_id=catalog_id, reason=error.message)
+    def _order_due(self, due: SyncSettings, catalog: OpenCatalog) -> None:
+        next_ms = self._after(due)
+
+        def take_turn(conn: Connection) -> bool:
+            return sync_settings_db.take_turn(conn, due, next_run_ms=next_ms)
+
+        self._order(catalog, SyncTrigger.SCHEDULE, SCHEDULE, only_if=take_turn)
+
+    def _order_tables(self, due: Sequence[TableSyncSettings], catalog: OpenCatalog) -> None:
+        """A sync of the tables whose own time has come, once no other runs."""
+
+        def take_turn(conn: Connection) -> bool:
+            return all(
+                table_sync_settings_db.take_turn(conn, each, next_run_ms=self._after(each))
+                for each in due
+            )
+
+        tables = [each.table_id for each in due]
+        self._order(catalog, SyncTrigger.SCHEDULE, SCHEDULE, tables=tables, only_if=take_turn)
+
+    def _order_dirty(self, catalog: OpenCatalog) -> None:
+        self._order(catalog, SyncTrigger.EVENT, EVENTS)
+
+    def _after(self, due: SyncSettings | TableSyncSettings) -> int | None:
+        return next_run_ms(
+            interval_minutes=due.interval_minutes, cron=due.cron, now_ms=self._now_ms()
+        )
 
     def _order(
-        self, catalog: OpenCatalog, trigger: SyncTrigger, by: str, *, after_ms: int = 0
+        self,
+        catalog: OpenCatalog,
+        trigger: SyncTrigger,
+        by: str,
+        *,
+        tables: Sequence[str] | None = None,
+        after_ms: int = 0,
+        only_if: Callable[[Connection], bool] = lambda _conn: True,
     ) -> None:
-        """Order a sync unless one is running: that, or the next one, will see to it."""
+        """Order a sync if `only_if`, in its transaction, says so, and unless one is running.
+
+        Then nothing is changed, and whatever asked for it will ask again.
+        """
 
         def order_once() -> None:
             with write(self._engine) as conn:
+                if not only_if(conn):
+                    raise WrongState("somebody else has ordered it")
                 self._syncing.order(
-                    conn, catalog, {"tables": None}, trigger=trigger, by=by, after_ms=after_ms
+                    conn, catalog, {"tables": tables}, trigger=trigger, by=by, after_ms=after_ms
                 )
 
         try:

@@ -23,6 +23,8 @@ class TableSyncRequest:
     guard: DeletionGuard
     keys: Collection[str] | None = None
     again: bool = False
+    files_max: int | None = None
+    """How many files are taken in at most; the rest is left for the next sync."""
     is_repeated: bool = False
     """An earlier try may have been cut off after its commit: then that is what to tell of."""
     go_on: Callable[[], None] = field(default=lambda: None)

@@ -125,7 +125,7 @@ class Undoing:
         report = {**(sync.report or {})}
         report["tables"] = [
             {**outcome, "undo_snapshot_id": undone[outcome["table_id"]]}
-            if outcome["table_id"] in undone
+            if undone.get(outcome["table_id"]) is not None
             else outcome
             for outcome in report.get("tables", ())
         ]

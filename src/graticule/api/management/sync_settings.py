@@ -19,20 +19,31 @@ from graticule.discovery.queue_address import QUEUE_CHARACTERS_MAX
 from graticule.domain.errors import NoSuchQueue, PayloadTooLarge, Unauthenticated
 from graticule.domain.sync import SyncSettings
 from graticule.services.event_queues import QueueSettings
+from graticule.services.sync_times import CRON_CHARACTERS_MAX
 
 Json = dict[str, Any]
 
 EVENTS_BODY_BYTES_MAX: Final = 1024 * 1024
 INTERVAL_MINUTES_MAX: Final = 60 * 24 * 31
+FILES_MAX: Final = 1_000_000_000
 TOKEN_HEADER: Final = "x-graticule-token"
 _BEARER: Final = "bearer "
+
+
+Interval = Annotated[int, Field(ge=1, le=INTERVAL_MINUTES_MAX)]
+Cron = Annotated[str, Field(min_length=1, max_length=CRON_CHARACTERS_MAX)]
+"""In UTC."""
+FilesMax = Annotated[int, Field(ge=1, le=FILES_MAX)]
 
 
 class Settings(Body):
     """Replaces what was set before."""
 
-    interval_minutes: Annotated[int, Field(ge=1, le=INTERVAL_MINUTES_MAX)] | None = None
-    """Nothing happens by itself without."""
+    interval_minutes: Interval | None = None
+    cron: Cron | None = None
+    """Nothing happens by itself without either."""
+    files_max: FilesMax | None = None
+    """That one sync takes into a table."""
     deleted_percent_max: Percent = DELETED_PERCENT_MAX
     deleted_files_max: Count = DELETED_FILES_MAX
     finds_tables: bool = False
@@ -60,6 +71,8 @@ def change_settings(call: Call) -> Response:
         call.principal,
         catalog,
         interval_minutes=body.interval_minutes,
+        cron=body.cron,
+        files_max=body.files_max,
         deleted_percent_max=body.deleted_percent_max,
         deleted_files_max=body.deleted_files_max,
         finds_tables=body.finds_tables,
@@ -129,6 +142,8 @@ def _token_of(call: Call) -> str:
 def _settings_to_json(settings: SyncSettings, queue: QueueSettings | None) -> Json:
     return {
         "interval_minutes": settings.interval_minutes,
+        "cron": settings.cron,
+        "files_max": settings.files_max,
         "next_run_at": moment(settings.next_run_ms),
         "deleted_percent_max": settings.deleted_percent_max,
         "deleted_files_max": settings.deleted_files_max,

@@ -41,6 +41,7 @@ from graticule.db.schema.discovery import (
     scans,
     sync_settings,
     syncs,
+    table_sync_settings,
 )
 from graticule.db.schema.operations import (
     audit_events,
@@ -90,6 +91,7 @@ __all__ = [
     "sync_settings",
     "syncs",
     "table_documents",
+    "table_sync_settings",
     "tables",
     "verifications",
     "webhook_deliveries",

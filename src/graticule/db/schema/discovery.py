@@ -97,7 +97,24 @@ sync_settings = Table(
     Column("deleted_files_max", Integer, nullable=False),
     Column("finds_tables", Boolean, nullable=False, comment="scan for new tables after each sync"),
     Column("token_hash", String(64), nullable=True, comment="SHA-256 of 256 random bits, hex"),
+    Column("cron", Text, nullable=True, comment="in UTC"),
+    Column("files_max", Integer, nullable=True, comment="that a sync takes in"),
     Index(None, "next_run_ms"),
+)
+
+table_sync_settings = Table(
+    "table_sync_settings",
+    metadata,
+    Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE"), primary_key=True),
+    Column("schedule", String(8), nullable=False, comment="catalog, own or off"),
+    Column("interval_minutes", Integer, nullable=True),
+    Column("cron", Text, nullable=True, comment="in UTC"),
+    ms("next_run_ms", nullable=True),
+    Column("deleted_percent_max", Integer, nullable=True),
+    Column("deleted_files_max", Integer, nullable=True),
+    Column("files_max", Integer, nullable=True, comment="that a sync takes in"),
+    Index(None, "next_run_ms"),
+    comment="Where a table is kept in step otherwise than its catalog",
 )
 
 event_queues = Table(

@@ -1,0 +1,159 @@
+"""When tables are synced by themselves, and how much of them at once."""
+
+import time
+
+import pytest
+from sqlalchemy import update
+
+from graticule.db.engine import write
+from graticule.db.schema import sync_settings, table_sync_settings
+from support.lake import RawFolder, cities
+from support.syncs import Syncs
+
+TABLES = ("cities", "ports", "towns")
+
+
+@pytest.fixture
+def syncs(raw: RawFolder) -> Syncs:
+    """Of three tables with a file each."""
+    for number, name in enumerate(TABLES):
+        raw.put(f"{name}/part-0.parquet", cities((number, number, 0)))
+    raw.register(raw.scan())
+    return Syncs(raw)
+
+
+@pytest.fixture
+def settings(raw):
+    return f"/api/v1/catalogs/{raw.catalog.id}/sync-settings"
+
+
+def of_table(raw, name):
+    namespaces = f"/api/v1/catalogs/{raw.catalog.id}/namespaces"
+    return f"{namespaces}/found/tables/{name}/sync-settings"
+
+
+def put(raw, path, **body):
+    answer = raw.http.put(path, json=body)
+    assert answer.status_code == 200, answer.text
+    assert raw.http.get(path).json() == answer.json()
+    return answer.json()
+
+
+def test_a_cron_expression_says_when_in_utc(raw, settings):
+    kept = put(raw, settings, cron="30 4 1 * *", files_max=7)
+    assert (kept["cron"], kept["interval_minutes"], kept["files_max"]) == ("30 4 1 * *", None, 7)
+    assert kept["next_run_at"].endswith("-01T04:30:00.000Z")
+    for body, why in (
+        ({"cron": "30 4 1 *"}, "five fields"),
+        ({"cron": "30 4 30 2 *"}, "cron"),
+        ({"cron": "30 4 1 * *", "interval_minutes": 5}, "not both"),
+    ):
+        refused = raw.http.put(settings, json=body)
+        assert (refused.status_code, why in refused.text) == (400, True), refused.text
+    assert raw.http.get(settings).json() == kept
+
+
+def test_a_table_has_a_time_of_its_own_or_none(raw, syncs, settings, server):
+    put(raw, settings, cron="0 0 1 1 *")
+    own = put(raw, of_table(raw, "cities"), schedule="own", interval_minutes=9)
+    assert own["next_run_at"] is not None
+    put(raw, of_table(raw, "ports"), schedule="off")
+    for name in TABLES:
+        raw.put(f"{name}/part-1.parquet", cities((9, 9, 0)))
+    make_due(server, sync_settings)
+    assert synced(raw, syncs, 1) == ["towns"]
+    make_due(server, table_sync_settings)
+    assert synced(raw, syncs, 2) == ["cities"]
+    assert [each["table"] for each in syncs.run()["tables"]] == ["found.cities", "found.towns"]
+    named = syncs.run(tables=["found.ports"])
+    assert [each["status"] for each in named["tables"]] == ["committed"]
+    again = put(raw, of_table(raw, "cities"))
+    assert again == {
+        "schedule": "catalog",
+        "interval_minutes": None,
+        "cron": None,
+        "next_run_at": None,
+        "deleted_percent_max": None,
+        "deleted_files_max": None,
+        "files_max": None,
+    }
+    for body in ({"schedule": "own"}, {"schedule": "off", "cron": "* * * * *"}):
+        refused = raw.http.put(of_table(raw, "cities"), json=body)
+        assert (refused.status_code, "`own`" in refused.text) == (400, True), refused.text
+
+
+def make_due(server, schedule):
+    with write(server.services.engine) as conn:
+        conn.execute(
+            update(schedule).where(schedule.c.next_run_ms.is_not(None)).values(next_run_ms=1)
+        )
+
+
+def synced(raw, syncs, count):
+    """The tables of the sync that is the newest of so many, in the order that they came in."""
+    deadline = time.monotonic() + 30
+    while len(items := raw.http.get(syncs.path).json()["items"]) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    sync = syncs.ended(items[0]["id"])
+    assert (sync["trigger"], sync["state"]) == ("schedule", "succeeded")
+    return [each["table"].removeprefix("found.") for each in sync["tables"]]
+
+
+def test_so_many_files_are_taken_in_at_once_and_the_rest_by_the_next(raw, syncs):
+    put(raw, of_table(raw, "cities"), files_max=2)
+    raw.put("cities/part-0.parquet", cities((0, 1, 1), (7, 1, 1)))
+    for number in range(1, 5):
+        raw.put(f"cities/part-{number}.parquet", cities((number, 0, 0)))
+        raw.put(f"towns/part-{number}.parquet", cities((number, 0, 0)))
+    told = []
+    while not told or told[-1][2]:
+        [outcome, _, towns] = sorted(syncs.run()["tables"], key=lambda each: each["table"])
+        told.append((outcome["overwritten"], outcome["added"], outcome["remaining"]))
+        assert (towns["added"], towns["remaining"]) == (4 if len(told) == 1 else 0, 0)
+    assert told == [(1, 1, 3), (0, 2, 1), (0, 1, 0)]
+    table = raw.catalog.pyiceberg().load_table("found.cities")
+    assert sorted(table.scan().to_arrow()["id"].to_pylist()) == [0, 1, 2, 3, 4, 7]
+    assert len(table.snapshots()) == 4
+
+
+def test_of_many_events_all_are_seen_to_though_few_at_once(raw, syncs, settings):
+    put(raw, settings, files_max=2)
+    token = raw.http.post(f"{settings}/token").json()
+    keys = [f"cities/part-{number}.parquet" for number in range(1, 6)]
+    for number, key in enumerate(keys):
+        raw.put(key, cities((10 + number, 0, 0)))
+    records = [
+        {"s3": {"bucket": {"name": "lake"}, "object": {"key": raw.prefix + key}}} for key in keys
+    ]
+    headers = {"Authorization": f"Bearer {token['token']}"}
+    told = raw.server.http().post(token["path"], json={"Records": records}, headers=headers)
+    assert told.json() == {"objects": 5}
+    deadline = time.monotonic() + 30
+    table = raw.catalog.pyiceberg().load_table("found.cities")
+    while table.refresh().scan().count() < 6:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    added = [snapshot.summary["added-data-files"] for snapshot in table.snapshots()]
+    assert added == ["1", "2", "2", "1"]
+
+
+def test_a_tables_own_limit_says_when_to_ask(raw, syncs):
+    put(raw, of_table(raw, "cities"), deleted_percent_max=100)
+    for name in ("cities", "towns"):
+        raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}{name}/part-0.parquet")
+    outcomes = {each["table"]: each["status"] for each in syncs.run()["tables"]}
+    assert outcomes == {
+        "found.cities": "committed",
+        "found.ports": "unchanged",
+        "found.towns": "needs-confirmation",
+    }
+
+
+def test_a_table_that_follows_no_files_has_no_such_settings(raw, syncs):
+    path = of_table(raw, "none")
+    assert raw.http.get(path).status_code == 404
+    raw.catalog.pyiceberg().create_table(
+        "found.own", raw.catalog.pyiceberg().load_table("found.cities").schema()
+    )
+    assert raw.http.get(of_table(raw, "own")).status_code == 400
