@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import get_ident
 from uuid import uuid4
@@ -11,11 +12,13 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from graticule.db.engine import write
 from graticule.domain.errors import Unavailable
 from graticule.domain.identifiers import TableIdentifier
-from graticule.services import commits
+from graticule.services import commits, shared_writes
 from graticule.services.table_changes import TableChange
 from support.faults import Answers, LosesAnswer, LosesRequest, faulty
+from support.patience import until
 from support.server import LiveCatalog
 
 SCHEMA = {"type": "struct", "fields": [{"id": 1, "name": "id", "type": "long", "required": False}]}
@@ -226,6 +229,31 @@ def test_a_key_tells_what_became_of_a_commit_that_nobody_could_tell(
     assert len(again.json()["metadata"]["metadata-log"]) == 1
 
 
+@pytest.mark.parametrize(("lands", "status"), [(True, 200), (False, 500)])
+def test_commits_that_share_a_transaction_whose_answer_was_lost_are_told_what_is_seen_of_each(
+    server, table, monkeypatch, lands, status
+):
+    tables = f"{table.catalog.base}/namespaces/ns/tables"
+    urls = [f"{tables}/{name}" for name in "tuv"]
+    for name in "uv":
+        table.http.post(tables, json={"name": name, "schema": SCHEMA})
+    updates = [{"action": "set-properties", "updates": {"a": "1"}}]
+    with (
+        losing_the_answer_to_the_swap(server, monkeypatch, lands=lands),
+        ThreadPoolExecutor(3) as pool,
+    ):
+        with write(server.services.engine):
+            sent = [
+                pool.submit(table.http.post, url, json={"requirements": [], "updates": updates})
+                for url in urls
+            ]
+            until(lambda: server.services.commits._writes.waiting() == 3)
+        answers = [future.result() for future in sent]
+    assert [answer.status_code for answer in answers] == [status] * 3
+    found = [table.http.get(url).json()["metadata"]["properties"].get("a") for url in urls]
+    assert found == ["1" if lands else None] * 3
+
+
 def test_a_process_killed_between_metadata_file_and_swap_changes_nothing_that_can_be_seen(
     server, table, monkeypatch
 ):
@@ -247,7 +275,7 @@ def test_a_process_killed_between_metadata_file_and_swap_changes_nothing_that_ca
         updates=[{"action": "set-properties", "updates": {"a": "1"}}],
     )
     with monkeypatch.context() as patch:
-        patch.setattr(commits, "write", killed)
+        patch.setattr(shared_writes, "write", killed)
         with pytest.raises(Killed):
             services.commits.commit(principal, catalog, [change])
 

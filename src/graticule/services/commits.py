@@ -10,6 +10,7 @@ No database connection is held while talking to the store.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -40,6 +41,7 @@ from graticule.services.documents import Documents
 from graticule.services.groups import Board, Groups, Place
 from graticule.services.idempotency import landed_table, result_of
 from graticule.services.index_orders import order_after_commit
+from graticule.services.shared_writes import SharedWrites
 from graticule.services.table_changes import Asked, Changing, Prepared, TableChange, TableChanges
 from graticule.services.turns import Turns, key_of
 from graticule.storage.metadata_files import MetadataFiles
@@ -84,6 +86,7 @@ class Commits:
         self._turns = turns
         self._changes = TableChanges(engine, documents, now_ms=now_ms)
         self._groups: Groups[Asked, Committed] = Groups()
+        self._writes = SharedWrites(engine)
 
     def commit(
         self,
@@ -153,18 +156,20 @@ class Commits:
     def _commit_together(self, catalog: OpenCatalog, asked: Asked) -> Committed:
         """One table's change, in one metadata file with those of others that wait for it."""
         identifier = asked.change.identifier
-
-        def work(board: Board[Asked, Committed]) -> None:
-            aboard: Sequence[Place[Asked, Committed]] = ()
-
-            def attempt(number: int) -> bool | None:
-                nonlocal aboard
-                aboard = aboard or board()
-                return self._land_group(catalog, aboard, number) or None
-
-            self._turns.until_landed(catalog, [identifier], attempt)
-
+        work = partial(self._work_together, catalog, identifier)
         return self._groups.together(key_of(catalog, identifier), asked, work)
+
+    def _work_together(
+        self, catalog: OpenCatalog, identifier: TableIdentifier, board: Board[Asked, Committed]
+    ) -> None:
+        aboard: Sequence[Place[Asked, Committed]] = ()
+
+        def attempt(number: int) -> bool | None:
+            nonlocal aboard
+            aboard = aboard or board()
+            return self._land_group(catalog, aboard, number) or None
+
+        self._turns.until_landed(catalog, [identifier], attempt)
 
     def _land_group(
         self, catalog: OpenCatalog, aboard: Sequence[Place[Asked, Committed]], number: int
@@ -228,15 +233,11 @@ class Commits:
         try:
             for part in written:
                 self._files.write(store, part.record.metadata_location, part.encoded)
-            with write(self._engine) as conn:
-                idempotency_db.claim(conn, request, result)
-                for part in written:
-                    self._swap(conn, part)
-                    if part.moves_snapshots:
-                        order_after_commit(
-                            conn, part.principals[-1], part.record, part.applied.document
-                        )
-                if also is not None:
+            if also is None:
+                self._writes.run(partial(self._move, written, request, result))
+            else:
+                with write(self._engine) as conn:
+                    self._move(written, request, result, conn)
                     also(conn, [part.record for part in written])
         except (_SwapLost, SerialisationFailure):
             self._discard(catalog, written)
@@ -247,6 +248,20 @@ class Commits:
             self._discard(catalog, written)
             raise
         return True
+
+    def _move(
+        self,
+        written: Sequence[Prepared],
+        request: IdempotentRequest | None,
+        result: Json | None,
+        conn: Connection,
+    ) -> None:
+        """Move the pointers of one commit, within a transaction that may hold others'."""
+        idempotency_db.claim(conn, request, result)
+        for part in written:
+            self._swap(conn, part)
+            if part.moves_snapshots:
+                order_after_commit(conn, part.principals[-1], part.record, part.applied.document)
 
     @staticmethod
     def _swap(conn: Connection, part: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""Group commit: who waits for the same table is carried by whoever has its turn.
+"""Group commit: who waits for the same table, or the same writer, is carried by whoever leads.
 
 One writer leads: it takes everybody who has come by then along, does the work for all of them, and
 hands the lead to one who came meanwhile.  So many writers of one table cost one write a round, not
@@ -7,6 +7,7 @@ one each.  (DeWitt et al., Implementation Techniques for Main Memory Database Sy
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from graticule.domain.errors import Overloaded
@@ -23,12 +24,13 @@ LEAD_TIMEOUT_S: Final = 60.0
 class Place(Generic[Item, Outcome]):
     """One writer's part of a group.  Whoever does the work settles it, one way or the other."""
 
-    __slots__ = ("_called", "_error", "_outcome", "_settled", "item", "leads")
+    __slots__ = ("_error", "_outcome", "_settled", "_uncalled", "item", "leads")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.leads = False
-        self._called = threading.Event()
+        self._uncalled = threading.Lock()
+        self._uncalled.acquire()
         self._settled = False
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
@@ -46,11 +48,11 @@ class Place(Generic[Item, Outcome]):
         self._settled = True
 
     def call(self) -> None:
-        """Wake the writer: it is settled, or has the lead."""
-        self._called.set()
+        """Wake the writer, once: it is settled, or has the lead."""
+        self._uncalled.release()
 
     def wait(self, timeout_s: float) -> bool:
-        return self._called.wait(timeout_s)
+        return self._uncalled.acquire(timeout=timeout_s)
 
     def result(self) -> Outcome:
         if self._error is not None:
@@ -105,7 +107,7 @@ class Groups(Generic[Item, Outcome]):
                 if place in line and not place.leads:
                     line.remove(place)
                     raise Overloaded(
-                        "too many commits wait for this table; nothing was changed", retry_after_s=2
+                        "too many commits wait for their turn; nothing was changed", retry_after_s=2
                     )
 
     def _lead(
@@ -117,15 +119,8 @@ class Groups(Generic[Item, Outcome]):
     ) -> None:
         aboard: list[Place[Item, Outcome]] = []
 
-        def board() -> Sequence[Place[Item, Outcome]]:
-            with self._guard:
-                line.remove(place)
-                aboard.extend([place, *line[: COMPANIONS_MAX - 1]])
-                del line[: COMPANIONS_MAX - 1]
-            return aboard
-
         try:
-            work(board)
+            work(partial(self._board, line, place, aboard))
         except BaseException as error:  # noqa: BLE001  each of them raises it in its own thread
             for other in aboard or [place]:
                 if not other.is_settled:
@@ -135,6 +130,18 @@ class Groups(Generic[Item, Outcome]):
             for other in aboard:
                 if other is not place:
                     other.call()
+
+    def _board(
+        self,
+        line: list[Place[Item, Outcome]],
+        place: Place[Item, Outcome],
+        aboard: list[Place[Item, Outcome]],
+    ) -> Sequence[Place[Item, Outcome]]:
+        with self._guard:
+            line.remove(place)
+            aboard.extend([place, *line[: COMPANIONS_MAX - 1]])
+            del line[: COMPANIONS_MAX - 1]
+        return aboard
 
     def _pass_on(
         self, key: str, line: list[Place[Item, Outcome]], place: Place[Item, Outcome]
