@@ -22,6 +22,7 @@ BENCHMARKS = (
     "authentication",
     "spatial",
     "spatial_growth",
+    "searches",
     "window_read",
     "discovery",
     "pruning",

@@ -34,7 +34,7 @@ COLUMNS = ("id", "lon", "lat")
 WINDOW = {"lon": (2.1, 2.6), "lat": (48.7, 49.05)}
 FILE_BYTES = 32 * 1024 * 1024
 PLANS = 20
-HEADLINE_FILES = 100_000
+FILES_PER_COMMIT = HEADLINE_FILES = 100_000
 SEED = 7
 
 
@@ -46,7 +46,7 @@ def plan_against_pyiceberg(result: Result, options: Options, files: int) -> None
         peer.connect() as http,
         _skipping_refusals(result, case),
     ):
-        made = _make_table(peer, http, files)
+        made = make_table(peer, http, files)
         path, body = f"{table_path(NAMESPACE, TABLE)}/plan", json.dumps(_request()).encode()
         began, used_s = time.perf_counter(), peer.program.cpu_s()
         planned = http.call("POST", path, body)
@@ -122,7 +122,7 @@ def _plan_with_pyiceberg(store: SeaweedFS, metadata_location: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """A table as it was made: where its metadata is, and what its snapshot consists of."""
 
     metadata_location: str
@@ -131,8 +131,8 @@ class _Made:
     manifests: list[Manifest]
 
 
-def _make_table(peer: Peer, http: Connection, files: int) -> _Made:
-    """A table of so many files."""
+def make_table(peer: Peer, http: Connection, files: int) -> Made:
+    """A table of so many files; beyond a hundred thousand in several commits."""
     http.create_namespace(NAMESPACE)
     types = ("long", "double", "double")
     fields = [
@@ -142,19 +142,23 @@ def _make_table(peer: Peer, http: Connection, files: int) -> _Made:
     schema = {"type": "struct", "schema-id": 0, "fields": fields}
     created = http.create_table(NAMESPACE, TABLE, schema)
     location = created["metadata"]["location"].rstrip("/")
-    made = _Made("", location, created["metadata"], [])
-    return _commit(peer, http, made, _entries(location, files), sequence_number=1)
+    made = Made("", location, created["metadata"], [])
+    for number, first in enumerate(range(0, files, FILES_PER_COMMIT)):
+        folder = location if first == 0 else f"{location}/{first}"
+        entries = entries_of(folder, min(FILES_PER_COMMIT, files - first))
+        made = commit_files(peer, http, made, entries, sequence_number=number + 1)
+    return made
 
 
-def _append(peer: Peer, http: Connection, made: _Made) -> None:
+def _append(peer: Peer, http: Connection, made: Made) -> None:
     """One more file, in a manifest of its own."""
-    [entry, *_] = _entries(f"{made.location}/more", 2)
-    _commit(peer, http, made, [entry], sequence_number=2)
+    [entry, *_] = entries_of(f"{made.location}/more", 2)
+    commit_files(peer, http, made, [entry], sequence_number=2)
 
 
-def _commit(
-    peer: Peer, http: Connection, made: _Made, entries: list[DataFileEntry], *, sequence_number: int
-) -> _Made:
+def commit_files(
+    peer: Peer, http: Connection, made: Made, entries: list[DataFileEntry], *, sequence_number: int
+) -> Made:
     folder, token = f"{made.location}/metadata", str(uuid4())
     snapshot_id = SNAPSHOT_ID + sequence_number
     written = write_manifests(
@@ -205,7 +209,7 @@ def _commit(
     return replace(made, metadata_location=at, manifests=manifests)
 
 
-def _entries(location: str, files: int) -> list[DataFileEntry]:
+def entries_of(location: str, files: int) -> list[DataFileEntry]:
     """Files of a tenth of a degree, half of them in Europe, with bounds as engines write them."""
     random = np.random.default_rng(SEED)
     world = random.uniform((-180, -85), (179.9, 84.9), (files - files // 2, 2))

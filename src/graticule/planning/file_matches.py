@@ -9,7 +9,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from graticule.planning.index import FileIndex, Positions
+from graticule.planning.index import FileIndex
+from graticule.planning.positions import Positions, common, flags, united
 from graticule.planning.row_group import RowGroup
 from graticule.spatial.bounding_box import BoxStatus
 from graticule.spatial.search_area import PlacedArea
@@ -65,7 +66,7 @@ def match_files(index: FileIndex, area: PlacedArea | None) -> Matches:
         rows_kept=_sum(rows[kept]),
         bytes=_sum(sizes),
         bytes_kept=_sum(sizes[kept]),
-        unknown_kept=len(np.intersect1d(index.unknown, kept)),
+        unknown_kept=len(common(index.unknown, kept, len(index))),
     )
     return Matches(kept, totals, compared_by)
 
@@ -90,9 +91,10 @@ def match_row_groups(groups: Sequence[RowGroup], area: PlacedArea | None) -> Seq
 
 def _refined(index: FileIndex, kept: Positions, area: PlacedArea) -> Positions:
     """Those with a box that the geometry itself meets."""
-    rows = np.flatnonzero(np.isin(index.places.files, kept))
-    met = index.places.files[rows[area.met_by(index.places.sides[rows])]].astype(np.int64)
-    return np.intersect1d(kept, np.union1d(met, index.unknown))
+    count = len(index)
+    rows = np.flatnonzero(flags(kept, count)[index.places.files])
+    met = index.places.files[rows[area.met_by(index.places.sides[rows])]]
+    return common(kept, united([met, index.unknown], count), count)
 
 
 def _sum(numbers: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> int:

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from graticule.domain.errors import InvalidRequest
-from graticule.planning.index import FileIndex, Positions
+from graticule.planning.index import FileIndex
+from graticule.planning.positions import Positions, distinct, firsts, flags, without
 from graticule.spatial.bounding_box import FULL_TURN_DEG, LONGITUDE_MAX_DEG, BoundingBox
 from graticule.spatial.crs import CRS84, Crs
 from graticule.spatial.reprojection import coordinates_between
@@ -47,12 +48,12 @@ class Footprints:
 
 def footprints_of(index: FileIndex, kept: Positions, crs: Crs, *, limit: int) -> Footprints:
     """The footprints of files; `limit` shapes at most."""
-    at = np.flatnonzero(np.isin(index.places.files, kept))
+    at = np.flatnonzero(flags(kept, len(index))[index.places.files])
     files, sides = index.places.files[at].astype(np.int64), _in_degrees(index.places.sides[at], crs)
     drawn = np.isfinite(sides).all(axis=1)
     files, sides = files[drawn], sides[drawn]
-    placed = np.unique(files)
-    unplaced = _summed(index, np.setdiff1d(kept, placed))
+    placed = distinct(files)
+    unplaced = _summed(index, without(kept, placed, len(index)))
     if len(placed) > limit:
         return Footprints(True, _grid(index, files, sides, limit), unplaced)
     rows = index.columns.numbers["record_count"]
@@ -105,8 +106,8 @@ def _grid(
     index: FileIndex, files: npt.NDArray[np.int64], sides: Floats, limit: int
 ) -> list[Footprint]:
     """Each file is in one cell, that of the centre of its first box: the cells add up."""
-    _, firsts = np.unique(files, return_index=True)
-    files, sides = files[firsts], sides[firsts]
+    is_first = firsts(files)
+    files, sides = files[is_first], sides[is_first]
     x, y = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
     x = np.mod(x + LONGITUDE_MAX_DEG, FULL_TURN_DEG) - LONGITUDE_MAX_DEG
     count = max(1, math.isqrt(limit))
@@ -115,16 +116,16 @@ def _grid(
     height = max((float(y.max()) - y0) / count, 1e-9)
     column = np.minimum(((x - x0) / width).astype(np.int64), count - 1)
     row = np.minimum(((y - y0) / height).astype(np.int64), count - 1)
-    cells, members = np.unique(row * count + column, return_inverse=True)
+    cells = row * count + column
     numbers = index.columns.numbers
-    in_cell = np.bincount(members)
-    rows = np.bincount(members, weights=numbers["record_count"][files])
-    sizes = np.bincount(members, weights=numbers["size_bytes"][files])
+    in_cell = np.bincount(cells)
+    rows = np.bincount(cells, weights=numbers["record_count"][files])
+    sizes = np.bincount(cells, weights=numbers["size_bytes"][files])
     shapes = []
-    for at, cell in enumerate(cells.tolist()):
+    for cell in np.flatnonzero(in_cell).tolist():
         west, south = x0 + (cell % count) * width, y0 + (cell // count) * height
         box = BoundingBox(west, south, west + width, south + height)
-        shapes.append(Footprint((box,), int(in_cell[at]), int(rows[at]), int(sizes[at])))
+        shapes.append(Footprint((box,), int(in_cell[cell]), int(rows[cell]), int(sizes[cell])))
     return shapes
 
 

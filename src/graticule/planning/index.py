@@ -13,13 +13,13 @@ import numpy.typing as npt
 from graticule.planning.file_boxes import EMPTY_CODE, UNKNOWN_CODE, FileBoxes
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.files import DataFileEntry
+from graticule.planning.positions import Positions, distinct, united
 from graticule.planning.ragged import Arrays, RaggedBytes, named, within
 from graticule.planning.row_group import RowGroup
 from graticule.planning.row_groups import RowGroups
 from graticule.spatial.bounding_box import BoundingBox, FileBox
 from graticule.spatial.packed_rtree import PackedRTree
 
-Positions = npt.NDArray[np.int64]
 Source = tuple[bytes, int]
 """What a run of files was read from, empty when that may not be known again, and their number."""
 
@@ -94,7 +94,7 @@ class FileIndex:
             finite=None if all_finite else np.flatnonzero(is_finite),
             infinite=np.flatnonzero(~is_finite),
             unknown=places.unknown,
-            crossing=np.unique(places.files[1:][again]).astype(np.int64),
+            crossing=distinct(places.files[1:][again]),
             row_groups=RowGroups.none() if row_groups is None else row_groups,
         )
 
@@ -132,23 +132,26 @@ class FileIndex:
             return np.arange(len(self), dtype=np.int64)
         if not windows:
             return np.zeros(0, np.int64)
-        found = [self.unknown]
+        found: list[npt.NDArray[Any]] = [self.unknown]
         if with_crossing:
             found.append(self.crossing)
-        for window in windows:
-            # The tree rounds outward; the boxes themselves decide.
-            near = self.tree.search(window)
-            rows = near if self.finite is None else self.finite[near]
-            rows = np.concatenate([rows, self.infinite])
-            sides = self.places.sides[rows]
-            hit = (
-                (sides[:, 0] <= window.xmax)
-                & (sides[:, 2] >= window.xmin)
-                & (sides[:, 1] <= window.ymax)
-                & (sides[:, 3] >= window.ymin)
-            )
-            found.append(self.places.files[rows[hit]].astype(np.int64))
-        return np.unique(np.concatenate(found))
+        found += [self.places.files[self.boxes_in(window)] for window in windows]
+        return united(found, len(self))
+
+    def boxes_in(self, window: BoundingBox) -> npt.NDArray[np.int64]:
+        """The rows of the boxes that may meet a window, in no order."""
+        # The tree rounds outward; the boxes themselves decide.
+        near = self.tree.search(window)
+        rows = near if self.finite is None else self.finite[near]
+        rows = np.concatenate([rows, self.infinite])
+        sides = self.places.sides[rows]
+        hit = (
+            (sides[:, 0] <= window.xmax)
+            & (sides[:, 2] >= window.xmin)
+            & (sides[:, 1] <= window.ymax)
+            & (sides[:, 3] >= window.ymin)
+        )
+        return rows[hit].astype(np.int64, copy=False)
 
     def file_box(self, position: int) -> FileBox:
         return self.places.row(position)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from graticule.planning.file_boxes import EMPTY_CODE
 from graticule.planning.index import FileIndex
+from graticule.planning.positions import distinct, united
 from graticule.spatial.bounding_box import BoundingBox
 from graticule.spatial.crs import Crs
 from graticule.spatial.reprojection import METRES_PER_DEGREE, unit_m
@@ -89,7 +90,7 @@ def layout_of(index: FileIndex, crs: Crs) -> Layout:
         known = len(index.unknown)
         overlap = [len(index.select([BoundingBox(x, y, x, y)])) - known for x, y in points]
         windows = [
-            _share(index, points, sides, files, (name, width * step, height * step))
+            _share(index, points, (name, width * step, height * step))
             for name, width, height in WINDOWS_DEG
         ]
     measured = Layout(
@@ -136,28 +137,31 @@ def _samples(sides: Floats, weights: npt.NDArray[np.int64]) -> list[tuple[float,
 
 
 def _share(
-    index: FileIndex,
-    points: Sequence[tuple[float, float]],
-    sides: Floats,
-    files: npt.NDArray[np.int64],
-    window: tuple[str, float, float],
+    index: FileIndex, points: Sequence[tuple[float, float]], window: tuple[str, float, float]
 ) -> WindowShare:
     name, width, height = window
     sizes = index.columns.numbers["size_bytes"]
-    total = max(int(sizes.sum()), 1)
-    x, y = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
+    total = max(int(sizes.sum(dtype=np.int64)), 1)
     found: list[tuple[float, float, float]] = []
     for east, north in points:
         around = BoundingBox(
             east - width / 2, north - height / 2, east + width / 2, north + height / 2
         )
-        kept = index.select([around])
-        inside = (np.abs(x - east) <= width / 2) & (np.abs(y - north) <= height / 2)
-        within = float(sizes[np.unique(files[inside])].sum()) / total
-        ideal = min(1.0, within + 2 / len(index))
-        found.append((len(kept) / len(index), float(sizes[kept].sum()) / total, ideal))
+        boxes = index.boxes_in(around)
+        kept = united([index.places.files[boxes], index.unknown], len(index))
+        sides = index.places.sides[boxes]
+        with np.errstate(invalid="ignore"):  # of an infinite box there is no centre
+            x, y = (sides[:, 0] + sides[:, 2]) / 2, (sides[:, 1] + sides[:, 3]) / 2
+            inside = (np.abs(x - east) <= width / 2) & (np.abs(y - north) <= height / 2)
+        there = united([index.places.files[boxes[inside]]], len(index))
+        ideal = min(1.0, _sum(sizes[there]) / total + 2 / len(index))
+        found.append((len(kept) / len(index), _sum(sizes[kept]) / total, ideal))
     means = np.mean(found, axis=0).tolist()
     return WindowShare(name, width, height, means[0], means[1], min(means[2], means[1]))
+
+
+def _sum(sizes: npt.NDArray[np.int64]) -> float:
+    return float(sizes.sum(dtype=np.int64))
 
 
 def _oversize(
@@ -169,7 +173,7 @@ def _oversize(
     width, height = extent.xmax - extent.xmin, extent.ymax - extent.ymin
     wide = sides[:, 2] - sides[:, 0] > OVERSIZE_SHARE * width
     tall = sides[:, 3] - sides[:, 1] > OVERSIZE_SHARE * height
-    return tuple(np.unique(files[wide & tall]).tolist())
+    return tuple(distinct(files[wide & tall]).tolist())
 
 
 def _row_groups(index: FileIndex) -> int | None:

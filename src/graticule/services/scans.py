@@ -25,7 +25,7 @@ from graticule.iceberg import metadata
 from graticule.iceberg.expressions import AlwaysTrue, Expression
 from graticule.planning import pruning
 from graticule.planning.columns import columns_of, specs_of
-from graticule.planning.index import Positions
+from graticule.planning.positions import Positions
 from graticule.planning.scan_tasks import ScanTasks
 from graticule.planning.snapshot_ranges import appends_between
 from graticule.planning.windows import names_any, window_of
