@@ -19,7 +19,11 @@ from pyiceberg.types import BinaryType, LongType, NestedField, StringType, Times
 from graticule.domain.errors import UnreadableFile
 from graticule.planning.files import EQUALITY_DELETES, POSITION_DELETES, DataFileEntry
 from graticule.storage.avro_io import schema_model, write_avro
-from graticule.storage.manifest_writer import write_manifest_list, write_manifests
+from graticule.storage.manifest_writer import (
+    with_row_ids,
+    write_manifest_list,
+    write_manifests,
+)
 from graticule.storage.manifests import (
     FieldSummary,
     Manifest,
@@ -390,3 +394,48 @@ def test_delete_files_and_deletion_vectors_come_with_what_they_refer_to():
     ]
     assert (found[1].content_offset, found[1].content_size_bytes) == (4, 60)
     assert found[2].equality_ids == (1, 2)
+
+
+def test_rows_of_version_3_have_ids_that_nobody_else_has_and_keep_them():
+    """Of files of before the upgrade, of new ones, and of those that are carried over later."""
+    old = [entry(0), entry(1)]
+    (before,) = written(old)
+    listed, fetch = snapshot([before])
+    files = {before.manifest.path: before.data}
+
+    def next_list(manifests, next_row_id, number):
+        numbered, after = with_row_ids(manifests, next_row_id)
+        data = write_manifest_list(
+            numbered,
+            snapshot_id=7,
+            parent_snapshot_id=6,
+            sequence_number=number,
+            first_row_id=next_row_id,
+        )
+        return data, after
+
+    def ids(data):
+        return {
+            file.path[-9]: (file.first_row_id, file.record_count)
+            for file in read_entries(data, files.__getitem__)
+        }
+
+    (new,) = written([entry(2)], format_version=3)
+    files[f"{FOLDER}new"] = new.data
+    new_manifest = replace(new.manifest, path=f"{FOLDER}new")
+    second, after = next_list([new_manifest, *read_manifest_list(listed)], 0, 8)
+    assert ids(second) == {"2": (0, 12), "0": (12, 10), "1": (22, 11)}
+    assert after == 33
+    carried = [file for file in read_entries(second, files.__getitem__) if "/1." not in file.path]
+    (rewritten,) = written(carried, format_version=3)
+    files[f"{FOLDER}rewritten"] = rewritten.data
+    third, later = next_list([replace(rewritten.manifest, path=f"{FOLDER}rewritten")], after, 9)
+    assert ids(third) == {"2": (0, 12), "0": (12, 10)}
+    assert later == 33 + 22
+    assert fetch(before.manifest.path) == before.data
+
+
+def test_rows_that_nobody_counted_cannot_be_numbered():
+    (one,) = written([entry(0)])
+    with pytest.raises(UnreadableFile, match="how many rows"):
+        with_row_ids([replace(one.manifest, existing_rows_count=None)], 0)

@@ -25,7 +25,8 @@ from graticule.iceberg.schema import check_format_version, parse_schema
 
 Json = dict[str, Any]
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSIONS: Final = (2, 3)
+"""Of tables that can be kept in step with their files."""
 _INNER: Final = ("element", "key", "value")
 _OWN_MEMBERS: Final = frozenset({"type", "schema-id", "fields"})
 
@@ -41,6 +42,7 @@ class FileSchema:
     last_column_id: int
     names: Mapping[int, str]
     mapped: Mapping[int, tuple[str, ...]]
+    format_version: int
     others: Mapping[str, Any] = field(default_factory=dict)
     """What else the schema says, such as its identifier fields."""
 
@@ -67,7 +69,8 @@ def file_schema(document: Json) -> FileSchema:
     names: dict[int, str] = {}
     fields = tuple(_as_in_files(field, mapped, names) for field in schema["fields"])
     others = {key: value for key, value in schema.items() if key not in _OWN_MEMBERS}
-    return FileSchema(fields, int(document["last-column-id"]), names, mapped, others)
+    version = metadata.format_version(document)
+    return FileSchema(fields, int(document["last-column-id"]), names, mapped, version, others)
 
 
 def with_file(schema: FileSchema, inspection: FileInspection) -> FileSchema | str:
@@ -92,7 +95,7 @@ def with_file(schema: FileSchema, inspection: FileInspection) -> FileSchema | st
         return f"column `{clash[0]}` has the name that another column of the table was given"
     evolved = replace(schema, fields=numbered, last_column_id=last)
     try:
-        check_format_version(parse_schema(evolved.table_document), FORMAT_VERSION)
+        check_format_version(parse_schema(evolved.table_document), schema.format_version)
     except InvalidRequest as error:
         return error.message
     return evolved

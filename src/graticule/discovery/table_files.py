@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from graticule.discovery.bunches import Span
-from graticule.discovery.drift import FORMAT_VERSION, FileSchema, file_schema, with_file
+from graticule.discovery.drift import FORMAT_VERSIONS, FileSchema, file_schema, with_file
 from graticule.discovery.grouping import (
     CandidateKey,
     SortedObjects,
@@ -78,10 +78,10 @@ def rules_of(document: Json) -> TableRules:
         WrongState: files cannot be added to it in place any more; the message says why.
     """
     version = metadata.format_version(document)
-    if version != FORMAT_VERSION:
+    if version not in FORMAT_VERSIONS:
         raise WrongState(
-            f"the table was upgraded to format version {version}; "
-            f"only tables of version {FORMAT_VERSION} are kept in step with their files"
+            f"the table was upgraded to format version {version}; only tables of versions "
+            f"{' and '.join(map(str, FORMAT_VERSIONS))} are kept in step with their files"
         )
     spec = metadata.partition_spec_by_id(document, REGISTRATION_SPEC_ID)
     if spec is None or any(field["transform"] != "identity" for field in spec["fields"]):

@@ -70,6 +70,9 @@ class SnapshotWriter:
         """`schema` is the current one once the snapshot is there; `folder` takes its files."""
         self._store = store
         self._document = document
+        self._format_version: manifest_writer.FormatVersion = (
+            3 if metadata.format_version(document) == 3 else 2
+        )
         self._schema = schema
         self._folder = folder
         self._token = token
@@ -130,12 +133,18 @@ class SnapshotWriter:
             self._folder, token=self._token, snapshot_id=snapshot_id
         )
         listed = [one.manifest for one, _ in written] + rest
+        row_ids: Json = {}
+        if self._format_version == 3:
+            first_row_id = int(self._document.get("next-row-id") or 0)
+            listed, next_row_id = manifest_writer.with_row_ids(listed, first_row_id)
+            row_ids = {"first-row-id": first_row_id, "added-rows": next_row_id - first_row_id}
         files = {one.manifest.path: one.data for one, _ in written}
         files[list_at] = manifest_writer.write_manifest_list(
             listed,
             snapshot_id=snapshot_id,
             parent_snapshot_id=parent_id,
             sequence_number=sequence_number,
+            first_row_id=row_ids.get("first-row-id"),
         )
         added = [*add, *restore]
         snapshot: Json = {
@@ -151,6 +160,7 @@ class SnapshotWriter:
                 **summary,
             },
             "schema-id": int(self._schema["schema-id"]),
+            **row_ids,
         }
         if parent_id is not None:
             snapshot["parent-snapshot-id"] = parent_id
@@ -281,6 +291,7 @@ class SnapshotWriter:
             snapshot_id=snapshot_id,
             folder=self._folder,
             token=token,
+            format_version=self._format_version,
             deleted=deleted,
         )
         size = manifest_writer.MANIFEST_ENTRIES_MAX

@@ -1,15 +1,16 @@
-"""Write manifests and manifest lists of format version 2.  Reading is next door.
+"""Write manifests and manifest lists of format versions 2 and 3.  Reading is next door.
 
 Values in, bytes out; nothing here talks to a store.
-Spec: https://iceberg.apache.org/spec/#manifests, #manifest-lists, #sequence-number-inheritance.
+Spec: https://iceberg.apache.org/spec/#manifests, #manifest-lists, #sequence-number-inheritance,
+#first-row-id-inheritance.
 """
 
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pyiceberg.manifest import (
     MANIFEST_LIST_FILE_SCHEMAS,
@@ -17,10 +18,13 @@ from pyiceberg.manifest import (
     manifest_entry_schema_with_data_file,
 )
 
+from graticule.domain.errors import UnreadableFile
 from graticule.iceberg.values import encode_value
 from graticule.planning.files import DATA, DataFileEntry
 from graticule.storage.avro_io import Json, schema_model, spec_model, write_avro
 from graticule.storage.manifests import ADDED, CONTENTS, DELETED, EXISTING, FieldSummary, Manifest
+
+FormatVersion = Literal[2, 3]
 
 MANIFEST_ENTRIES_MAX: Final = 1000
 """Few enough that the summary of a spatially ordered manifest is a small box."""
@@ -50,6 +54,7 @@ def write_manifests(
     snapshot_id: int,
     folder: str,
     token: str,
+    format_version: FormatVersion = 2,
     deleted: Sequence[DataFileEntry] = (),
     entries_max: int = MANIFEST_ENTRIES_MAX,
 ) -> list[WrittenManifest]:
@@ -62,7 +67,7 @@ def write_manifests(
     for entry in (*entries, *deleted):
         if entry.spec_id != spec["spec-id"] or entry.content != DATA:
             raise ValueError(f"`{entry.path}` does not belong into a data manifest of this spec")
-    writer = _ManifestWriter(schema, spec, snapshot_id)
+    writer = _ManifestWriter(schema, spec, snapshot_id, format_version)
     added = [entry for entry in entries if entry.sequence_number is None]
     existing = [entry for entry in entries if entry.sequence_number is not None]
     batches = [
@@ -84,8 +89,8 @@ def stream_manifests(
     folder: str,
     token: str,
 ) -> Iterator[WrittenManifest]:
-    """Manifests of entries that are all new, in the order given, each as soon as it is full."""
-    writer = _ManifestWriter(schema, spec, snapshot_id)
+    """Manifests of version 2 of entries that are all new, each as soon as it is full."""
+    writer = _ManifestWriter(schema, spec, snapshot_id, 2)
     rest, number = iter(entries), 0
     while batch := list(islice(rest, MANIFEST_ENTRIES_MAX)):
         yield writer.write(batch, manifest_path(folder, token=token, number=number), removed=False)
@@ -100,11 +105,14 @@ def _batches(entries: Sequence[DataFileEntry], size: int) -> Iterator[Sequence[D
 class _ManifestWriter:
     """Everything that manifests of one spec share."""
 
-    def __init__(self, schema: Json, spec: Json, snapshot_id: int) -> None:
+    def __init__(
+        self, schema: Json, spec: Json, snapshot_id: int, format_version: FormatVersion
+    ) -> None:
+        self._format_version = format_version
         partition_type = spec_model(spec).partition_type(schema_model(schema))
         self._types = [str(field.field_type) for field in partition_type.fields]
         self._avro_schema = manifest_entry_schema_with_data_file(
-            2, data_file_with_partition(partition_type, 2)
+            format_version, data_file_with_partition(partition_type, format_version)
         )
         self._spec_id = int(spec["spec-id"])
         self._snapshot_id = snapshot_id
@@ -114,7 +122,7 @@ class _ManifestWriter:
             "schema-id": str(schema.get("schema-id", 0)),
             "partition-spec": json.dumps(spec["fields"], separators=(",", ":")),
             "partition-spec-id": str(self._spec_id),
-            "format-version": "2",
+            "format-version": str(format_version),
             "content": "data",
             "avro.codec": "deflate",
         }
@@ -175,8 +183,17 @@ class _ManifestWriter:
                 list(entry.split_offsets) or None,
                 list(entry.equality_ids) or None,
                 entry.sort_order_id,
+                *self._of_version_3(entry, is_new=is_new),
             ),
         )
+
+    def _of_version_3(self, entry: DataFileEntry, *, is_new: bool) -> tuple[Any, ...]:
+        """What a data file has since then; rows that are new inherit their ids."""
+        if self._format_version == 2:
+            return ()
+        referenced_data_file = content_offset = content_size_bytes = None
+        first_row_id = None if is_new else entry.first_row_id
+        return (first_row_id, referenced_data_file, content_offset, content_size_bytes)
 
     def _summaries(self, entries: Sequence[DataFileEntry]) -> Iterator[FieldSummary]:
         for position, type_ in enumerate(self._types):
@@ -210,14 +227,42 @@ def _summary_records(partitions: tuple[FieldSummary, ...] | None) -> list[tuple[
     return [(part.contains_null, part.contains_nan, part.lower, part.upper) for part in partitions]
 
 
+def with_row_ids(manifests: Iterable[Manifest], next_row_id: int) -> tuple[list[Manifest], int]:
+    """Give the rows of data manifests their ids, where they have none; and the next id after them.
+
+    Also those that were carried over from a version without: there is room for all of their rows.
+
+    Raises:
+        UnreadableFile: a manifest of an old writer, whose rows nobody has counted.
+    """
+    numbered = []
+    for manifest in manifests:
+        if manifest.holds_deletes or manifest.first_row_id is not None:
+            numbered.append(manifest)
+            continue
+        counts = (manifest.added_rows_count, manifest.existing_rows_count)
+        if None in counts:
+            raise UnreadableFile(
+                f"the manifest list does not say how many rows `{manifest.path}` has"
+            )
+        numbered.append(replace(manifest, first_row_id=next_row_id))
+        next_row_id += sum(count or 0 for count in counts)
+    return numbered, next_row_id
+
+
 def write_manifest_list(
     manifests: Iterable[Manifest],
     *,
     snapshot_id: int,
     parent_snapshot_id: int | None,
     sequence_number: int,
+    first_row_id: int | None = None,
 ) -> bytes:
-    """The manifest list of a snapshot; manifests that this commit wrote get `sequence_number`."""
+    """The manifest list of a snapshot; manifests that this commit wrote get `sequence_number`.
+
+    With the snapshot's `first_row_id` it is one of version 3, whose manifests have theirs already.
+    """
+    format_version: FormatVersion = 2 if first_row_id is None else 3
     records = []
     for manifest in manifests:
         is_new = manifest.sequence_number is None
@@ -245,18 +290,20 @@ def write_manifest_list(
                     (s.contains_null, s.contains_nan, s.lower, s.upper) for s in manifest.partitions
                 ],
                 manifest.key_metadata,
+                *(() if format_version == 2 else (manifest.first_row_id,)),
             )
         )
     parent = "null" if parent_snapshot_id is None else str(parent_snapshot_id)
     return write_avro(
         records,
-        schema=MANIFEST_LIST_FILE_SCHEMAS[2],
+        schema=MANIFEST_LIST_FILE_SCHEMAS[format_version],
         name="manifest_file",
         metadata={
             "snapshot-id": str(snapshot_id),
             "parent-snapshot-id": parent,
             "sequence-number": str(sequence_number),
-            "format-version": "2",
+            **({} if first_row_id is None else {"first-row-id": str(first_row_id)}),
+            "format-version": str(format_version),
             "avro.codec": "deflate",
         },
     )

@@ -8,6 +8,7 @@ import pytest
 from pyiceberg.exceptions import CommitFailedException
 
 from graticule.services.commits import Commits
+from graticule.storage.manifests import read_entries
 from support.lake import RawFolder, cities
 from support.parquet_files import native, parquet, point
 from support.syncs import Syncs
@@ -133,6 +134,76 @@ def test_only_the_manifest_of_a_replaced_file_is_written_anew(raw, syncs):
 def manifests(raw):
     found = table(raw)
     return found.current_snapshot().manifests(found.io)
+
+
+def test_a_table_that_an_engine_upgraded_to_version_3_is_followed_on(raw, syncs):
+    upgrade(raw)
+    raw.put("cities/part-2.parquet", cities(OSLO, (6, 1, 1)))
+    raw.put("cities/part-3.parquet", extended((7, 2, 2)))
+    sync = syncs.run()
+    assert counts(only(sync))["added"] == 2, sync
+    rows = row_ids(raw)
+    assert {name: len(ids_) for name, ids_ in rows.items()} == {
+        "part-0": 2, "part-1": 1, "part-2": 2, "part-3": 1,
+    }  # fmt: skip
+    raw.put("cities/part-2.parquet", cities(OSLO))
+    raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}cities/part-0.parquet")
+    changing = only(syncs.run())
+    assert (changing["overwritten"], changing["vanished"]) == (1, 1)
+    after = row_ids(raw)
+    assert {name: after[name] for name in ("part-1", "part-3")} == {
+        name: rows[name] for name in ("part-1", "part-3")
+    }
+    assert not set(after["part-2"]) & {each for some in rows.values() for each in some}
+    assert ids(raw) == [3, 4, 7]
+    assert syncs.post(sync, "undo").status_code == 409
+    raw.put("cities/part-4.parquet", cities((8, 3, 3)))
+    adding = syncs.run()
+    assert syncs.post(adding, "undo").json()["state"] == "undone"
+    assert row_ids(raw) == after
+    assert ids(raw) == [3, 4, 7]
+
+
+def extended(place):
+    number, x, y = place
+    return parquet(
+        {
+            "id": pa.array([number], pa.int64()),
+            "geometry": native([point(x, y)]),
+            "population": pa.array([9], pa.int64()),
+        }
+    )
+
+
+def upgrade(raw):
+    """As Spark does for `format-version=3`, which PyIceberg cannot."""
+    path = f"{raw.catalog.base}/namespaces/found/tables/cities"
+    update = {"action": "upgrade-format-version", "format-version": 3}
+    answer = raw.http.post(path, json={"requirements": [], "updates": [update]})
+    assert answer.status_code == 200, answer.text
+
+
+def row_ids(raw):
+    """The ids of each file's rows, which are nobody else's and below the next one."""
+    document = raw.http.get(f"{raw.catalog.base}/namespaces/found/tables/cities").json()["metadata"]
+    by_id = {snapshot["snapshot-id"]: snapshot for snapshot in document["snapshots"]}
+    current = by_id[document["current-snapshot-id"]]
+    assert current["first-row-id"] + current["added-rows"] == document["next-row-id"]
+
+    def fetch(uri):
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return raw.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    found = {
+        entry.path.rpartition("/")[2].removesuffix(".parquet"): list(
+            range(entry.first_row_id, entry.first_row_id + entry.record_count)
+        )
+        for entry in read_entries(fetch(current["manifest-list"]), fetch)
+    }
+    numbers = [number for some in found.values() for number in some]
+    assert len(numbers) == len(set(numbers))
+    assert max(numbers) < document["next-row-id"]
+    return found
 
 
 # Schemas that drift

@@ -19,6 +19,7 @@ def table(*fields, mapping=None, last=6):
     schema = {"type": "struct", "schema-id": 3, "fields": list(fields)}
     properties = {} if mapping is None else {"schema.name-mapping.default": json.dumps(mapping)}
     return {
+        "format-version": 2,
         "schemas": [schema],
         "current-schema-id": 3,
         "last-column-id": last,
