@@ -71,3 +71,10 @@ def test_the_clients_table_cache_works_with_our_etags(catalog: LiveCatalog, tmp_
     report = run_junit(catalog, tmp_path, "--select-class=graticule.TableCache")
     assert report.failed == {}
     assert len(report.passed) == 1
+
+
+@proves(JAVA, Capability.TRANSACTIONS)
+def test_several_tables_change_together_or_not_at_all(catalog: LiveCatalog, tmp_path):
+    report = run_junit(catalog, tmp_path, "--select-class=graticule.Transactions")
+    assert report.failed == {}
+    assert report.passed == {"tablesChangeTogetherOrNotAtAll"}

@@ -101,3 +101,30 @@ def test_it_does_not_read_what_was_registered_in_place(python, lake):
     )
     assert told[0] == lake.rows["airports"]
     assert "schema.name-mapping.default" in told[1]
+
+
+@lacks(
+    DAFT,
+    Capability.ROW_DELETES,
+    "`daft.sql` has no `DELETE`",
+    instead="PyIceberg's `table.delete(…)`, whose table it then reads without those rows",
+)
+def test_rows_are_deleted_by_pyiceberg(python, catalog):
+    told = python(
+        DAFT,
+        catalog,
+        """
+        catalog = daft.Catalog.from_iceberg(places)
+        catalog.create_namespace("ns")
+        catalog.create_table("ns.t", daft.from_pydict({"id": [1, 2, 3]}))
+        told = []
+        try:
+            daft.sql("delete from places.ns.t where id = 2")
+        except Exception as error:
+            told.append(str(error))
+        places.load_table("ns.t").delete("id == 2")
+        result([*told, daft.sql("select id from places.ns.t order by id").to_pydict()["id"]])
+        """,
+    )
+    assert "nsupported" in told[0]
+    assert told[1] == [1, 3]

@@ -2,7 +2,7 @@
 
 from engines.conftest import AROUND_PARIS
 from support.engine_list import PYICEBERG
-from support.engine_matrix import Capability, proves
+from support.engine_matrix import Capability, lacks, proves
 
 
 @proves(PYICEBERG, Capability.CONNECT, Capability.LIST, Capability.READ)
@@ -54,3 +54,21 @@ def test_a_catalog_made_meanwhile_is_there_at_once(python, lake, server):
         """,
     )
     assert told == [["fresh"]]
+
+
+@lacks(
+    PYICEBERG,
+    Capability.TRANSACTIONS,
+    "a transaction is of one table",
+    instead="DuckDB and Java's `RESTCatalog.commitTransaction` change several at once",
+)
+def test_a_transaction_is_of_one_table(python, catalog):
+    told = python(
+        PYICEBERG,
+        catalog,
+        """
+        names = {name for name in dir(places) if "transaction" in name and name[0] != "_"}
+        result(sorted(names))
+        """,
+    )
+    assert told == ["create_table_transaction"]

@@ -1,5 +1,7 @@
 """SedonaDB computes on what PyIceberg plans and reads."""
 
+import pyarrow as pa
+
 from engines.conftest import AROUND_PARIS, IN_PARIS, PARIS_WKT
 from support.engine_list import SEDONADB
 from support.engine_matrix import Capability, proves
@@ -25,3 +27,25 @@ def test_spatial_sql_on_the_files_that_a_window_may_touch(python, lake, meter):
         )
     assert told == [SEDONADB.version, len(lake.files), *IN_PARIS]
     assert f"{measured.reads.files} of 96 files" == WINDOW
+
+
+@proves(SEDONADB, Capability.TIME_TRAVEL, figure="`view(…, snapshot_id=…)`, read by PyIceberg")
+def test_an_earlier_snapshot_is_viewed(python, catalog):
+    pyiceberg = catalog.pyiceberg()
+    pyiceberg.create_namespace("ns")
+    rows = pa.table({"id": pa.array([1, 2, 3], pa.int64())})
+    table = pyiceberg.create_table("ns.t", rows.schema)
+    table.append(rows)
+    first = table.current_snapshot().snapshot_id
+    table.append(rows)
+    told = python(
+        SEDONADB,
+        catalog,
+        f"""
+        view("newest", "ns.t")
+        view("earlier", "ns.t", snapshot_id={first})
+        tables = [sd.sql(f"select id from {{name}}") for name in ("newest", "earlier")]
+        result([table.to_arrow_table().num_rows for table in tables])
+        """,
+    )
+    assert told == [6, 3]

@@ -153,6 +153,21 @@ def test_a_schema_without_location_takes_no_tables(trino, mine):
         trino("create table mine.bare.t (id bigint)")
 
 
+@lacks(
+    TRINO,
+    Capability.TRANSACTIONS,
+    "writes to Iceberg only in transactions of one statement",
+    issue="https://github.com/trinodb/trino/issues/15385",
+    instead="DuckDB and Java's `RESTCatalog.commitTransaction` change several tables at once",
+)
+def test_a_transaction_is_of_one_statement(trino, mine):
+    trino("create table mine.ns.a (id bigint)")
+    trino("create table mine.ns.b (id bigint)")
+    with pytest.raises(QueryFailed, match="only supports writes using autocommit"):
+        trino.in_one_transaction("insert into mine.ns.a values 1", "insert into mine.ns.b values 1")
+    assert trino("select count(*) from mine.ns.a") == [[0]]
+
+
 @proves(TRINO, Capability.OUTLIVES)
 def test_it_works_on_when_a_credential_ends(trino, short_lived, sessions):
     created(trino, short_lived, literal_credential=True)

@@ -62,6 +62,11 @@ def require_java() -> str:
     return java
 
 
+def path_of_spark(line: str) -> str:
+    """A PATH that has Spark's programs, and Java."""
+    return f"{python_of(f'spark-{line}').parent}:{Path(require_java()).parent}:{os.defpath}"
+
+
 class SparkError(Exception):
     """A statement failed, or the code of an order: what Spark says about it."""
 

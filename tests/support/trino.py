@@ -47,17 +47,35 @@ class Trino:
         Raises:
             QueryFailed: it did not end well.
         """
+        return self._run(statement, None)[0]
+
+    def in_one_transaction(self, *statements: str) -> None:
+        """All of them, and a commit.
+
+        Raises:
+            QueryFailed: one of them did not end well; nothing is committed.
+        """
+        _, transaction = self._run("start transaction", "NONE")
+        for statement in (*statements, "commit"):
+            self._run(statement, transaction)
+
+    def _run(self, statement: str, transaction: str | None) -> tuple[list[list[Any]], str | None]:
+        """The rows, and the transaction that the statement began."""
         deadline = time.monotonic() + QUERY_TIMEOUT_S
         rows: list[list[Any]] = []
-        answer = self._http.post("/v1/statement", content=statement.encode()).json()
+        begun = None
+        headers = {} if transaction is None else {"X-Trino-Transaction-Id": transaction}
+        said = self._http.post("/v1/statement", content=statement.encode(), headers=headers)
         while True:
+            answer = said.json()
+            begun = said.headers.get("X-Trino-Started-Transaction-Id", begun)
             rows += answer.get("data", [])
             if "error" in answer:
                 raise QueryFailed(f"{answer['error']['errorName']}: {answer['error']['message']}")
             if "nextUri" not in answer:
-                return rows
+                return rows, begun
             assert time.monotonic() < deadline, statement
-            answer = self._http.get(answer["nextUri"]).json()
+            said = self._http.get(answer["nextUri"])
 
     def is_ready(self) -> bool:
         try:

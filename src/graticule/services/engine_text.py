@@ -20,6 +20,8 @@ CREDENTIAL_VARIABLE: Final = "GRATICULE_CREDENTIAL"
 """Where a text looks for `client id:client secret`, unless it is asked to show the secret."""
 
 _PLACE: Final = re.compile("«(\\w+)»")
+_OPTIONAL: Final = frozenset({"endpoint", "path_style", "redacted"})
+"""Lines with these are left out where there is nothing to put."""
 _FOLDER: Final = resources.files("graticule.services") / "engine_texts"
 
 
@@ -117,7 +119,7 @@ def engine_text(
         "alias_lower": name.lower(),
         "location_raw": store.location,
     }
-    absent = {"endpoint", "path_style"} - literal.keys()
+    absent = _OPTIONAL - places.keys()
 
     def filled(text: str) -> str:
         lines = text.splitlines(keepends=True)

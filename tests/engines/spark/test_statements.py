@@ -378,3 +378,15 @@ def test_orphans_are_looked_for_by_hadoop_unless_told_otherwise(spark, space):
 def test_spark_3_has_no_word_for_geometries(sedona):
     with pytest.raises(SparkError, match="Unsupported data type"):
         sedona.sql("create table lake.geometries.t (geom geometry(4326)) using iceberg")
+
+
+@lacks(
+    SPARK_41,
+    Capability.TRANSACTIONS,
+    "has no words for transactions",
+    instead="DuckDB and Java's `RESTCatalog.commitTransaction` change several tables at once",
+)
+@pytest.mark.parametrize("spark", ["4.1"], indirect=True)
+def test_spark_has_no_word_for_transactions(spark):
+    with pytest.raises(SparkError, match="INVALID_STATEMENT_OR_CLAUSE"):
+        spark.sql("start transaction")
