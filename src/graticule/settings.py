@@ -262,6 +262,16 @@ class Settings(BaseSettings):
         ),
     ] = 30
 
+    scan_patience_s: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=86400,
+            description="How long a scan waits for a cluster without any sign of it before the "
+            "server inspects the rest, in seconds",
+        ),
+    ] = 1800
+
     inspection_processes: Annotated[
         int, Field(ge=1, le=64, description="Processes that look into data files")
     ] = 2

@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
+from graticule.access.scan_tokens import ScanTokens
 from graticule.access.stage_tokens import StageTokens
 from graticule.api.page_tokens import PageTokens
 from graticule.api.plan_tokens import PlanTokens
@@ -47,6 +48,7 @@ from graticule.services.event_queues import EventQueues
 from graticule.services.file_search import FileSearch
 from graticule.services.functions import Functions
 from graticule.services.grants import Grants
+from graticule.services.handoffs import Handoffs
 from graticule.services.idempotency import Idempotency
 from graticule.services.index_jobs import IndexJobs
 from graticule.services.index_repairs import IndexRepairs
@@ -73,6 +75,7 @@ from graticule.services.purging import Purging
 from graticule.services.registration import Registration
 from graticule.services.roles import Roles
 from graticule.services.scan_policies import ScanPolicies
+from graticule.services.scan_work import ScanWork
 from graticule.services.scans import Scans
 from graticule.services.sealed_secrets import SealedSecrets
 from graticule.services.signing import Signing
@@ -106,6 +109,7 @@ from graticule.storage.verification.engine import Request, verify
 PAGE_TOKEN_PURPOSE: Final = "page tokens"
 PLAN_TOKEN_PURPOSE: Final = "scan plans"
 STAGE_TOKEN_PURPOSE: Final = "tokens of staged tables"
+SCAN_TOKEN_PURPOSE: Final = "tokens of scans"
 COURIER_PAUSE_S: Final = 1.0
 TURNS_FILE: Final = "turns.lock"
 JOBS_FILE: Final = "jobs.lock"
@@ -161,6 +165,7 @@ class Services:
     layouts: Layouts
     index_statuses: IndexStatuses
     discovery: Discovery
+    scan_work: ScanWork
     syncing: Syncing
     sync_schedule: SyncSchedule
     sync_overrides: SyncOverrides
@@ -365,6 +370,9 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
     handlers[JobKind.CONVERT] = conversions.run
     handover = TableHandover(engine, documents, storage, now_ms=now_ms)
     scan_policies = ScanPolicies(engine, now_ms=now_ms)
+    handoffs = Handoffs(
+        engine, keyring, credentials, now_ms=now_ms, patience_s=settings.scan_patience_s
+    )
     discovery = Discovery(
         engine,
         keyring,
@@ -372,6 +380,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         approvals=Approvals(namespaces, registration, handover),
         policies=scan_policies,
         surveys=BucketSurveys(engine, workers, now_ms=now_ms),
+        handoffs=handoffs,
         now_ms=now_ms,
         wake=job_worker.wake,
     )
@@ -430,6 +439,13 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         layouts=Layouts(file_search),
         index_statuses=IndexStatuses(engine, tables),
         discovery=discovery,
+        scan_work=ScanWork(
+            engine,
+            keyring,
+            credentials,
+            ScanTokens(keyring.derive(SCAN_TOKEN_PURPOSE)),
+            now_ms=now_ms,
+        ),
         syncing=syncing,
         sync_schedule=sync_schedule,
         undoing=Undoing(
@@ -469,6 +485,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
                 verification_runs.run_due,
                 job_worker.remove_finished,
                 box_orders.order_due,
+                handoffs.remove_remains,
             ]
         ),
         courier=Upkeep(

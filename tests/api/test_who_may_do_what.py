@@ -183,6 +183,8 @@ MANAGEMENT = {
     "GET /sessions": Row(scopes=(M,)),
     "DELETE /sessions/{session}": Row(scopes=(M,)),
     "POST /device": OPEN,
+    "GET /scan-work": OPEN,
+    "GET /scan-work/{part}": OPEN,
     "POST /device/token": OPEN,
     "GET /device/{code}": Row(scopes=(M,)),
     "POST /device/{code}": Row(scopes=(M,), body={}),
@@ -252,6 +254,8 @@ MANAGEMENT = {
     f"POST {_SCANS}": admins(body={"prefix": "s3://elsewhere/x"}),
     f"GET {_SCANS}/{{scan}}": admins(),
     f"POST {_SCANS}/{{scan}}/cancel": admins(),
+    f"POST {_SCANS}/{{scan}}/take-over": admins(),
+    f"POST {_SCANS}/{{scan}}/token": admins(),
     "POST /catalogs/{catalog}/conversions": admins(
         body={"source": "s3://elsewhere/a.geojson", "namespace": "ns", "name": "t"}
     ),

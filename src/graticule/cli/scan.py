@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -11,6 +12,7 @@ from graticule.cli.connection import connect, segment
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.output import Format, Output, note, print_json, print_list, print_one, wants_json
 from graticule.cli.scan_report import print_report, size_of
+from graticule.cli.spark_submit import SPARK_SUBMIT, SubmitOptions, make_bundle, submitted
 
 if TYPE_CHECKING:
     from graticule.cli.client import ManagementApi
@@ -37,11 +39,25 @@ Ignore = Annotated[
     ),
 ]
 
+Master = Annotated[
+    str | None,
+    typer.Option(help="Where the cluster is, as in spark://host:7077 or yarn; runs spark-submit"),
+]
+Conf = Annotated[
+    list[str] | None, typer.Option(help="A setting of Spark, name=value; may be repeated")
+]
+SparkSubmit = Annotated[str, typer.Option(help="The program, by name or path")]
+
 
 class Confidence(StrEnum):
     HIGH = "high"
     MEDIUM = "medium"
     LOW = "low"
+
+
+class Engine(StrEnum):
+    SERVER = "server"
+    SPARK = "spark"
 
 
 class AutoApprove(StrEnum):
@@ -73,17 +89,30 @@ def start(
     ] = None,
     ignore: Ignore = None,
     namespace: Namespace = None,
+    engine: Annotated[
+        Engine, typer.Option(help="Who inspects the files: the server, or a cluster that you have")
+    ] = Engine.SERVER,
+    master: Master = None,
+    conf: Conf = None,
+    spark_submit: SparkSubmit = SPARK_SUBMIT,
     output: Output = None,
 ) -> None:
     """Scan a catalog's storage.  It only proposes, unless told to register."""
+    if master and engine is not Engine.SPARK:
+        raise CommandFailure("`--master` is for `--engine spark`", exit_code=ExitCode.USAGE)
     body = {
         "prefix": prefix,
         "ignore": ignore or [],
         "auto_approve": auto_approve,
         "namespace": namespace,
+        "engine": engine,
     }
     with connect() as api:
         scan = api.post(f"{_catalog(catalog)}/scans", body)
+        if master:
+            scan = _by_spark(api, catalog, scan, SubmitOptions(spark_submit, master, conf or []))
+        elif engine is Engine.SPARK:
+            note(f"Its files wait for: graticule scan spark {catalog} {scan['id']} --master URL")
         if wait or register:
             scan = _follow(api, catalog, scan)
         if register and scan["state"] not in {FAILED, CANCELLED}:
@@ -121,6 +150,44 @@ def cancel(catalog: Catalog, scan: ScanId) -> None:
     with connect() as api:
         api.post(f"{_scan(catalog, scan)}/cancel")
     note("It stops in a moment.")
+
+
+@app.command("spark")
+def spark(
+    catalog: Catalog,
+    scan: ScanId,
+    *,
+    master: Master = None,
+    conf: Conf = None,
+    spark_submit: SparkSubmit = SPARK_SUBMIT,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Only put what Spark needs into this folder, and print the command"),
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Have a cluster inspect the files of a scan that was started with `--engine spark`."""
+    options = SubmitOptions(spark_submit, master or "", conf or [])
+    with connect() as api:
+        found = api.get(_scan(catalog, scan))
+        if bundle is not None:
+            typer.echo(" ".join(make_bundle(api, _scan(catalog, scan), bundle, options)))
+            return
+        if master is None:
+            raise CommandFailure(
+                "say where the cluster is with `--master`, such as `--master spark://host:7077`",
+                exit_code=ExitCode.USAGE,
+            )
+        found = _by_spark(api, catalog, found, options)
+    _print_scan(catalog, found, output)
+
+
+@app.command("take-over")
+def take_over(catalog: Catalog, scan: ScanId) -> None:
+    """Have the server inspect the files that wait for a cluster."""
+    with connect() as api:
+        api.post(f"{_scan(catalog, scan)}/take-over")
+    note(f"The server goes on. Follow it with: graticule scan show {catalog} {scan} --wait")
 
 
 @app.command("register")
@@ -199,7 +266,13 @@ def until_ended(
     yield scan
 
 
-def _follow(api: "ManagementApi", catalog: str, scan: dict[str, Any]) -> dict[str, Any]:
+def _follow(
+    api: "ManagementApi",
+    catalog: str,
+    scan: dict[str, Any],
+    *,
+    until: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
     """Poll with a progress bar.  Ctrl-C leaves the scan running."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
@@ -213,12 +286,30 @@ def _follow(api: "ManagementApi", catalog: str, scan: dict[str, Any]) -> dict[st
             for scan in until_ended(scan, lambda: api.get(path), sleep=time.sleep):  # noqa: B020, PLR1704
                 done, total = progress_of(scan)
                 bar.update(task, completed=done, total=total, description=counters_of(scan))
+                if until():
+                    break
     except KeyboardInterrupt:
         note(
             f"Still running. Follow it with: graticule scan show {catalog} {scan['id']} --wait\n"
             f"or stop it with: graticule scan cancel {catalog} {scan['id']}"
         )
         raise
+    return scan
+
+
+def _by_spark(
+    api: "ManagementApi", catalog: str, scan: dict[str, Any], options: SubmitOptions
+) -> dict[str, Any]:
+    """Follow the scan beside the Spark job that inspects its files, until either has ended."""
+    with submitted(api, _scan(catalog, scan["id"]), options) as failure:
+        scan = _follow(api, catalog, scan, until=lambda: failure() is not None)
+        reason = failure()
+    if reason and scan["state"] == RUNNING:
+        note(
+            f"{reason}\nThe scan goes on waiting. Try again with: "
+            f"graticule scan spark {catalog} {scan['id']} --master {options.master}\n"
+            f"or let the server do the rest: graticule scan take-over {catalog} {scan['id']}"
+        )
     return scan
 
 

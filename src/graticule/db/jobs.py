@@ -171,10 +171,11 @@ def give_back(
     run_after_ms: int,
     error: str | None = None,
     counts: bool = True,
+    progress: Json | None = None,
 ) -> bool:
     """Let go of a job that is to be tried again; without `counts` this was no attempt.
 
-    False if the lease is lost.
+    Without progress the one that was shown last stays.  False if the lease is lost.
     """
     values: dict[str, Any] = {
         "state": JobState.QUEUED,
@@ -183,9 +184,31 @@ def give_back(
         "lease_owner": None,
         "lease_until_ms": None,
     }
+    if progress is not None:
+        values["progress"] = json.dumps(progress)
     if not counts:
         values["attempts"] = _c.attempts - 1
     return conn.execute(update(jobs).where(_held(job)).values(**values)).rowcount == 1
+
+
+def amend(
+    conn: Connection, organisation_id: str, job_id: str, parameters: Json, *, now_ms: int
+) -> Job | None:
+    """Change some of a job's parameters, for its next attempt, which is due at once.
+
+    One that has ended stays as it is.  None if the organisation has none of that id.
+    """
+    own = and_(_c.id == job_id, _c.organisation_id == organisation_id)
+    row = conn.execute(select(jobs).where(own).with_for_update()).one_or_none()
+    if row is None:
+        return None
+    job = _job(row)
+    if not job.state.is_active:
+        return job
+    values: dict[str, Any] = {"parameters": json.dumps({**job.parameters, **parameters})}
+    if job.state is JobState.QUEUED:
+        values["run_after_ms"] = now_ms
+    return _job(conn.execute(update(jobs).where(own).values(**values).returning(*jobs.c)).one())
 
 
 def cancel(conn: Connection, organisation_id: str, job_id: str, *, now_ms: int) -> Job | None:

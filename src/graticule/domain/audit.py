@@ -73,6 +73,8 @@ class EventType(StrEnum):
     REQUEST_SIGNED = "table.request_signed"
     SCAN_STARTED = "scan.started"
     SCAN_CANCELLED = "scan.cancelled"
+    SCAN_TOKEN_ISSUED = "scan.token_issued"
+    SCAN_TAKEN_OVER = "scan.taken_over"
     SCAN_REGISTERED = "scan.registered"
     SYNC_SETTINGS_CHANGED = "catalog.sync_settings_changed"
     SYNC_STARTED = "sync.started"

@@ -71,7 +71,7 @@ class Job:
 
 
 class JobStopped(Exception):
-    """Base of what ends a handler from outside: it has to let this through."""
+    """Base of what ends a handler before its end: it has to let this through."""
 
 
 class JobCancelled(JobStopped):
@@ -80,6 +80,14 @@ class JobCancelled(JobStopped):
 
 class JobInterrupted(JobStopped):
     """The process stops; another one goes on from the last checkpoint."""
+
+
+class JobWaits(JobStopped):
+    """What the job needs is still to come: look again after a while.  That was no attempt."""
+
+    def __init__(self, pause_s: float) -> None:
+        super().__init__()
+        self.pause_s = pause_s
 
 
 class LeaseLost(JobStopped):

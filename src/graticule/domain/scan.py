@@ -16,6 +16,13 @@ class ScanState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class ScanEngine(StrEnum):
+    """Who inspects the files.  Everything else the server does in any case."""
+
+    SERVER = "server"
+    SPARK = "spark"
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """The job that carries it out has the same id."""

@@ -45,6 +45,7 @@ Json = dict[str, Any]
 
 FILES_PER_SCAN_MAX: Final = 1_000_000
 """Data files, among any number of other objects."""
+NOTHING_KEPT: Final[Mapping[str, Any]] = {}
 REPORT_VERSION: Final = 1
 """Changes with whatever changes what is proposed for the same files."""
 
@@ -114,8 +115,12 @@ class BucketSurveys:
         ignored: Ignored = NOTHING_IGNORED,
         in_use: NamesInUse = NOTHING_IN_USE,
         watch: Watch = NOBODY,
+        kept: Mapping[str, Any] = NOTHING_KEPT,
     ) -> Survey:
-        """Inspect what is new among the listed files, and propose tables."""
+        """Inspect what is new among the listed files, and propose tables.
+
+        `kept` is in every checkpoint, beside the listing.
+        """
         counts = {"objects": listing.objects, "bytes": listing.bytes}
         watch.progress({"phase": "grouping", **counts})
         grouping = self._grouped(place, ignored)
@@ -123,11 +128,26 @@ class BucketSurveys:
         count, is_final = footers.complete(
             lambda: (file.object for file in grouping.files),
             progress=counts,
-            checkpoint={"listing": listing.to_json()},
+            checkpoint={**kept, "listing": listing.to_json()},
         )
         watch.progress({"phase": "grouping", **counts, "files": count, "inspected": count})
         survey = self._proposed(store, place, grouping, listing, in_use)
         return replace(survey, is_final=is_final)
+
+    def pending(
+        self,
+        store: ObjectStore,
+        place: Place,
+        listing: Listing,
+        *,
+        ignored: Ignored = NOTHING_IGNORED,
+        watch: Watch = NOBODY,
+    ) -> Callable[[], Iterator[StoredObject]]:
+        """The listed files that `inspected` would read, by key; may be called again."""
+        watch.progress({"phase": "grouping", "objects": listing.objects, "bytes": listing.bytes})
+        grouping = self._grouped(place, ignored)
+        footers = Footers(self._engine, self._workers, store, place, watch)
+        return lambda: footers.unknown(file.object for file in grouping.files)
 
     def recall(
         self,

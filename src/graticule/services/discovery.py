@@ -30,7 +30,7 @@ from graticule.domain.errors import (
 from graticule.domain.identifiers import Namespace
 from graticule.domain.job import Job, JobKind
 from graticule.domain.location import Location
-from graticule.domain.scan import Scan, ScanState
+from graticule.domain.scan import Scan, ScanEngine, ScanState
 from graticule.domain.tenancy import Principal
 from graticule.services import audit_trail, table_locations
 from graticule.services.approvals import Approvals, Registered
@@ -42,6 +42,7 @@ from graticule.services.bucket_survey import (
     survey_report,
 )
 from graticule.services.credentials import Credentials
+from graticule.services.handoffs import ELSEWHERE, Attempt, Handoffs
 from graticule.services.job_context import catalog_of, on_behalf_of
 from graticule.services.job_run import JobRun
 from graticule.services.namespaces import Page, page
@@ -60,6 +61,7 @@ class Discovery:
         approvals: Approvals,
         policies: ScanPolicies,
         surveys: BucketSurveys,
+        handoffs: Handoffs,
         now_ms: Callable[[], int],
         wake: Callable[[], None] = lambda: None,
     ) -> None:
@@ -70,6 +72,7 @@ class Discovery:
         self._approvals = approvals
         self._policies = policies
         self._surveys = surveys
+        self._handoffs = handoffs
         self._now_ms = now_ms
         self._wake = wake
 
@@ -82,16 +85,19 @@ class Discovery:
         ignore: Sequence[str] = (),
         auto_approve: Confidence | None = None,
         namespace: Namespace | None = None,
+        engine: ScanEngine = ScanEngine.SERVER,
     ) -> Scan:
         """Begin to look through `prefix`, or all of the integration.  Returns at once.
 
         `ignore` are patterns to pass over, now and in the scans to come.  What is at least as sure
-        as `auto_approve`, or as the catalog's policy asks, is registered when the scan ends.
+        as `auto_approve`, or as the catalog's policy asks, is registered when the scan ends.  With
+        another `engine` than the server the files wait for machines that inspect them.
 
         Raises:
             InvalidLocation: the prefix lies outside of the integration.
             InvalidRequest: a pattern that cannot be used.
-            ReadOnlyStorage: nothing could be registered.
+            ReadOnlyStorage: nothing could be registered, or handed to other machines.
+            NoNarrowSession: other machines could not be let read only what they are to inspect.
             WrongState: another scan of this catalog is running.
         """
         require(principal, Action.SCAN_CATALOG)
@@ -101,6 +107,8 @@ class Discovery:
         location = catalog.integration.location
         if prefix:
             location = table_locations.check_in_storage(catalog, prefix)
+        if engine is not ScanEngine.SERVER:
+            self._handoffs.check(principal, catalog)
         if ignore:
             self._policies.ignore_also(principal, catalog, ignore)
         now_ms = self._now_ms()
@@ -123,6 +131,7 @@ class Discovery:
             key=f"scan of catalog {scan.catalog_id}",
             parameters={
                 "prefix": scan.prefix,
+                "engine": engine,
                 "auto_approve": auto_approve,
                 "namespace": None if namespace is None else namespace.levels,
                 "member_id": principal.member_id,
@@ -158,6 +167,25 @@ class Discovery:
             self._tell(conn, principal, EventType.SCAN_CANCELLED, scan)
         return self.get(principal, catalog, scan_id)
 
+    def take_over(self, principal: Principal, catalog: OpenCatalog, scan_id: str) -> Scan:
+        """Have the server inspect what it waits for others to inspect.
+
+        Raises:
+            NoSuchScan: this catalog has none of that id.
+            WrongState: it does not run.
+        """
+        scan = self.get(principal, catalog, scan_id)
+        if scan.state is not ScanState.RUNNING:
+            raise WrongState(f"scan `{scan_id}` is {scan.state}: there is nothing to inspect")
+        organisation_id = catalog.catalog.organisation_id
+        now_ms = self._now_ms()
+        with write(self._engine) as conn:
+            by_itself = {"engine": ScanEngine.SERVER}
+            jobs_db.amend(conn, organisation_id, scan_id, by_itself, now_ms=now_ms)
+            self._tell(conn, principal, EventType.SCAN_TAKEN_OVER, scan)
+        self._wake()
+        return self.get(principal, catalog, scan_id)
+
     def run(self, job: Job, run: JobRun) -> Json:
         """Carry out a scan: the handler of its job.
 
@@ -177,13 +205,17 @@ class Discovery:
         registered = in_use.by_source
         if same is not None and same.report is not None and in_use.fits(same.report):
             report = marked(dict(same.report), place.location.bucket, registered)
-            progress = dict(same.progress)
+            progress = {name: count for name, count in same.progress.items() if name != ELSEWHERE}
         else:
+            kept = self._handoffs.carry_on(
+                Attempt(run, catalog, store, place, listing),
+                lambda: self._surveys.pending(store, place, listing, ignored=ignored, watch=run),
+            )
             survey = self._surveys.inspected(
-                store, place, listing, ignored=ignored, in_use=in_use, watch=run
+                store, place, listing, ignored=ignored, in_use=in_use, watch=run, kept=kept
             )
             report = survey_report(survey, registered=registered)
-            progress = run.shown or {}
+            progress = {**(run.shown or {}), **self._handoffs.summary(job)}
             if not survey.is_final:
                 digest = None  # so the next scan does not take this one's word
         registered_now = self._approve_by_itself(job, catalog)
@@ -208,6 +240,7 @@ class Discovery:
                 )
 
         retry_serialisation(propose_once)
+        self._handoffs.remove(catalog, job.id)
         return {
             "tables": len(report["tables"]),
             "registered": registered_now,

@@ -83,8 +83,7 @@ class Footers:
         done, is_final = count - pending, True
         began_at, flushed_at = time.monotonic(), time.monotonic()
         found: list[KeptInspection] = []
-        unknown = (stored for some in _batches(files()) for stored in self._unknown(some))
-        for number, kept in enumerate(self._inspected(unknown), 1):
+        for number, kept in enumerate(self._inspected(self.unknown(files())), 1):
             found.append(kept)
             is_final = is_final and kept.is_final
             elapsed_s = max(time.monotonic() - began_at, 1e-3)
@@ -101,6 +100,10 @@ class Footers:
                 found, flushed_at = [], time.monotonic()
         self._flush(found, checkpoint)
         return count, is_final
+
+    def unknown(self, files: Iterable[StoredObject]) -> Iterator[StoredObject]:
+        """Those that are not known as they are."""
+        return (stored for some in _batches(files) for stored in self._unknown(some))
 
     def _unknown(self, files: Sequence[StoredObject]) -> list[StoredObject]:
         with read(self._engine) as conn:

@@ -35,6 +35,7 @@ from graticule.domain.job import (
     JobInterrupted,
     JobKind,
     JobState,
+    JobWaits,
     LeaseLost,
 )
 from graticule.services import meters
@@ -230,6 +231,11 @@ class JobWorker:
         except JobInterrupted:
             self._give_back(run, run_after_ms=self._now_ms(), counts=False)
             return None
+        except JobWaits as waits:
+            self._give_back(
+                run, run_after_ms=self._now_ms() + round(waits.pause_s * 1000), counts=False
+            )
+            return None
         except Exception as error:  # noqa: BLE001 - kept and told below
             return self._failed(run, error)
         return self._finish(run, JobState.SUCCEEDED, result=result)
@@ -281,7 +287,12 @@ class JobWorker:
         def give_back_once() -> None:
             with write(self._engine) as conn:
                 jobs_db.give_back(
-                    conn, run.job, run_after_ms=run_after_ms, error=error, counts=counts
+                    conn,
+                    run.job,
+                    run_after_ms=run_after_ms,
+                    error=error,
+                    counts=counts,
+                    progress=run.shown,
                 )
 
         retry_serialisation(give_back_once)

@@ -14,13 +14,15 @@ import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.inspection_codec import to_bytes
 from graticule.domain.errors import CatalogError, Unavailable, UnreadableFile
 from graticule.storage.parquet import ReadRange, inspect, read_tail
-from graticule.storage.parquet_computed import Part, Wanted, compute_boxes, compute_part
+
+if TYPE_CHECKING:
+    from graticule.storage.parquet_computed import Part, Wanted
 
 FILE_TIMEOUT_S: Final = 120.0
 """How long a worker may think between two reads before it is taken for stuck."""
@@ -73,10 +75,10 @@ class InspectionWorkers:
         read: ReadRange,
         size_bytes: int,
         inspection: FileInspection,
-        wanted: Wanted,
+        wanted: "Wanted",
         *,
         budget_bytes: int,
-    ) -> Part:
+    ) -> "Part":
         """`parquet_computed.compute_part`, which reads a column; otherwise as `inspect`.
 
         Raises:
@@ -118,7 +120,7 @@ class _Task(NamedTuple):
     budget_bytes: int = 0
     is_encoded: bool = False
     tail: bytes = b""
-    known: tuple[FileInspection, Wanted] | None = None
+    known: "tuple[FileInspection, Wanted] | None" = None
     """Where to go on, if only the rest of one column is to be read."""
 
 
@@ -176,7 +178,11 @@ class _Worker:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", __name__, str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),
-            env={k: v for k, v in os.environ.items() if not k.startswith(_SECRET_PREFIXES)},
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith(_SECRET_PREFIXES)},
+                # Where this process found the modules, be it an archive that a cluster was sent.
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            },
             stdin=subprocess.DEVNULL,
         )
         theirs.close()
@@ -234,12 +240,21 @@ def _remote_read(pipe: Connection, tail_at: int, tail: bytes) -> ReadRange:
 
 def _answer(read: ReadRange, task: _Task) -> tuple[str, Any]:
     try:
-        if task.known is not None:
-            part = compute_part(read, task.size_bytes, *task.known, budget_bytes=task.budget_bytes)
-            return _DONE, part
-        found = inspect(read, task.size_bytes)
-        if task.budget_bytes:
-            found = compute_boxes(read, task.size_bytes, found, budget_bytes=task.budget_bytes)
+        if task.known is None and not task.budget_bytes:
+            found = inspect(read, task.size_bytes)
+        else:
+            # Not where only footers are read: it needs libraries that a cluster may not have.
+            from graticule.storage.parquet_computed import (  # noqa: PLC0415
+                compute_boxes,
+                compute_part,
+            )
+
+            budget_bytes = task.budget_bytes
+            if task.known is not None:
+                part = compute_part(read, task.size_bytes, *task.known, budget_bytes=budget_bytes)
+                return _DONE, part
+            found = inspect(read, task.size_bytes)
+            found = compute_boxes(read, task.size_bytes, found, budget_bytes=budget_bytes)
     except UnreadableFile as error:
         return _UNREADABLE, error.message
     except CatalogError as error:

@@ -39,7 +39,14 @@ from graticule.storage.listings import (
     text_of,
     unread_page,
 )
-from graticule.storage.s3_requests import S3Request, S3Requests, S3Stream, parsed
+from graticule.storage.s3_requests import (
+    S3Request,
+    S3Requests,
+    S3Stream,
+    always_headers,
+    encryption_headers,
+    parsed,
+)
 
 LIST_PAGE_KEYS: Final = 1000
 DELETE_BATCH_KEYS: Final = 1000
@@ -79,21 +86,14 @@ class ObjectStore:
     ) -> None:
         self.root = root
         self._read_only = read_only
-        self._encryption = (
-            {}
-            if kms_key_arn is None
-            else {
-                "x-amz-server-side-encryption": "aws:kms",
-                "x-amz-server-side-encryption-aws-kms-key-id": kms_key_arn,
-            }
-        )
+        self._encryption = encryption_headers(kms_key_arn)
         self._requests = S3Requests(
             StoreAddress(root.bucket, region, endpoint),
             path_style=path_style,
             credentials=credentials,
             read_timeout_s=read_timeout_s,
             outbound=outbound,
-            always={"x-amz-request-payer": "requester"} if requester_pays else {},
+            always=always_headers(requester_pays=requester_pays),
             when_refused=when_refused,
             gate=gate,
         )

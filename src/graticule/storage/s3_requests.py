@@ -148,7 +148,7 @@ class S3Requests:
         `gate` bounds how many threads wait for this store at once.
         """
         self._enter = gate.enter if gate is not None else nullcontext
-        origin, self._prefix = _origin(address, path_style=path_style)
+        origin, self._prefix = origin_of(address, path_style=path_style)
         self._origin = origin
         self._host = urlsplit(origin).netloc
         self._region = address.region
@@ -325,7 +325,22 @@ def parsed(answer: S3Answer, operation: str, at: str, *, root: str) -> Element:
     return document
 
 
-def _origin(address: StoreAddress, *, path_style: bool) -> tuple[str, str]:
+def always_headers(*, requester_pays: bool) -> dict[str, str]:
+    """What goes with every request to a bucket."""
+    return {"x-amz-request-payer": "requester"} if requester_pays else {}
+
+
+def encryption_headers(kms_key_arn: str | None) -> dict[str, str]:
+    """What goes with every object that is written, to be encrypted with that key."""
+    if kms_key_arn is None:
+        return {}
+    return {
+        "x-amz-server-side-encryption": "aws:kms",
+        "x-amz-server-side-encryption-aws-kms-key-id": kms_key_arn,
+    }
+
+
+def origin_of(address: StoreAddress, *, path_style: bool) -> tuple[str, str]:
     """Where requests go, and what comes before a key in their path."""
     origin = address.origins()[0]
     scheme, _, host = origin.partition("://")

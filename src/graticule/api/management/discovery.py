@@ -14,7 +14,7 @@ from graticule.api.management.representations import moment, page_to_json
 from graticule.discovery.proposal import Confidence
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.identifiers import Namespace
-from graticule.domain.scan import Scan, ScanPolicy
+from graticule.domain.scan import Scan, ScanEngine, ScanPolicy
 
 Json = dict[str, Any]
 
@@ -31,6 +31,8 @@ class NewScan(Body):
     """Register what is at least as sure as this when the scan ends."""
     namespace: str | None = None
     """Where to register it; by default where it was proposed."""
+    engine: Literal["server", "spark"] = "server"
+    """Who inspects the files; for another than the server they are put ready."""
 
 
 class Renamed(Body):
@@ -73,6 +75,7 @@ def start_scan(call: Call) -> Response:
             ignore=body.ignore,
             auto_approve=_confidence(body.auto_approve),
             namespace=_namespace(body.namespace),
+            engine=ScanEngine(body.engine),
         )
     return json_response(
         scan_to_json(scan),
@@ -97,6 +100,12 @@ def show_scan(call: Call) -> Response:
 def cancel_scan(call: Call) -> Response:
     """A scan that runs stops within seconds; until then it is shown as running."""
     scan = call.services.discovery.cancel(call.principal, _catalog(call), call.name("scan"))
+    return json_response(scan_to_json(scan), status=202)
+
+
+def take_over_scan(call: Call) -> Response:
+    """The server goes on where it waits for other machines."""
+    scan = call.services.discovery.take_over(call.principal, _catalog(call), call.name("scan"))
     return json_response(scan_to_json(scan), status=202)
 
 
@@ -201,6 +210,7 @@ ROUTES: Final[Sequence[Line]] = (
     ("POST", "/catalogs/{catalog}/scans", start_scan, Action.SCAN_CATALOG),
     ("GET", "/catalogs/{catalog}/scans/{scan}", show_scan, Action.SCAN_CATALOG),
     ("POST", "/catalogs/{catalog}/scans/{scan}/cancel", cancel_scan, Action.SCAN_CATALOG),
+    ("POST", "/catalogs/{catalog}/scans/{scan}/take-over", take_over_scan, Action.SCAN_CATALOG),
     ("POST", "/catalogs/{catalog}/scans/{scan}/register", register_proposals, Action.SCAN_CATALOG),
     ("GET", "/catalogs/{catalog}/scan-policy", show_policy, Action.SCAN_CATALOG),
     ("PUT", "/catalogs/{catalog}/scan-policy", replace_policy, Action.SCAN_CATALOG),

@@ -210,3 +210,15 @@ file_inspections = Table(
     Column("is_final", Boolean, nullable=False, comment="true of this version for ever"),
     comment="What the footers of files said; of another version of a file it says nothing",
 )
+
+scan_parts = Table(
+    "scan_parts",
+    metadata,
+    Column("scan_id", String(36), ForeignKey("scans.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(40), primary_key=True, comment="of its files, whose digest is in it"),
+    Column("files", Integer, nullable=False, comment="how many"),
+    Column("places", Text, nullable=False, comment="JSON: folders that may be read for it"),
+    Column("state", String(16), nullable=False, comment="out, taken, refused or removed"),
+    Column("reason", Text, nullable=True, comment="why its answers were refused"),
+    comment="Files that a scan has handed to other machines; what they need lies in the bucket",
+)
