@@ -70,6 +70,7 @@ from graticule.services.monitoring import Monitoring
 from graticule.services.namespaces import Namespaces
 from graticule.services.organisations import Organisations
 from graticule.services.passwords import Passwords
+from graticule.services.placed_snapshots import PlacedSnapshots
 from graticule.services.planning_modes import PlanningModes
 from graticule.services.purging import Purging
 from graticule.services.registration import Registration
@@ -162,6 +163,7 @@ class Services:
     planning_modes: PlanningModes
     scans: Scans
     file_search: FileSearch
+    placed_snapshots: PlacedSnapshots
     layouts: Layouts
     index_statuses: IndexStatuses
     discovery: Discovery
@@ -385,7 +387,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         wake=job_worker.wake,
     )
     handlers[JobKind.SCAN] = discovery.run
-    file_search = FileSearch(tables, indexing, computed_boxes, credentials, workers)
+    placed_snapshots = PlacedSnapshots(tables, indexing)
+    file_search = FileSearch(placed_snapshots, computed_boxes, credentials, workers)
     sync_runs.then_find_tables(discovery.start)
     return Services(
         engine=engine,
@@ -436,7 +439,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         planning_modes=PlanningModes(),
         scans=Scans(engine, tables, indexing, now_ms=now_ms),
         file_search=file_search,
-        layouts=Layouts(file_search),
+        placed_snapshots=placed_snapshots,
+        layouts=Layouts(placed_snapshots),
         index_statuses=IndexStatuses(engine, tables),
         discovery=discovery,
         scan_work=ScanWork(

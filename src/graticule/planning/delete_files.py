@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
+from graticule.planning.columns import unpartitioned
 from graticule.planning.files import DATA, EQUALITY_DELETES, DataFileEntry
+from graticule.planning.partition_fields import PartitionField
 
 PUFFIN: Final = "puffin"
 """The format of deletion vectors, and of nothing else."""
@@ -79,6 +81,28 @@ class DeleteFiles:
 
     def _age(self, at: int) -> int:
         return _age(self._deletes[at])
+
+
+class ToldDeletes:
+    """The delete files that one answer tells: each once, in the order in which files need them."""
+
+    def __init__(
+        self, deletes: Sequence[DataFileEntry], specs: Mapping[int, Sequence[PartitionField]]
+    ) -> None:
+        self.files: list[DataFileEntry] = []
+        self._deletes = deletes
+        self._applying = DeleteFiles(deletes, unpartitioned_specs=unpartitioned(specs))
+        self._places: dict[int, int] = {}
+
+    def of(self, entry: DataFileEntry) -> list[int]:
+        """Where in `files` the delete files are that apply to a data file."""
+        return [self._place(at) for at in self._applying.of(entry)]
+
+    def _place(self, position: int) -> int:
+        if position not in self._places:
+            self._places[position] = len(self.files)
+            self.files.append(self._deletes[position])
+        return self._places[position]
 
 
 class _Paths:

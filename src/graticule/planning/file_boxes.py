@@ -109,9 +109,22 @@ class FileBoxes:
         return np.flatnonzero(self.statuses == UNKNOWN_CODE)
 
     def row(self, position: int) -> FileBox:
-        first, last = np.searchsorted(self.files, [position, position + 1])
-        boxes = tuple(BoundingBox(*row) for row in self.sides[first:last].tolist())
-        return FileBox(STATUSES[self.statuses[position]], boxes)
+        [box] = self.rows(np.array([position]))
+        return box
+
+    def rows(self, positions: npt.NDArray[np.int64]) -> list[FileBox]:
+        """Of several files, for much less than each by itself."""
+        starts = np.searchsorted(self.files, positions).tolist()
+        ends = np.searchsorted(self.files, positions, side="right").tolist()
+        return [
+            FileBox(
+                STATUSES[status],
+                tuple(BoundingBox(*row) for row in self.sides[start:end].tolist()),
+            )
+            for status, start, end in zip(
+                self.statuses[positions].tolist(), starts, ends, strict=True
+            )
+        ]
 
     def to_arrays(self) -> Arrays:
         return {"statuses": self.statuses, "sides": self.sides.ravel(), "files": self.files}

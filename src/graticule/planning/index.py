@@ -156,12 +156,20 @@ class FileIndex:
     def file_box(self, position: int) -> FileBox:
         return self.places.row(position)
 
+    def file_boxes(self, positions: Positions) -> list[FileBox]:
+        """Several at once, for much less than each by itself."""
+        return self.places.rows(positions)
+
     def path(self, position: int) -> str:
         return self.columns.path(position)
 
     def entry(self, position: int, *, with_metrics: bool = True) -> DataFileEntry:
-        """One file; without metrics it comes several times faster."""
+        """One file; many at once come several times faster."""
         return self.columns.entry(position, with_metrics=with_metrics)
+
+    def entries(self, positions: Positions, *, with_metrics: bool = True) -> list[DataFileEntry]:
+        """Several files; without metrics they come several times faster."""
+        return self.columns.entries(positions, with_metrics=with_metrics)
 
     @property
     def size_bytes(self) -> int:
@@ -206,7 +214,7 @@ class FileIndex:
                 columns,
                 FileBoxes.from_arrays(within("boxes", arrays)),
                 sources=[(keys.row(at), int(count)) for at, count in enumerate(counts)],
-                deletes=[deletes.entry(at) for at in range(len(deletes))],
+                deletes=deletes.entries(np.arange(len(deletes))),
                 row_groups=RowGroups.from_arrays(
                     within("row_groups", arrays), file_count=len(columns)
                 ),

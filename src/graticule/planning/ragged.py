@@ -104,6 +104,17 @@ class RaggedBytes:
     def row(self, at: int) -> bytes:
         return self.data[self.offsets[at] : self.offsets[at + 1]].tobytes()
 
+    def rows(self, at: npt.NDArray[np.int64]) -> list[bytes]:
+        """Several rows, each several times faster than alone."""
+        if not self.data.size:
+            return [b""] * len(at)
+        data: memoryview = self.data.data
+        ends = self.offsets[at + 1].tolist()
+        return [
+            bytes(data[start:end])
+            for start, end in zip(self.offsets[at].tolist(), ends, strict=True)
+        ]
+
     def to_arrays(self) -> Arrays:
         return {"offsets": self.offsets, "data": self.data}
 
@@ -145,6 +156,16 @@ class RaggedInts:
 
     def row(self, at: int) -> tuple[int, ...]:
         return tuple(self.values[self.offsets[at] : self.offsets[at + 1]].tolist())
+
+    def rows(self, at: npt.NDArray[np.int64]) -> list[tuple[int, ...]]:
+        """Several rows, each several times faster than alone."""
+        starts = self.offsets[at].astype(np.int64)
+        lengths = self.offsets[at + 1].astype(np.int64) - starts
+        ends = np.cumsum(lengths)
+        places = np.arange(int(lengths.sum())) + np.repeat(starts - (ends - lengths), lengths)
+        values = self.values[places].tolist()
+        firsts = (ends - lengths).tolist()
+        return [tuple(values[first:end]) for first, end in zip(firsts, ends.tolist(), strict=True)]
 
     def to_arrays(self) -> Arrays:
         return {"offsets": self.offsets, "values": self.values}

@@ -3,26 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.planning.file_matches import Totals, match_files
 from graticule.planning.footprints import Footprints, footprints_of
-from graticule.planning.index import FileIndex
 from graticule.planning.layout import Layout, layout_of
-from graticule.services.file_search import FileQuery, FileSearch
-from graticule.spatial.crs import UNKNOWN_CRS, Crs
+from graticule.services.placed_snapshots import FileQuery, PlacedSnapshot, PlacedSnapshots
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFootprints:
-    """`paths` by the positions of the shapes; `reason` says why nothing was left out."""
+    """`paths` by the positions of the shapes."""
 
-    snapshot_id: int | None
-    column: str | None
-    reason: str | None
+    of: PlacedSnapshot
     totals: Totals
     footprints: Footprints
     paths: Mapping[int, str]
@@ -32,16 +26,14 @@ class FoundFootprints:
 class FoundLayout:
     """The report of one snapshot."""
 
-    snapshot_id: int | None
-    column: str | None
-    crs: Crs
+    of: PlacedSnapshot
     layout: Layout
     oversize_paths: Sequence[str]
 
 
 class Layouts:
-    def __init__(self, search: FileSearch) -> None:
-        self._search = search
+    def __init__(self, snapshots: PlacedSnapshots) -> None:
+        self._snapshots = snapshots
 
     def footprints(
         self,
@@ -58,22 +50,12 @@ class Layouts:
             NoSuchTable: the table is not there.
             InvalidRequest: it has no such snapshot, ref or geometry column.
         """
-        placed = self._search.placed(principal, catalog, identifier, query)
-        if placed is None:
-            nothing = footprints_of(_EMPTY, np.zeros(0, np.int64), UNKNOWN_CRS, limit=limit)
-            return FoundFootprints(None, None, None, Totals(), nothing, {})
-        index = placed.files.index
-        matches = match_files(index, placed.area)
-        drawn = footprints_of(index, matches.kept, placed.crs, limit=limit)
+        placed = self._snapshots.of(principal, catalog, identifier, query)
+        matches = match_files(placed.index, placed.area)
+        drawn = footprints_of(placed.index, matches.kept, placed.crs, limit=limit)
         positions = [shape.position for shape in drawn.shapes if shape.position is not None]
-        return FoundFootprints(
-            snapshot_id=placed.files.snapshot_id,
-            column=placed.files.place.geometry,
-            reason=placed.reason,
-            totals=matches.totals,
-            footprints=drawn,
-            paths={position: index.path(position) for position in positions},
-        )
+        paths = {position: placed.index.path(position) for position in positions}
+        return FoundFootprints(placed, matches.totals, drawn, paths)
 
     def layout(
         self,
@@ -88,18 +70,6 @@ class Layouts:
             NoSuchTable: the table is not there.
             InvalidRequest: it has no such snapshot, ref or geometry column.
         """
-        placed = self._search.placed(principal, catalog, identifier, query)
-        if placed is None:
-            return FoundLayout(None, None, UNKNOWN_CRS, layout_of(_EMPTY, UNKNOWN_CRS), ())
-        index = placed.files.index
-        layout = layout_of(index, placed.crs)
-        return FoundLayout(
-            snapshot_id=placed.files.snapshot_id,
-            column=placed.files.place.geometry,
-            crs=placed.crs,
-            layout=layout,
-            oversize_paths=[index.path(position) for position in layout.oversize],
-        )
-
-
-_EMPTY = FileIndex.from_entries([], [])
+        placed = self._snapshots.of(principal, catalog, identifier, query)
+        layout = layout_of(placed.index, placed.crs)
+        return FoundLayout(placed, layout, [placed.index.path(at) for at in layout.oversize])

@@ -25,6 +25,7 @@ from graticule.iceberg import metadata
 from graticule.iceberg.expressions import AlwaysTrue, Expression
 from graticule.planning import pruning
 from graticule.planning.columns import columns_of, specs_of
+from graticule.planning.files import DataFileEntry
 from graticule.planning.positions import Positions
 from graticule.planning.scan_tasks import ScanTasks
 from graticule.planning.snapshot_ranges import appends_between
@@ -42,6 +43,8 @@ TASKS_PER_ANSWER_MAX: Final = 5_000
 """More files go into further plan tasks: an answer of 5,000 has some 1.5 MB."""
 PARTS_PER_ANSWER_MAX: Final = 200
 """Plan tasks that one answer names, to be fetched side by side; the last may name more."""
+ENTRIES_AT_ONCE: Final = 500
+"""Taken from the index together, which is cheaper by far than one by one."""
 HEAVY_MANIFESTS_MIN: Final = 64
 """From so many manifests on that nobody has read yet, who can wait is told to: some seconds."""
 UNCLAIMED_S_MAX: Final = 10.0
@@ -252,11 +255,10 @@ class Scans:
         needs_metrics = bool(stats) or not bound.is_trivial
         candidates = _between(_candidates(files, request), part)
         done = 0
-        for position in candidates.tolist():
+        for entry in _entries(files, candidates, with_metrics=needs_metrics):
             if len(found.tasks) == TASKS_PER_ANSWER_MAX:
                 break
             done += 1
-            entry = files.index.entry(position, with_metrics=needs_metrics)
             if bound.is_trivial or bound.may_match(entry):
                 found.add(entry)
         rest = _parts(candidates[done:].tolist(), part.last or len(files.index))
@@ -280,6 +282,14 @@ def _failing() -> Iterator[None]:
         yield
     except (NoSuchFile, UnreadableFile) as error:
         raise PlanFailed(error.message) from error
+
+
+def _entries(
+    files: SnapshotFiles, positions: Positions, *, with_metrics: bool
+) -> Iterator[DataFileEntry]:
+    for start in range(0, len(positions), ENTRIES_AT_ONCE):
+        some = positions[start : start + ENTRIES_AT_ONCE]
+        yield from files.index.entries(some, with_metrics=with_metrics)
 
 
 def _between(positions: Positions, part: Part) -> Positions:

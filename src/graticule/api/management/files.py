@@ -75,7 +75,7 @@ def _answered(call: Call, request: FileRequest) -> Response:
     )
     following = None
     if found.next_first is not None:
-        following = after_token(call, request, found.snapshot_id, found.next_first)
+        following = after_token(call, request, found.of.snapshot_id, found.next_first)
     document = _json(found, request, following)
     if request.media == TEXT:
         paths = "".join(f"{file.entry.path}\n" for file in found.files)
@@ -96,12 +96,12 @@ def _other(content: bytes, media: str, following: str | None) -> Response:
 def _json(found: FoundFiles, request: FileRequest, following: str | None) -> Json:
     listed_groups = [file.row_groups for file in found.files if file.row_groups is not None]
     document: Json = {
-        "snapshot_id": found.snapshot_id,
-        "column": found.column,
-        "positions": None if found.positions is None else list(found.positions),
-        "crs": found.crs.identifier,
+        "snapshot_id": found.of.snapshot_id,
+        "column": found.of.column,
+        "positions": None if found.of.place.positions is None else list(found.of.place.positions),
+        "crs": found.of.crs.identifier,
         "compared_by": found.compared_by,
-        "reason": found.reason,
+        "reason": found.of.reason,
         "totals": asdict(found.totals),
         "files": [_file(file, request) for file in found.files],
         "next": following,
@@ -115,7 +115,7 @@ def _json(found: FoundFiles, request: FileRequest, following: str | None) -> Jso
             "bytes_kept": sum(_bytes_kept(file) for file in found.files),
         }
     if request.with_scan:
-        types = partition_types(found.document) if found.document else {}
+        types = partition_types(found.of.document)
         for described, file in zip(document["files"], found.files, strict=True):
             described["data_file"] = content_file(
                 file.entry, partition_types=types[file.entry.spec_id]

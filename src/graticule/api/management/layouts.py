@@ -62,10 +62,10 @@ def _footprints(found: FoundFootprints) -> Json:
     drawn = found.footprints
     return {
         "type": "FeatureCollection",
-        "snapshot_id": found.snapshot_id,
-        "column": found.column,
+        "snapshot_id": found.of.snapshot_id,
+        "column": found.of.column,
         "mode": "grid" if drawn.is_grid else "files",
-        "reason": found.reason,
+        "reason": found.of.reason,
         "totals": asdict(found.totals),
         "unplaced": _counts(drawn.unplaced),
         "features": [
@@ -103,9 +103,9 @@ def _layout(found: FoundLayout) -> Json:
     layout: Layout = found.layout
     extent = layout.extent
     return {
-        "snapshot_id": found.snapshot_id,
-        "column": found.column,
-        "crs": found.crs.identifier,
+        "snapshot_id": found.of.snapshot_id,
+        "column": found.of.column,
+        "crs": found.of.crs.identifier,
         "unit": layout.unit,
         "totals": {"files": layout.files, "rows": layout.rows, "bytes": layout.bytes},
         "row_groups": layout.row_groups,

@@ -38,7 +38,7 @@ def make_predicate(call: Call) -> Response:
 
 
 def _answered(call: Call, body: PredicateBody) -> Response:
-    found = call.services.file_search.predicate(
+    found = call.services.placed_snapshots.predicate(
         call.principal,
         call.services.catalogs.open(call.principal, call.name("catalog")),
         table_of(call),
