@@ -1,17 +1,19 @@
 """What a commit cannot do without: a PUT of the document, and an answer that holds it.
 
-A server on the HTTP stack and with the storage code of `graticule serve`, that does nothing else.
-What a commit takes longer than this is what the catalog itself costs.
+A server on the HTTP stack and with the storage code of `graticule serve`, that does nothing else,
+as a session of the same role.  What a commit takes longer than this is what the catalog costs.
 """
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import anyio.to_thread
+import boto3
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,22 +22,29 @@ from starlette.routing import Route
 
 from benchmarks.peers.peer import HOST, Program, free_ports
 from graticule.demo.seaweedfs import SeaweedFS
-from graticule.domain.catalog import AccessKeys
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.outbound.gate import ANYWHERE
 from graticule.server import server_config
+from graticule.storage.keys import TemporaryCredentials
 from graticule.storage.s3 import ObjectStore
 
 BUCKET = "lake"
 FOLDER = "bare"
 
 
+@dataclass(frozen=True)
+class Bare:
+    """PUT gives it a document, and every POST writes that and answers with it."""
+
+    url: str
+    program: Program
+
+
 @contextmanager
-def running(folder: Path, store: SeaweedFS) -> Iterator[str]:
-    """The URL: PUT gives it a document, and every POST writes that and answers with it."""
+def running(folder: Path, store: SeaweedFS) -> Iterator[Bare]:
     [port] = free_ports(1)
-    keys = store.admin_keys
+    session = _session(store)
     program = Program(
         [sys.executable, "-m", "benchmarks.bare_commit"],
         folder=folder,
@@ -44,21 +53,37 @@ def running(folder: Path, store: SeaweedFS) -> Iterator[str]:
             "BARE_PORT": str(port),
             "BARE_ENDPOINT": store.endpoint,
             "BARE_REGION": store.region,
-            "BARE_ACCESS_KEY_ID": keys.access_key_id,
-            "BARE_SECRET_ACCESS_KEY": keys.secret_access_key.reveal(),
+            "BARE_ACCESS_KEY_ID": session["AccessKeyId"],
+            "BARE_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+            "BARE_SESSION_TOKEN": session["SessionToken"],
         },
     )
     try:
         program.wait_for(f"http://{HOST}:{port}/")
-        yield f"http://{HOST}:{port}"
+        yield Bare(f"http://{HOST}:{port}", program)
     finally:
         program.stop()
 
 
+def _session(store: SeaweedFS) -> dict[str, str]:
+    sts = boto3.client(
+        "sts",
+        endpoint_url=store.endpoint,
+        region_name=store.region,
+        aws_access_key_id=store.catalog_keys.access_key_id,
+        aws_secret_access_key=store.catalog_keys.secret_access_key.reveal(),
+    )
+    made = sts.assume_role(RoleArn=store.role_arn, RoleSessionName="bare")
+    return dict(made["Credentials"])
+
+
 def main() -> None:
     environment = os.environ
-    keys = AccessKeys(
-        environment["BARE_ACCESS_KEY_ID"], Secret(environment["BARE_SECRET_ACCESS_KEY"])
+    keys = TemporaryCredentials(
+        environment["BARE_ACCESS_KEY_ID"],
+        Secret(environment["BARE_SECRET_ACCESS_KEY"]),
+        Secret(environment["BARE_SESSION_TOKEN"]),
+        expires_at_ms=0,
     )
     folder = Location(BUCKET, FOLDER)
     store = ObjectStore(

@@ -30,9 +30,10 @@ def run(options: Options) -> Result:
     )
     result.notes.append(
         f"`{BARE}` is {BARE_PROCESSES} processes of our HTTP stack and storage code that do "
-        "nothing else: no authentication, no database, no look at the document. No catalog that is "
-        "made of these and writes a metadata file for each commit can be faster; SeaweedFS's "
-        "catalog writes into its own store without a request."
+        "nothing else: no authentication, no database, no look at the document, which is the one "
+        "that Graticule had written last. No catalog that is made of these and writes a metadata "
+        "file for each commit can be faster; SeaweedFS's catalog writes into its own store without "
+        "a request."
     )
     with running_peers(options.folder, options.peers) as peers:
         result.subjects, result.skipped = peers.describe(), peers.skipped
@@ -48,32 +49,36 @@ def run(options: Options) -> Result:
                     result.add(case, one.peer.name, **figures)
                 for figure in ("commits_per_s", "p99_ms"):
                     result.compare_with_best(case, figure, "≥ 1.2")
-    _bare(result, options)
+        with bench[0].peer.connect() as http:
+            document = json.dumps(http.load_table(NAMESPACE, "table_0")["metadata"]).encode()
+    _bare(result, options, document)
     return result
 
 
-def _bare(result: Result, options: Options) -> None:
+def _bare(result: Result, options: Options, document: bytes) -> None:
     """What the machine leaves room for, beside what the catalogs did with it."""
-    document = json.dumps({"schema": schema(), "padding": "x" * 1500}).encode()
     with ExitStack() as stack:
         store = stack.enter_context(store_in(options.folder / "bare-store"))
-        urls = [
+        running = [
             stack.enter_context(bare_commit.running(options.folder / f"bare-{number}", store))
             for number in range(BARE_PROCESSES)
         ]
-        for url in urls:
-            with Connection(url, {}) as http:
+        for one in running:
+            with Connection(one.url, {}) as http:
                 http.request("PUT", "/", document)
         for writers in WRITERS:
             numbers = iter(range(writers))
+            used_s = sum(one.program.cpu_s() for one in running)
             figures, _ = write_load(
-                lambda turn=numbers: Connection(urls[next(turn) % BARE_PROCESSES], {}),
+                lambda turn=numbers: Connection(running[next(turn) % BARE_PROCESSES].url, {}),
                 lambda http, _writer, _number: http.request("POST", "/", b"")[0],
                 writers=writers,
                 seconds=options.seconds,
             )
+            used_s = sum(one.program.cpu_s() for one in running) - used_s
+            commits = max(figures["commits_per_s"] * options.seconds, 1)
             case = f"{writers} writers, a table each"
-            result.add(case, BARE, **figures)
+            result.add(case, BARE, **figures, cpu_ms_per_commit=round(used_s * 1e3 / commits, 2))
             for subject in (OURS, "SeaweedFS"):
                 done = result.figure(case, subject, "commits_per_s")
                 if done:

@@ -38,10 +38,11 @@ def run(options: Options) -> Result:
         with graticule.running(folder, store) as peer, peer.connect() as http:
             http.create_namespace(NAMESPACE)
             with (
-                bare_commit.running(options.folder / "bare", store) as url,
-                Connection(url, {}) as bare,
+                bare_commit.running(options.folder / "bare", store) as bare,
+                Connection(bare.url, {}) as other,
             ):
-                history.measure(result, peer, http, bare, namespace=NAMESPACE, histories=histories)
+                sides = history.Sides(peer, http, bare.program, other)
+                history.measure(result, sides, namespace=NAMESPACE, histories=histories)
             _siblings(result, options, peer, http, siblings)
             headers = dict(peer.headers)
             catalog = peer.base.rpartition("/")[2]

@@ -38,6 +38,7 @@ from graticule.domain.errors import (
     UnsupportedMediaType,
 )
 from graticule.domain.idempotency import IdempotentRequest
+from graticule.domain.spliced import Piece
 from graticule.domain.tenancy import Origin, Principal
 from graticule.domain.waiting import WouldWait
 
@@ -195,7 +196,7 @@ def json_response(
 
 
 def bytes_response(
-    *pieces: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+    *pieces: Piece, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """An answer whose JSON is already encoded, with header names in exactly the given case."""
     response = in_pieces(pieces, status)

@@ -3,26 +3,23 @@
 Long ones go out piece by piece: putting ten megabytes together would only copy them.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-JOINED_BYTES_MAX: Final = 64 * 1024
+from graticule.domain.spliced import SHORT_BYTES, Piece, Spliced
 
 
-def in_pieces(pieces: Sequence[bytes], status: int) -> Response:
-    size = sum(map(len, pieces))
-    if size <= JOINED_BYTES_MAX:
-        return Response(b"".join(pieces), status)
-    return _Pieces(pieces, status, size_bytes=size)
+def in_pieces(pieces: Iterable[Piece], status: int) -> Response:
+    whole = Spliced(pieces)
+    return Response(bytes(whole), status) if len(whole) < SHORT_BYTES else _Pieces(whole, status)
 
 
 class _Pieces(Response):
-    def __init__(self, pieces: Sequence[bytes], status: int, *, size_bytes: int) -> None:
-        self._pieces = pieces
-        super().__init__(None, status, {"content-length": str(size_bytes)})
+    def __init__(self, whole: Spliced, status: int) -> None:
+        self._pieces = whole.pieces
+        super().__init__(None, status, {"content-length": str(len(whole))})
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         start = {"status": self.status_code, "headers": self.raw_headers}

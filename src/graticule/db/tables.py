@@ -34,6 +34,7 @@ from graticule.domain.errors import (
 )
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
+from graticule.domain.spliced import Content
 
 DOCUMENT_COPY_BYTES_MAX: Final = 256 * 1024
 """Larger metadata documents are not copied into the database; they are read from the store.
@@ -60,7 +61,7 @@ class Swap:
     expected: str
     metadata_location: str
     location: Location
-    document: bytes
+    document: Content
 
 
 def record_of(row: Row[Any]) -> TableRecord:
@@ -137,7 +138,7 @@ def read_document(conn: Connection, table_id: str, metadata_location: str) -> by
     return _unpacked(data) if data is not None else None
 
 
-def create(conn: Connection, record: TableRecord, document: bytes, *, kind: str = TABLE) -> None:
+def create(conn: Connection, record: TableRecord, document: Content, *, kind: str = TABLE) -> None:
     """Insert a table or view.
 
     Raises:
@@ -286,13 +287,13 @@ _DELETE_DOCUMENT: Final = Change(
 
 
 def _keep_document(
-    conn: Connection, table_id: str, metadata_location: str, document: bytes
+    conn: Connection, table_id: str, metadata_location: str, document: Content
 ) -> None:
     """Put the document in place of the table's older one.  The table's row is locked by now."""
     if len(document) > DOCUMENT_COPY_BYTES_MAX:
         _DELETE_DOCUMENT(conn, table=table_id)
         return
-    copy = _packed(document)
+    copy = _packed(bytes(document))
     if not _REPLACE_DOCUMENT(conn, table=table_id, at=metadata_location, copy=copy):
         _INSERT_DOCUMENT(conn, table=table_id, at=metadata_location, copy=copy)
 

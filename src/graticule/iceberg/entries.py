@@ -11,6 +11,7 @@ from typing import Any, Final, overload
 import msgspec
 
 from graticule.domain.errors import InvalidRequest
+from graticule.domain.spliced import SHORT_BYTES
 from graticule.iceberg import json_text
 
 Json = dict[str, Any]
@@ -60,7 +61,10 @@ class Entries(Sequence[Json]):
         *before, end = self._pieces
         opening = b"," if self else b""
         added = opening + b",".join(json_text.write(item) for item in items) + b"]"
-        longer = Entries(*before, memoryview(end)[:-1], added)
+        begin = memoryview(end)[:-1]
+        # What was added lately is short, and would be a piece for every commit.
+        latest = (begin, added) if len(begin) >= SHORT_BYTES else (bytes(begin) + added,)
+        longer = Entries(*before, *latest)
         longer._last = items[-1]
         if self._items is not None:
             longer._items = [*self._items, *items]

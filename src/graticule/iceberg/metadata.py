@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from graticule.domain.errors import InvalidRequest
+from graticule.domain.spliced import Content, Piece, Spliced
 from graticule.iceberg import consistency, json_text, partitioning, sorting
 from graticule.iceberg.entries import Entries
 from graticule.iceberg.format_versions import (
@@ -66,6 +67,21 @@ def encode(document: Json) -> bytes:
     for entries, begin, length in found:
         entries.is_found_in(memoryview(encoded)[begin : begin + length])
     return encoded
+
+
+def spliced(document: Json) -> Content:
+    """As `encode`, in pieces: long arrays that nobody looked into are not copied.
+
+    Raises:
+        InvalidRequest: as there.
+    """
+    if not any(isinstance(value, Entries) for value in document.values()):
+        return json_text.write(document)
+    parts: list[Piece] = []
+    for key, value in document.items():
+        parts.append(b"%s%s:" % (b"," if parts else b"{", json_text.write(key)))
+        parts += value.pieces if isinstance(value, Entries) else (json_text.write(value),)
+    return Spliced([*parts, b"}"])
 
 
 def decode(data: bytes) -> Json:

@@ -13,6 +13,7 @@ from httptools import HttpParserError, HttpResponseParser
 from urllib3 import HTTPConnectionPool, Timeout
 from urllib3.exceptions import InvalidHeader, ProtocolError
 
+from graticule.domain.spliced import Content, Spliced, pieces_of
 from graticule.outbound.connections import begin_answer
 
 KEPT_MAX: Final = 32
@@ -21,7 +22,6 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 """Of an answer."""
 
 _READ_BYTES: Final = 16 * 1024
-_JOINED_BYTES_MAX: Final = 64 * 1024
 _SUCCESS_FROM: Final = 200
 
 
@@ -46,7 +46,7 @@ class Exchanges:
         method: str,
         target: str,
         headers: Mapping[str, str],
-        body: bytes,
+        body: Content,
         *,
         body_bytes_max: int,
     ) -> Answer:
@@ -64,11 +64,8 @@ class Exchanges:
             begin_answer(connection)
             # Who refuses a request may stop listening to it, and has an answer nevertheless.
             with suppress(BrokenPipeError):
-                if len(body) <= _JOINED_BYTES_MAX:
-                    connection.sock.sendall(head + body)
-                else:
-                    connection.sock.sendall(head)
-                    connection.sock.sendall(body)
+                for piece in Spliced([head, *pieces_of(body)]).pieces:
+                    connection.sock.sendall(piece)
             begin_answer(connection)  # sending took its own time
             reading = _Reading(body_bytes_max)
             reading.read(connection.sock)

@@ -33,6 +33,7 @@ from graticule.domain.errors import (
 from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import TableIdentifier
+from graticule.domain.spliced import Content
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import requirements
 from graticule.services import audit_trail, meters
@@ -60,7 +61,7 @@ class Committed:
     """A table after the commit, and its metadata document."""
 
     record: TableRecord
-    document: bytes
+    document: Content
 
 
 class _SwapLost(Exception):

@@ -16,12 +16,14 @@ from graticule.db.engine import read
 from graticule.domain import waiting
 from graticule.domain.catalog import StorageIntegration, TableRecord
 from graticule.domain.errors import NoSuchFile
+from graticule.domain.spliced import Content
 from graticule.iceberg import metadata
 from graticule.services.credentials import Credentials
 from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
 Value = TypeVar("Value")
+Kept = TypeVar("Kept", bytes, Content)
 
 CACHED_BYTES_MAX: Final = 64 * 1024 * 1024
 PARSED_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -67,7 +69,7 @@ class Documents:
         self._engine = engine
         self._files = files
         self._credentials = credentials
-        self._encoded: _ByteBoundedCache[bytes] = _ByteBoundedCache(CACHED_BYTES_MAX)
+        self._encoded: _ByteBoundedCache[Content] = _ByteBoundedCache(CACHED_BYTES_MAX)
         self._refs_only: _ByteBoundedCache[bytes] = _ByteBoundedCache(CACHED_BYTES_MAX)
         self._parsed: _ByteBoundedCache[Json] = _ByteBoundedCache(PARSED_BYTES_MAX)
 
@@ -77,7 +79,9 @@ class Documents:
         Raises:
             NoSuchFile: neither the database nor the store has it.
         """
-        return self._through(self._encoded, _key(record), lambda: self._fetch(record, integration))
+        return bytes(
+            self._through(self._encoded, _key(record), lambda: self._fetch(record, integration))
+        )
 
     def refs_only(self, record: TableRecord, integration: StorageIntegration) -> bytes:
         """The same with only the snapshots that a branch or tag names (`snapshots=refs`)."""
@@ -97,7 +101,7 @@ class Documents:
             self._parsed.put(_key(record), known, len(data))
         return known
 
-    def keep(self, record: TableRecord, document: Json, encoded: bytes) -> None:
+    def keep(self, record: TableRecord, document: Json, encoded: Content) -> None:
         """Remember a document that was just written, so that the next reader has it at hand."""
         self._encoded.put(_key(record), encoded, len(encoded))
         self._parsed.put(_key(record), document, len(encoded))
@@ -133,7 +137,7 @@ class Documents:
         return self.read_file(record.metadata_location, integration)
 
     @staticmethod
-    def _through(cache: _ByteBoundedCache[bytes], key: str, produce: Callable[[], bytes]) -> bytes:
+    def _through(cache: _ByteBoundedCache[Kept], key: str, produce: Callable[[], Kept]) -> Kept:
         value = cache.get(key)
         if value is None:
             waiting.announce()

@@ -17,6 +17,7 @@ from graticule.domain.errors import AlreadyExists, CommitConflict
 from graticule.domain.grants import Privilege
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
+from graticule.domain.spliced import Content
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata, replays, requirements, updates
 from graticule.iceberg.properties import check_properties
@@ -45,7 +46,7 @@ class Prepared:
     base: TableRecord | None
     record: TableRecord
     applied: updates.Applied
-    encoded: bytes
+    encoded: Content
     principals: tuple[Principal, ...]
     """Whose changes it holds."""
     moves_snapshots: bool = False
@@ -147,7 +148,7 @@ class TableChanges:
         record, applied = table.base, table.applied
         if applied.changed:
             record = _moved(record, applied.document, table.location, now_ms=table.now_ms)
-            encoded = metadata.encode(applied.document)
+            encoded: Content = metadata.spliced(applied.document)
         else:
             encoded = self._documents.encoded(record, catalog.integration)
         return Prepared(

@@ -8,6 +8,7 @@ import zlib
 from typing import Final
 
 from graticule.domain.errors import StorageRefused
+from graticule.domain.spliced import Content
 from graticule.storage.s3 import ObjectStore
 
 METADATA_SIZE_BYTES_MAX: Final = 256 * 1024 * 1024
@@ -26,7 +27,7 @@ class MetadataFiles:
     def __init__(self, *, size_bytes_max: int = METADATA_SIZE_BYTES_MAX) -> None:
         self._size_bytes_max = size_bytes_max
 
-    def write(self, store: ObjectStore, location: str, data: bytes) -> None:
+    def write(self, store: ObjectStore, location: str, data: Content) -> None:
         """Write a new file at `location`.
 
         Raises:
@@ -36,7 +37,7 @@ class MetadataFiles:
         """
         self._check_size(location, len(data))
         # A fixed time keeps equal documents equal bytes, which the lost-response rule relies on.
-        stored = gzip.compress(data, _GZIP_LEVEL, mtime=0) if is_gzip(location) else data
+        stored = gzip.compress(bytes(data), _GZIP_LEVEL, mtime=0) if is_gzip(location) else data
         store.put_if_absent(location, stored, CONTENT_TYPE)
 
     def read(self, store: ObjectStore, location: str) -> bytes:

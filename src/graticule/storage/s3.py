@@ -25,6 +25,7 @@ from graticule.domain.errors import (
     WriteOutcomeUnknown,
 )
 from graticule.domain.location import SCHEMES, Location
+from graticule.domain.spliced import Content
 from graticule.outbound.gate import PUBLIC_ONLY, Outbound
 from graticule.storage.aws_errors import PRECONDITION_CODES, not_s3
 from graticule.storage.clients import READ_TIMEOUT_S
@@ -164,7 +165,7 @@ class ObjectStore:
             raise
         return True
 
-    def put_if_absent(self, uri: str, data: bytes, content_type: str = OCTET_STREAM) -> None:
+    def put_if_absent(self, uri: str, data: Content, content_type: str = OCTET_STREAM) -> None:
         """Write a new object; never replace one.
 
         Raises:
@@ -346,7 +347,7 @@ class ObjectStore:
             raise
         return answer.body
 
-    def _put_once(self, uri: str, data: bytes, content_type: str) -> bool:
+    def _put_once(self, uri: str, data: Content, content_type: str) -> bool:
         """True if the object is there with our bytes; False if it is worth another try."""
         headers = {"content-type": content_type, "if-none-match": "*", **self._encryption}
         request = S3Request("PUT", self._key(uri), headers=headers, body=data)
@@ -366,7 +367,7 @@ class ObjectStore:
             raise WriteOutcomeUnknown(error.message, **error.context) from error
         return True
 
-    def _holds(self, uri: str, data: bytes) -> bool:
+    def _holds(self, uri: str, data: Content) -> bool:
         """True if `uri` holds exactly `data`, False if nothing is there.
 
         Raises:
@@ -377,11 +378,11 @@ class ObjectStore:
             found = self.get(uri, range=(0, len(data) + 1))
         except NoSuchFile:
             return False
-        if found != data:
+        if found != bytes(data):
             raise AlreadyExists(f"another object is already stored at `{uri}`")
         return True
 
-    def _seen(self, uri: str, data: bytes) -> bool:
+    def _seen(self, uri: str, data: Content) -> bool:
         try:
             return self._holds(uri, data)
         except (StorageRefused, StorageUnavailable):

@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError
 
 from graticule.access.s3_urls import StoreAddress
 from graticule.domain.errors import CatalogError, StorageRefused, StorageUnavailable
+from graticule.domain.spliced import Content, pieces_of
 from graticule.outbound.exchanges import Exchanges
 from graticule.outbound.gate import PUBLIC_ONLY, AddressRefused, Outbound
 from graticule.storage.aws_errors import (
@@ -67,7 +68,7 @@ class S3Request:
     key: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: Content = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ class S3Requests:
             answer = self._connections.urlopen(
                 request.method,
                 target,
-                body=request.body,
+                body=bytes(request.body),
                 headers=headers,
                 redirect=False,
                 preload_content=False,
@@ -284,11 +285,18 @@ class S3Requests:
                 path=path,
                 query=request.query,
                 headers=asked,
-                payload_hash=sha256(request.body).hexdigest(),
+                payload_hash=_hash_of(request.body),
             )
             now_ms = time.time_ns() // 1_000_000
             headers |= signing_headers(signed, keys, region=self._region, now_ms=now_ms)
         return _target(path, request.query), headers
+
+
+def _hash_of(body: Content) -> str:
+    hashed = sha256()
+    for piece in pieces_of(body):
+        hashed.update(piece)
+    return hashed.hexdigest()
 
 
 def _patiently(attempt: Callable[[], T]) -> T:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graticule.domain.errors import CatalogError, InvalidRequest
-from graticule.iceberg import metadata, updates
+from graticule.iceberg import entries, metadata, updates
 from graticule.iceberg.entries import Entries
 from support.table_documents import (
     FILE,
@@ -48,6 +48,7 @@ UPDATES = [
 @pytest.fixture(autouse=True)
 def every_document_is_long(monkeypatch):
     monkeypatch.setattr(metadata, "LONG_BYTES", 0)
+    monkeypatch.setattr(entries, "SHORT_BYTES", 300)
 
 
 def commit(document, changes, number):
@@ -76,7 +77,9 @@ def test_commits_on_text_are_commits_on_what_it_says(first, commits):
             assert after[1] == after[0]
             continue
         whole, as_text = after
+        in_pieces = bytes(metadata.spliced(as_text))
         encoded = metadata.encode(as_text)
+        assert in_pieces == encoded
         assert json.loads(encoded) == whole
         assert list(as_text["snapshots"]) == whole["snapshots"]
         assert len(as_text["snapshot-log"]) == len(whole["snapshot-log"])

@@ -10,6 +10,7 @@ from graticule.api.endpoint import Call, bytes_response, json_response, no_conte
 from graticule.api.iceberg import wire
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
+from graticule.domain.spliced import Content, Piece, pieces_of
 from graticule.services.client_properties import bearable
 from graticule.services.commits import Committed
 from graticule.services.planning_modes import PLANNING_MODE
@@ -195,9 +196,9 @@ def commit_response(committed: Committed) -> Response:
     return bytes_response(*pieces, headers={"ETag": etag_of(committed.record)})
 
 
-def _located(metadata_location: str, document: bytes) -> Sequence[bytes]:
+def _located(metadata_location: str, document: Content) -> Sequence[Piece]:
     location = json.dumps(metadata_location).encode()
-    return b'{"metadata-location":', location, b',"metadata":', document, b"}"
+    return b'{"metadata-location":', location, b',"metadata":', *pieces_of(document), b"}"
 
 
 def _config(call: Call, storage: VendedStorage) -> dict[str, str]:
