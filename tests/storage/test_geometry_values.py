@@ -92,6 +92,37 @@ def expected_box(shapes):
     return exact(BoundingBox(xs.min(), ys.min(), xs.max(), ys.max()))
 
 
+@st.composite
+def alike(draw):
+    """Lines, or polygons of one ring, of as many vertices each."""
+    vertices, width = draw(st.integers(3, 40)), draw(st.sampled_from([2, 3]))
+    numbers = st.floats(-1e6, 1e6) | st.sampled_from([math.inf, -math.inf, math.nan, -0.0])
+    is_line = draw(st.booleans())
+    of = draw(st.sampled_from([numbers, st.floats(-1e6, 1e6)])) if is_line else st.floats(-9, 9)
+    count = draw(st.integers(1, 20))
+    seed = draw(st.lists(of, min_size=5, max_size=60))
+    rows = np.resize(np.array(seed), (count, vertices, width))
+    with np.errstate(invalid="ignore"):  # shapely compares NaN
+        if is_line:
+            return list(shapely.linestrings(rows, handle_nan="allow"))
+        rows[:, -1] = rows[:, 0]
+        return list(shapely.polygons(rows))
+
+
+@settings(EFFORT)
+@given(alike(), st.sampled_from([0, 4326]), st.sampled_from(["all", "first cut", "null"]))
+def test_what_is_laid_out_alike_is_bounded_as_one_by_one(shapes, srid, how):
+    with np.errstate(invalid="ignore"):
+        wkb = [written(shape, srid=srid) for shape in shapes]
+    found = values_of([None, *wkb] if how == "null" else wkb)
+    coordinates = shapely.get_coordinates(shapes)
+    box = UNKNOWN if np.isinf(coordinates).any() else expected_box(shapes)
+    assert (found.file_box() == box) or (box is UNKNOWN and found.file_box() == EMPTY)
+    assert (found.srids, found.bad, found.types) == ({srid}, 0, type_names(shapes))
+    if how == "first cut":
+        assert box_of([wkb[0][:-8], *wkb[1:]]) == UNKNOWN
+
+
 def type_names(shapes):
     suffix = {2: "", 3: " Z"}
     return {

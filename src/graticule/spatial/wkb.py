@@ -1,11 +1,13 @@
-"""WKB as raw bytes: what the headers of values say, and the coordinates of plain points.
+"""WKB as raw bytes: what the headers of values say, and the coordinates of what is laid out alike.
 
-Points are read through a structured view, many times faster than any walk along the bytes.  Other
-geometries are somebody else's to walk.  ISO WKB and EWKB, both byte orders, Z and M.
+Points, and lines and polygons of as many vertices each, are read through views, many times faster
+than any walk along the bytes.  Other geometries are somebody else's to walk.  ISO WKB and EWKB, Z
+and M, of points both byte orders.
 """
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -60,6 +62,11 @@ class Header:
         )
 
     @property
+    def ordinates(self) -> int:
+        """Of a vertex."""
+        return 2 + self.has_z + self.has_m
+
+    @property
     def type_name(self) -> str:
         return type_name(self.kind + 1000 * (self.has_z + 2 * self.has_m))
 
@@ -82,31 +89,37 @@ class Points:
     y: Floats
 
 
-def read_points(
+def values_of_one_length(
     offsets: Offsets, data: Bytes, *, nulls: Bools | None = None
-) -> list[Points] | None:
-    """The points of a chunk in which all values are points of one length; None if it is not.
+) -> Bytes | None:
+    """The values of a chunk as the rows of a table, nothing copied; None if they differ in length.
 
     Value i is `data[offsets[i]:offsets[i + 1]]`.  Null slots must be without bytes, as Arrow
     writers leave them.
     """
-    lengths = np.diff(offsets)
+    lengths = offsets[1:] - offsets[:-1]
     if nulls is not None:
         if lengths[nulls].any():
             return None
         lengths = lengths[~nulls]
     if not len(lengths):
-        return []
+        return np.zeros((0, 1), np.uint8)
     size = int(lengths[0])
+    if not size or bool((lengths != size).any()):
+        return None
+    return data[int(offsets[0]) : int(offsets[-1])].reshape(-1, size)
+
+
+def read_points(rows: Bytes) -> list[Points] | None:
+    """The points of values of one length; None if they are not points throughout."""
+    if not len(rows):
+        return []
+    size = rows.shape[1]
     if not HEADER_BYTES + 2 * ORDINATE_BYTES <= size <= POINT_BYTES_MAX:
         return None
-    if bool((lengths != size).any()):
-        return None
-    rows = data[int(offsets[0]) : int(offsets[-1])].reshape(-1, size)
     found: list[Points] = []
     for _ in range(POINT_LAYOUTS_MAX):
-        raw, layout = _point_layout(rows[0])
-        header = Header.parse(raw)
+        header, layout = _point_layout(rows[0, :HEADER_BYTES].tobytes())
         if layout is None or header is None or layout.itemsize != size:
             return None
         points = rows.view(layout)[:, 0]
@@ -125,19 +138,85 @@ def _points(points: Any, header: Header) -> Points:
     return Points(header, srids, points["x"], points["y"])
 
 
-def _point_layout(row: Bytes) -> "tuple[int, np.dtype[np.void] | None]":
-    if row[0] > 1:
-        return 0, None
-    order = "<" if row[0] else ">"
-    raw = int(row[1:HEADER_BYTES].view(f"{order}u4")[0])
-    header = Header.parse(raw)
+@lru_cache(maxsize=64)
+def _point_layout(first: bytes) -> "tuple[Header | None, np.dtype[np.void] | None]":
+    """Of a point that begins with these bytes; there are few, and most chunks share one."""
+    if first[0] > 1:
+        return None, None
+    order = "<" if first[0] else ">"
+    header = Header.parse(int.from_bytes(first[1:], "little" if first[0] else "big"))
     if header is None or header.kind != POINT:
-        return raw, None
+        return header, None
     fields: list[Any] = [("order", "u1"), ("type", f"{order}u4")]
     fields += [("srid", f"{order}u4")] if header.has_srid else []
-    ordinates = ("x", "y", "z", "m")[: 2 + header.has_z + header.has_m]
+    ordinates = ("x", "y", "z", "m")[: header.ordinates]
     fields += [(name, f"{order}f8") for name in ordinates]
-    return raw, np.dtype(fields)
+    return header, np.dtype(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Vertices:
+    """The vertices of a chunk whose lines, or polygons of one ring, all have as many.
+
+    `numbers` has a row for each value: x, y and perhaps more of one vertex after the other.
+    """
+
+    header: Header
+    srid: int
+    numbers: Floats
+
+
+def read_vertices(rows: Bytes) -> Vertices | None:
+    """The vertices of values of one length, if only coordinates differ from value to value; None if
+    more does, or if somebody else has to walk along them.
+    """
+    count, size = rows.shape
+    if not count or size < _LAYOUT_BYTES:
+        return None
+    layout = _vertex_layout(rows[0, :_LAYOUT_BYTES].tobytes(), size)
+    if layout is None or not _are_same(rows, layout.first_byte):
+        return None
+    across = (size - layout.first_byte) // ORDINATE_BYTES
+    numbers = np.ndarray((count, across), "<f8", rows, layout.first_byte, (size, ORDINATE_BYTES))
+    return Vertices(layout.header, layout.srid, numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class _VertexLayout:
+    header: Header
+    srid: int
+    first_byte: int
+
+
+_LAYOUT_BYTES: Final = HEADER_BYTES + SRID_BYTES + 2 * COUNT_BYTES
+
+
+@lru_cache(maxsize=1024)
+def _vertex_layout(first: bytes, size: int) -> _VertexLayout | None:
+    """Of a value of so many bytes that begins with these."""
+    if first[0] != 1:
+        return None
+    header = Header.parse(int.from_bytes(first[1:HEADER_BYTES], "little"))
+    if header is None or header.kind not in {LINESTRING, POLYGON}:
+        return None
+    counts_at = HEADER_BYTES + SRID_BYTES * header.has_srid
+    srid = int.from_bytes(first[HEADER_BYTES:counts_at], "little")
+    at = counts_at + COUNT_BYTES * (2 if header.kind == POLYGON else 1)
+    *rings, vertices = (
+        int.from_bytes(first[start : start + COUNT_BYTES], "little")
+        for start in range(counts_at, at, COUNT_BYTES)
+    )
+    is_whole = size == at + vertices * header.ordinates * ORDINATE_BYTES
+    return _VertexLayout(header, srid, at) if is_whole and vertices and rings in ([], [1]) else None
+
+
+def _are_same(rows: Bytes, length: int) -> bool:
+    """Whether all rows begin with the same bytes, which are compared eight at a time."""
+    for at in {*range(0, length - 7, 8), length - 8}:
+        words = np.ndarray((len(rows),), "<u8", rows, at, (rows.shape[1],))
+        if not (words == words[0]).all():
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

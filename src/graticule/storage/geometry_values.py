@@ -32,7 +32,9 @@ from graticule.spatial.wkb import (
     Header,
     read_headers,
     read_points,
+    read_vertices,
     type_name,
+    values_of_one_length,
 )
 
 SAMPLE_VALUES: Final = 1_000
@@ -146,7 +148,8 @@ class GeometryValues:
 
     def _add_wkb(self, array: Any) -> None:
         offsets, data, nulls = _buffers(array)
-        points = read_points(offsets, data, nulls=nulls)
+        rows = values_of_one_length(offsets, data, nulls=nulls)
+        points = None if rows is None else read_points(rows)
         if points is not None:
             for layout in points:
                 self._meet(layout.header)
@@ -155,6 +158,13 @@ class GeometryValues:
                 if has_nan:
                     self.empties += int(np.count_nonzero(np.isnan(layout.x) | np.isnan(layout.y)))
             return
+        if self.edges == "planar" and rows is not None:
+            vertices = read_vertices(rows)
+            if vertices is not None:
+                self._meet(vertices.header)
+                self.srids.add(vertices.srid)
+                self.extent.add_vertices(vertices.numbers, vertices.header.ordinates)
+                return
         headers = read_headers(offsets, data, nulls=nulls)
         bounds = None if headers is None else _bounds(array)
         if headers is None or bounds is None:

@@ -32,10 +32,10 @@ from graticule.storage.parquet_geometry import CANDIDATE
 COMPUTE_BUDGET_BYTES: Final = 256 * 1024 * 1024
 """Geometry bytes, uncompressed, that are read of one file by default."""
 
-BATCH_BYTES: Final = 2 * 1024 * 1024
-"""What is decoded and looked at in one go: small enough to stay in the processor's cache."""
-BATCH_ROWS_MIN: Final = 1024
-BATCH_ROWS_MAX: Final = 64 * 1024
+BATCH_BYTES: Final = 1024 * 1024
+"""What is decoded and looked at in one go: small enough to stay in the processor's cache, and large
+enough for calls to take no time beside the work."""
+BATCH_ROWS_MIN: Final = 256
 
 CHUNK_BYTES_MAX: Final = 32 * 1024 * 1024
 """Columns of a row group up to this size are fetched in one request."""
@@ -267,7 +267,7 @@ class _Reading:
     def _arrays(self, group: int) -> Iterator[Any]:
         chunk = self.file.metadata.row_group(group).column(self.leaf.ordinal)
         bytes_each = max(chunk.total_uncompressed_size // max(chunk.num_values, 1), 1)
-        rows = min(max(BATCH_BYTES // bytes_each, BATCH_ROWS_MIN), BATCH_ROWS_MAX)
+        rows = max(BATCH_BYTES // bytes_each, BATCH_ROWS_MIN)
         for values in self.file.batches(self.leaf, group, rows):
             array = values.storage if isinstance(values, pa.ExtensionArray) else values
             yield array if array.type in _PLAIN else array.cast(_plain(array.type))
