@@ -8,7 +8,7 @@ import pytest
 from graticule.db import jobs as jobs_db
 from graticule.db.engine import read, write
 from graticule.domain.errors import InvalidRequest, StorageUnavailable
-from graticule.domain.job import Job, JobInterrupted, JobKind, JobState, LeaseLost
+from graticule.domain.job import Job, JobInterrupted, JobKind, JobState, JobWaits, LeaseLost
 from graticule.services import job_worker
 from graticule.services.job_worker import JobWorker
 from support import patience
@@ -108,6 +108,36 @@ def test_what_may_pass_is_tried_again_from_the_checkpoint_after_a_pause(db):
         bench.now_ms = waiting.run_after_ms
         assert bench.until_ended().state is JobState.SUCCEEDED
     assert begun == [None, {"page": 3}]
+
+
+def test_a_job_that_waits_is_looked_at_again_and_that_is_no_attempt(db):
+    seen = []
+
+    def handler(job, run):
+        seen.append((job.attempts, job.parameters))
+        run.progress({"looked": len(seen)})
+        if not job.parameters:
+            raise JobWaits(60)
+        return {}
+
+    with Bench(db, handler) as bench:
+        for looked in range(1, jobs_db.ATTEMPTS_MAX + 2):
+            waiting = bench.until(
+                lambda job, looked=looked: (
+                    job.state is JobState.QUEUED and job.progress == {"looked": looked}
+                )
+            )
+            assert waiting == replace(
+                JOB, run_after_ms=bench.now_ms + 60_000, progress={"looked": looked}
+            )
+            bench.now_ms = waiting.run_after_ms
+        bench.until(lambda job: job.run_after_ms > bench.now_ms)
+        with write(db) as conn:
+            jobs_db.amend(conn, "o", "01", {"engine": "server"}, now_ms=bench.now_ms)
+        ended = bench.until_ended()
+    assert ended.state is JobState.SUCCEEDED
+    assert {attempts for attempts, _ in seen} == {1}
+    assert seen[-1] == (1, {"engine": "server"})
 
 
 def test_what_will_not_pass_fails_at_once_with_its_reason(db):

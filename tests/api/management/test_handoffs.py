@@ -1,16 +1,26 @@
 """Scans whose files other machines inspect: the same end, whatever these machines do."""
 
+import json
+import stat
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from graticule.cli.main import app
 from graticule.discovery.handoff import Answer, answers_to_bytes, part_from_bytes
 from graticule.discovery.inspection_codec import from_bytes, to_bytes
+from graticule.domain.errors import StorageUnavailable
 from graticule.domain.secret import Secret
+from graticule.scaleout import spark
 from graticule.scaleout.bucket import Bucket, NotRead
 from graticule.scaleout.inspecting import inspect_part
 from graticule.scaleout.server import Server, ServerFailed
-from graticule.services import handoffs
+from graticule.services import handoffs, job_worker
+from graticule.storage.s3 import ObjectStore
 from support.lake import cities
 from support.patience import until
 from support.scan_clusters import (
@@ -73,8 +83,12 @@ def test_a_part_is_inspected_once_and_nobody_waits_for_a_machine_that_comes_late
     cluster = cluster_for(pairs, scan)
     first, *others = parts_of(cluster)
     assert (len(others), known(pairs)) == (6, {})
-    shown = pairs.http.get(f"{pairs.scans}/{scan['id']}").json()
-    assert (shown["state"], shown["progress"]["phase"]) == ("running", "elsewhere")
+
+    def shown():
+        return pairs.http.get(f"{pairs.scans}/{scan['id']}").json()
+
+    until(lambda: shown()["progress"]["phase"] == "elsewhere")
+    assert shown()["state"] == "running"
     assert inspect_part(cluster, first) == (first, 2, 0, 0)
     until(lambda: cluster.work()["parts"] == others)
     assert inspect_part(cluster, first) == (first, 0, 0, 0)
@@ -211,6 +225,66 @@ def test_what_a_cancelled_scan_put_ready_is_removed(pairs):
     until(lambda: staged(pairs) == [])
     again = pairs.http.post(f"{pairs.scans}/{scan['id']}/token")
     assert again.status_code == 409
+
+
+def test_a_handoff_that_is_cut_off_half_way_begins_anew(pairs, learnt, monkeypatch):
+    written, put_if_absent = [], ObjectStore.put_if_absent
+
+    def fail_once(store, uri, data, *more):
+        written.append(uri)
+        if len(written) == 3:
+            monkeypatch.setattr(job_worker, "RETRY_S", 0)
+            pairs.put("cities/part-98.parquet", cities(LIMA))  # which was not listed
+            raise StorageUnavailable("the store stalls")
+        return put_if_absent(store, uri, data, *more)
+
+    monkeypatch.setattr(ObjectStore, "put_if_absent", fail_once)
+    pairs = elsewhere(pairs)
+    scan = start(pairs)
+    done = inspect_all(cluster_for(pairs, scan))
+    ended = pairs.finished(scan["id"])
+    assert (ended["report"], known(pairs)) == learnt
+    assert (len(done), len(written)) == (7, 3 + 7)
+
+
+def test_the_command_line_prints_what_runs_on_a_cluster_and_not_its_token(pairs, tmp_path):
+    scan = start(pairs)
+    variables = {
+        "GRATICULE_URL": pairs.server.url,
+        "GRATICULE_CREDENTIAL": pairs.server.key.credential,
+        "GRATICULE_TOKEN": "",
+    }
+    options = ["--master", "yarn", "--conf", "a.b=c", "--bundle", str(tmp_path / "bundle")]
+    told = CliRunner().invoke(
+        app, ["scan", "spark", pairs.catalog.name, scan["id"], *options], env=variables
+    )
+    assert told.exit_code == 0, told.output
+    [line] = told.stdout.splitlines()
+    command = line.split(" ")
+    *fixed, modules, job, passed = command
+    assert fixed == ["spark-submit", "--master", "yarn", "--conf", "a.b=c", "--py-files"]
+    assert stat.S_IMODE(Path(passed).stat().st_mode) == 0o600
+    content = json.loads(Path(passed).read_text())
+    assert Server(content["url"], Secret(content["token"])).work()["scan_id"] == scan["id"]
+    assert content["token"] not in told.output
+    # Only what was sent, and what every cluster has: no other module of ours, none of the server's.
+    imports = (
+        "import graticule.scaleout.inspecting as i, sys; print(i.__file__); print(*sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", imports],
+        env={"PYTHONPATH": modules, "PATH": ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    where, loaded = ran.stdout.splitlines()
+    assert where.startswith(modules)
+    assert Path(job).read_text() == Path(spark.__file__).read_text()
+    assert {"boto3", "sqlalchemy", "msgspec", "shapely"}.isdisjoint(loaded.split())
+    cancelled = pairs.http.post(f"{pairs.scans}/{scan['id']}/cancel")
+    assert cancelled.status_code == 202
 
 
 def test_nothing_is_handed_over_on_storage_where_nothing_may_be_written(http, connect_folder):
