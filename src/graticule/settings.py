@@ -245,8 +245,8 @@ class Settings(BaseSettings):
     jobs: Annotated[
         bool,
         Field(
-            description="Run jobs (scans, syncs, indexes) in one of the processes of "
-            "`graticule serve`; `off` where `graticule worker` does"
+            description="Run jobs (scans, syncs, indexes) and read queues of events in processes "
+            "of `graticule serve`; `off` where `graticule worker` does"
         ),
     ] = True
     job_threads: Annotated[

@@ -234,7 +234,7 @@ def test_what_nobody_can_read_stays_in_the_queue_and_in_nobodys_way(lakes):
     lake.put("part-1", LIMA)
     until(lambda: len(lake.files()) == 2)
     until(lambda: sum(lake.left()) == 4)
-    threading.Event().wait(5)  # the queue shows them again after 2 s; we ask for 10
+    threading.Event().wait(3)  # the queue shows them again after 2 s; we ask for 10
     state = lake.state()
     assert (state.unreadable, sum(lake.left())) == (4, 4)
     assert "JSON" in state.unreadable_error or "as S3" in state.unreadable_error

@@ -81,6 +81,11 @@ class Diff:
         added = self.added[: files_max - len(overwritten)]
         return replace(self, overwritten=overwritten, added=added), waiting - files_max
 
+    def first_added(self, files_max: int) -> tuple["Diff", int]:
+        """The same with so many new files at most; all that may take files out is in it."""
+        waiting = max(0, len(self.added) - files_max)
+        return (replace(self, added=self.added[:files_max]), waiting) if waiting else (self, 0)
+
     @property
     def vanished_keys(self) -> list[str]:
         return [file.key for file in self.vanished]

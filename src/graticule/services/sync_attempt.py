@@ -26,6 +26,9 @@ from graticule.storage.s3 import ObjectStore
 Json = dict[str, Any]
 
 KEYS_REPORTED_MAX: Final = 10_000
+ADDED_AT_ONCE_MAX: Final = 10_000
+"""New files of one snapshot: they are in memory with their statistics, 4 kB for each of a table of
+two columns, 40 kB for each of sixty."""
 SYNC_ID: Final = "graticule.sync-id"
 """In a snapshot's summary: which sync made it."""
 
@@ -72,9 +75,11 @@ class Attempt:
         """The snapshot that is due, or what to say where none is."""
         known = self._inventory.files
         found = diff(known, self._looked.present.values(), again=self._request.again)
-        # What is left out again and again must not keep others from their turn.
-        files_max = None if self._request.again else self._request.files_max
-        found, self._remaining = found.first(files_max)
+        if self._request.files_max is None or self._request.again:
+            # What is left out again and again must not keep others from their turn.
+            found, self._remaining = found.first_added(ADDED_AT_ONCE_MAX)
+        else:
+            found, self._remaining = found.first(self._request.files_max)
         self._diff = found
         if found.is_empty:
             return self._outcome(Status.UNCHANGED)

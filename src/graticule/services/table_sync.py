@@ -7,6 +7,7 @@ upon, never undone.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine
@@ -24,7 +25,7 @@ from graticule.services.documents import Documents
 from graticule.services.file_inspection import Inspector
 from graticule.services.snapshot_commits import SnapshotCommits
 from graticule.services.snapshot_writing import SnapshotWriter
-from graticule.services.sync_attempt import Attempt, Status
+from graticule.services.sync_attempt import KEYS_REPORTED_MAX, Attempt, Status
 from graticule.services.table_listing import Looked, TableSyncRequest, look
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.s3 import ObjectStore
@@ -59,11 +60,30 @@ class TableSyncs:
     ) -> Json:
         """Bring the table into step; says what became of it.
 
+        In one snapshot, or, of very many new files, in several.
+
         Raises:
             NoSuchTable: it was dropped.
             CatalogError: why nothing was changed.  A listing that fails is never an empty one.
             CommitStateUnknown: the outcome cannot be told; the next sync finds out.
         """
+        outcome = self._snapshot(principal, catalog, table_id, request)
+        while _goes_on(outcome, request):
+            rest = replace(request, is_repeated=False)
+            further = self._snapshot(principal, catalog, table_id, rest)
+            is_stuck = further.get("remaining", 0) >= outcome["remaining"]
+            outcome = _together(outcome, further)
+            if is_stuck:
+                break
+        return outcome
+
+    def _snapshot(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        table_id: str,
+        request: TableSyncRequest,
+    ) -> Json:
         store = self._credentials.store_for(catalog.integration, in_background=True)
         inspector = Inspector(store, self._workers, request.go_on)
         looked: Looked | None = None
@@ -137,3 +157,18 @@ class TableSyncs:
         if outcome["status"] != Status.NEEDS_CONFIRMATION and change is not None:
             with write(self._engine) as conn:
                 discovered_files_db.change(conn, record.id, change)
+
+
+def _goes_on(outcome: Json, request: TableSyncRequest) -> bool:
+    """True if there are more new files than one snapshot takes, and nobody limited the sync."""
+    is_done = outcome["status"] in {Status.COMMITTED, Status.UNCHANGED}
+    return is_done and bool(outcome.get("remaining")) and request.files_max is None
+
+
+def _together(outcome: Json, further: Json) -> Json:
+    """What became of a table by one snapshot after the other."""
+    counts = {name: outcome[name] + further[name] for name in ("added", "overwritten", "vanished")}
+    left_out = (outcome["left_out"] + further["left_out"])[:KEYS_REPORTED_MAX]
+    if further["status"] == Status.UNCHANGED:
+        further = outcome | {"remaining": further["remaining"]}
+    return further | counts | {"left_out": left_out}

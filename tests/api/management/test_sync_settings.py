@@ -117,6 +117,37 @@ def test_so_many_files_are_taken_in_at_once_and_the_rest_by_the_next(raw, syncs)
     assert len(table.snapshots()) == 4
 
 
+def test_very_many_new_files_are_several_snapshots_of_one_sync(raw, syncs, monkeypatch):
+    monkeypatch.setattr("graticule.services.sync_attempt.ADDED_AT_ONCE_MAX", 2)
+    raw.put("cities/part-0.parquet", cities((0, 1, 1)) + b"broken")
+    raw.put("cities/part-1.parquet", cities((1, 0, 0))[:-9])
+    for number in range(2, 7):
+        raw.put(f"cities/part-{number}.parquet", cities((number, 0, 0)))
+    sync = syncs.run(tables=["found.cities"], deleted_percent_max=100)
+    [outcome] = sync["tables"]
+    told = {name: outcome[name] for name in ("status", "added", "remaining", "vanished")}
+    assert told == {"status": "committed", "added": 5, "remaining": 0, "vanished": 0}
+    assert [left["key"][-14:] for left in outcome["left_out"]] == [
+        "part-0.parquet",
+        "part-1.parquet",
+    ]
+    table = raw.catalog.pyiceberg().load_table("found.cities")
+    assert sorted(table.scan().to_arrow()["id"].to_pylist()) == [2, 3, 4, 5, 6]
+    snapshots = table.snapshots()
+    assert len(snapshots) == 1 + 3
+    assert {s.summary["graticule.sync-id"] for s in snapshots[1:]} == {sync["id"]}
+    assert outcome["snapshot_id"] == snapshots[-1].snapshot_id
+    for number in range(7, 10):
+        raw.put(f"cities/part-{number}.parquet", cities((number, 0, 0)))
+    undone = syncs.post(syncs.run(tables=["found.cities"]), "undo")
+    assert undone.json()["state"] == "undone", undone.text
+    table.refresh()
+    assert len(table.snapshots()) == len(snapshots) + 2 + 1
+    assert sorted(table.scan().to_arrow()["id"].to_pylist()) == [2, 3, 4, 5, 6]
+    [again] = syncs.run(tables=["found.cities"])["tables"]
+    assert again["status"] == "unchanged"
+
+
 def test_of_many_events_all_are_seen_to_though_few_at_once(raw, syncs, settings):
     put(raw, settings, files_max=2)
     token = raw.http.post(f"{settings}/token").json()
