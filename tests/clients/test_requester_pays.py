@@ -10,6 +10,7 @@ import pytest
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField
 
+import graticule.client
 from graticule.outbound.gate import ANYWHERE
 from graticule.storage.clients import s3_client
 from support.faults import faulty
@@ -129,4 +130,8 @@ def test_data_found_there_is_registered_in_place_planned_and_read(
     rows = client.load_table("found.cities").scan(selected_fields=("id",)).to_arrow()
 
     assert sorted(rows["id"].to_pylist()) == [1, 2, 3]
+    table = graticule.client.open(
+        f"{paying.name}.found.cities", uri=server.url, credential=server.key.credential
+    )
+    assert table.within((2, 48, 3, 49)).to_arrow(["id"])["id"].to_pylist() == [1]
     assert rule.refusals == 0

@@ -7,5 +7,14 @@ from graticule.client.errors import ClientError
 from graticule.client.listing import FileListing, ListedFile
 from graticule.client.selection import Selection
 from graticule.client.table import Table, open  # noqa: A004
+from graticule.domain.errors import InvalidRequest
 
-__all__ = ["ClientError", "FileListing", "ListedFile", "Selection", "Table", "open"]
+__all__ = [
+    "ClientError",
+    "FileListing",
+    "InvalidRequest",
+    "ListedFile",
+    "Selection",
+    "Table",
+    "open",
+]

@@ -7,7 +7,7 @@ import shapely
 
 from graticule.client.errors import ClientError, needed
 from graticule.client.listing import FileListing
-from graticule.spatial.search_area import SearchArea
+from graticule.spatial.search_area import GEOMETRY_CHARACTERS_MAX, SearchArea
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,9 +18,15 @@ GEOARROW_WKB: Final = "geoarrow.wkb"
 
 
 def described(area: SearchArea) -> Json:
-    """The area in the fields of a question.  Two windows are the halves of one that crosses."""
+    """The area in the fields of a question.  Two windows are the halves of one that crosses.
+
+    Of a geometry longer than servers read it is the box, which leaves more files; the rows are
+    compared with the geometry itself all the same.
+    """
     if area.geometry is not None:
-        return {"geometry": shapely.to_wkt(area.geometry, rounding_precision=-1)}
+        text = shapely.to_wkt(area.geometry, rounding_precision=-1)
+        if len(text) <= GEOMETRY_CHARACTERS_MAX:
+            return {"geometry": text}
     first, last = area.windows[0], area.windows[-1]
     return {"bbox": [first.xmin, first.ymin, last.xmax, first.ymax]}
 

@@ -1,21 +1,16 @@
 """A table of a catalog, as the place to look for what lies in an area."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from graticule.client.areas import Area, area_of
 from graticule.client.errors import ClientError
 from graticule.client.selection import Selection
 from graticule.client.server import Server
-from graticule.spatial.crs import Crs
-from graticule.spatial.search_area import SearchArea, parse_crs
 
 _DOT: Final = re.compile(r"(?<!\\)\.")
-
-Area = Sequence[float] | str | Mapping[str, Any] | Any
-"""Four numbers; WKT or GeoJSON as text; GeoJSON; a shapely geometry, or what describes itself as
-one by `__geo_interface__`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +26,7 @@ class Table:
         self,
         area: Area,
         *,
-        crs: str | None = None,
+        crs: str | Any = None,
         column: str | None = None,
         snapshot_id: int | None = None,
         ref: str | None = None,
@@ -39,7 +34,8 @@ class Table:
         """The rows whose geometry shares a point with an area.  Nothing is asked for yet.
 
         A box is xmin, ymin, xmax, ymax; with xmin > xmax it crosses the antigraticule.  `crs` is
-        the area's: longitude and latitude unless said, `native` for that of the table.  `column`
+        the area's: longitude and latitude unless said, or that of a GeoDataFrame, `native` for the
+        table's.  `column`
         is the geometry column, the primary one unless said.
 
         Raises:
@@ -50,7 +46,7 @@ class Table:
             catalog=self.catalog,
             namespace=self.namespace,
             name=self.name,
-            area=_area_of(area, parse_crs(crs)),
+            area=area_of(area, crs),
             column=column,
             snapshot_id=snapshot_id,
             ref=ref,
@@ -96,14 +92,3 @@ def _of_pyiceberg(table: Any, uri: str | None, token: str | None, credential: st
     server = Server.named(uri or properties.get("uri"), token, credential)
     *namespace, name = table.name()
     return Table(server, warehouse, tuple(namespace), name)
-
-
-def _area_of(area: Area, crs: Crs | None) -> SearchArea:
-    if isinstance(area, str | Mapping):
-        return SearchArea.of_geometry(area, crs)
-    if hasattr(area, "geom_type"):
-        return SearchArea.of_shape(area, crs)
-    described = getattr(area, "__geo_interface__", None)
-    if described is not None:
-        return SearchArea.of_geometry(described, crs)
-    return SearchArea.of_bbox([float(side) for side in area], crs)
