@@ -5,7 +5,7 @@ import pytest
 from graticule.domain.errors import StorageRefused
 from graticule.storage import listings
 from graticule.storage.listings import ObjectSummary, listed_page
-from graticule.storage.s3_requests import S3Answer
+from graticule.storage.s3_answers import S3Answer
 
 AWS = (
     "<Contents><Key>{key}</Key><LastModified>2026-01-31T12:00:00.000Z</LastModified>"

@@ -38,7 +38,7 @@ from graticule.storage.aws_errors import PRECONDITION_CODES
 from graticule.storage.iam_policy import LocationGrant
 from graticule.storage.listings import ObjectSummary
 from graticule.storage.s3 import BEYOND_THE_END_CODES
-from graticule.storage.s3_requests import S3Stream
+from graticule.storage.s3_answers import S3Stream
 
 KEY_BYTES_MAX: Final = 1024
 LINK_LIFETIME_S_MAX: Final = 300

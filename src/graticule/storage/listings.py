@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element  # only the type: defusedxml parses
 from botocore.utils import parse_timestamp
 
 from graticule.storage.aws_errors import not_s3
-from graticule.storage.s3_requests import S3Answer, local_name, parsed
+from graticule.storage.s3_answers import S3Answer, local_name, parsed
 
 
 class ObjectSummary(NamedTuple):

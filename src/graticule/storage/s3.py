@@ -40,13 +40,12 @@ from graticule.storage.listings import (
     text_of,
     unread_page,
 )
+from graticule.storage.s3_answers import S3Stream, parsed
 from graticule.storage.s3_requests import (
     S3Request,
     S3Requests,
-    S3Stream,
     always_headers,
     encryption_headers,
-    parsed,
 )
 
 LIST_PAGE_KEYS: Final = 1000

@@ -8,17 +8,14 @@ busy.
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import quote, urlsplit
-from xml.etree.ElementTree import Element, ParseError  # only the types: defusedxml parses
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
@@ -27,16 +24,11 @@ from graticule.domain.errors import CatalogError, StorageRefused, StorageUnavail
 from graticule.domain.spliced import Content, pieces_of
 from graticule.outbound.exchanges import Exchanges
 from graticule.outbound.gate import PUBLIC_ONLY, AddressRefused, Outbound
-from graticule.storage.aws_errors import (
-    StoreError,
-    no_answer,
-    not_s3,
-    refusal,
-    shows_lost_access,
-)
+from graticule.storage.aws_errors import no_answer, shows_lost_access
 from graticule.storage.connections import connections_to
 from graticule.storage.gates import Gate
 from graticule.storage.keys import Keys
+from graticule.storage.s3_answers import S3Answer, S3Stream, body_of, refusal_of, too_long
 from graticule.storage.signing import (
     UNRESERVED,
     UNSIGNED_PAYLOAD,
@@ -69,48 +61,6 @@ class S3Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Content = b""
-
-
-@dataclass(frozen=True, slots=True)
-class S3Answer:
-    """A success.  Names of headers are in any case."""
-
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class S3Stream:
-    """A success whose body has yet to be read, in pieces or not at all.  A context manager."""
-
-    def __init__(self, answer: BaseHTTPResponse, operation: str, at: str) -> None:
-        self._answer = answer
-        self._operation = operation
-        self._at = at
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Names are in any case."""
-        return self._answer.headers
-
-    def chunks(self, size_bytes: int) -> Iterator[bytes]:
-        """The body, piece by piece.
-
-        Raises:
-            StorageUnavailable: it ended too early, or the store fell silent.
-        """
-        try:
-            yield from self._answer.stream(size_bytes, decode_content=False)
-        except (HTTPError, OSError) as error:
-            raise no_answer(error, self._operation, self._at) from error
-
-    def close(self) -> None:
-        self._answer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +139,7 @@ class S3Requests:
             try:
                 with closing(self._ask(request, operation, at)) as answer:
                     # A connection whose answer was read to its end stays open.
-                    return S3Answer(answer.headers, _body(answer, at, size_bytes_max))
+                    return S3Answer(answer.headers, body_of(answer, at, size_bytes_max))
             except (HTTPError, OSError) as error:
                 raise no_answer(error, operation, at) from error
 
@@ -261,13 +211,13 @@ class S3Requests:
             said = answer.body[:ERROR_BODY_BYTES_MAX]
             raise self._refused(answer.status, answer.headers, said, operation, at)
         if len(answer.body) > size_bytes_max:
-            raise _too_long(at, "longer than it says", size_bytes_max)
+            raise too_long(at, "longer than it says", size_bytes_max)
         return S3Answer(answer.headers, answer.body)
 
     def _refused(
         self, status: int, headers: Mapping[str, str], body: bytes, operation: str, at: str
     ) -> CatalogError:
-        refused = _refusal(status, headers, body, operation, at)
+        refused = refusal_of(status, headers, body, operation, at)
         if shows_lost_access(refused):
             self._when_refused()
         return refused
@@ -318,21 +268,6 @@ def _target(path: str, query: Mapping[str, str]) -> str:
     return f"{target}?{encoded}" if encoded else target
 
 
-def parsed(answer: S3Answer, operation: str, at: str, *, root: str) -> Element:
-    """The XML document in an answer, whose outermost element is called `root`.
-
-    Raises:
-        StorageRefused: it is something else.
-    """
-    try:
-        document: Element = fromstring(answer.body)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise not_s3(operation, at) from error
-    if local_name(document) != root:
-        raise not_s3(operation, at)
-    return document
-
-
 def always_headers(*, requester_pays: bool) -> dict[str, str]:
     """What goes with every request to a bucket."""
     return {"x-amz-request-payer": "requester"} if requester_pays else {}
@@ -368,44 +303,5 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _body(answer: BaseHTTPResponse, at: str, size_bytes_max: int) -> bytes:
-    declared = answer.headers.get("content-length", "")
-    size = f"{declared} bytes long"
-    if not declared.isdecimal() or int(declared) <= size_bytes_max:
-        data = answer.read(size_bytes_max + 1)
-        if len(data) <= size_bytes_max:
-            return data
-        size = "longer than it says"
-    raise _too_long(at, size, size_bytes_max)
-
-
-def _too_long(at: str, size: str, size_bytes_max: int) -> StorageRefused:
-    return StorageRefused(f"`{at}` is {size}; at most {size_bytes_max} are read at once")
-
-
 def _not_there(error: AddressRefused, operation: str, at: str) -> StorageRefused:
     return StorageRefused(f"{operation} `{at}`: the store's endpoint: {error}")
-
-
-def _refusal(
-    status: int, headers: Mapping[str, str], body: bytes, operation: str, at: str
-) -> CatalogError:
-    """What an answer that is no success means; its body may be S3's, or anything."""
-    said: dict[str, str] = {}
-    with suppress(ParseError, DefusedXmlException, ValueError):
-        document = fromstring(body)
-        said = {local_name(element): element.text or "" for element in document.iter()}
-    return refusal(
-        StoreError(
-            status=status,
-            code=said.get("Code") or str(status),
-            message=said.get("Message") or "no message",
-            region=headers.get("x-amz-bucket-region") or said.get("Region"),
-        ),
-        operation,
-        at,
-    )
-
-
-def local_name(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
