@@ -29,12 +29,12 @@ from graticule.wiring import open_services
 from support.faults import Answers, faulty
 from support.lake import cities
 from support.ministack import ACCOUNT, BUCKET
+from support.patience import until
 from support.people import person_of
 from support.worker_nursery import nursery
 
 pytestmark = pytest.mark.iam
 
-PATIENCE_S = 40
 CITIES = TableIdentifier(Namespace(("found",)), "cities")
 PARIS, LIMA, TOKYO = (1, 2.35, 48.86), (2, -77.03, -12.05), (3, 139.69, 35.69)
 
@@ -199,13 +199,6 @@ def proposed(services, admin, catalog, scan_id):
     scan = services.discovery.get(admin, catalog, scan_id)
     assert scan.state is not ScanState.FAILED, scan
     return scan.state is ScanState.PROPOSED
-
-
-def until(is_so):
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_new_file_is_in_a_new_snapshot_and_the_message_gone(lakes):
