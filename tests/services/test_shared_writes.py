@@ -1,6 +1,7 @@
 """Who waits for the database together shares a transaction, and nobody shares another's failure."""
 
 import sqlite3
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -120,3 +121,21 @@ def test_a_database_that_dies_before_the_commit_has_changed_nothing_for_anybody(
     assert kept.names() == set()
     kept.keep("later")
     assert kept.names() == {"later"}
+
+
+def test_on_postgresql_nobody_waits_for_anybody(postgres_database):
+    shared = SharedWrites(postgres_database)
+    inside, may_end = threading.Event(), threading.Event()
+
+    def slow(_conn):
+        inside.set()
+        assert may_end.wait(PATIENCE_S)
+
+    landed = []
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(shared.run, slow)
+        assert inside.wait(PATIENCE_S)
+        shared.run(lambda conn: landed.append(conn.execute(text("SELECT 1")).scalar_one()))
+        assert (landed, other.done()) == ([1], False)
+        may_end.set()
+        assert other.exception(PATIENCE_S) is None
