@@ -4,7 +4,10 @@ import multiprocessing
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from mmap import PAGESIZE
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import duckdb
 import numpy as np
@@ -13,18 +16,23 @@ import shapely
 
 from benchmarks.growth_plot import Series, growth_svg
 from benchmarks.load_generator import timed
+from benchmarks.planning import COLUMNS, entries_of
 from benchmarks.report import OURS, RESULTS, Options, Result
 from graticule.planning.file_boxes import OUTER_CODE, FileBoxes
 from graticule.planning.file_columns import BOUNDS, COUNTS, NUMBERS, FileColumns
 from graticule.planning.index import FileIndex
 from graticule.planning.ragged import ByteMaps, IntMaps, RaggedBytes, RaggedInts
+from graticule.planning.table_places import place_of
+from graticule.services.snapshot_reading import SnapshotReader
 from graticule.spatial.bounding_box import BoundingBox
 from graticule.storage.index_files import About, map_index, write_index
+from graticule.storage.manifest_writer import write_manifest_list, write_manifests
 
 COUNTS_OF_FILES = (10_000, 100_000, 1_000_000, 10_000_000)
 SHAPELY_FILES_MAX = 1_000_000
 """Beyond, its boxes alone take some 5 GB."""
 MEMORY_FILES = 1_000_000
+MANIFEST_COPIES = 50
 WINDOWS = {
     "city": BoundingBox(2.1, 48.7, 2.6, 49.05),
     "region": BoundingBox(0.0, 47.0, 5.0, 51.0),
@@ -173,7 +181,9 @@ def _memory(result: Result, count: int) -> None:
     """What building and writing takes above the columns themselves, in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         figures = pool.apply(_build_alone, (count,))
+        read = pool.apply(_read_alone, (count,))
     result.add(f"memory, {count:,} files with bounds of three columns", OURS, **figures)
+    result.add(f"from manifests to the index, {count:,} files", OURS, **read)
 
 
 def _build_alone(count: int) -> dict[str, float]:
@@ -199,6 +209,67 @@ def _build_alone(count: int) -> dict[str, float]:
         "file_mb": round(size / 2**20),
         "bytes_a_file": round(size / count, 1),
     }
+
+
+def _read_alone(count: int) -> dict[str, float]:
+    """From manifests in memory to the index: what it takes of the processor, and at its peak."""
+    store, snapshot, document = _manifests(count)
+    place = place_of(document, document["schemas"][0])
+    reader = SnapshotReader(store, None, document, place)
+    before_mb = int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE / 2**20
+    index, read_s = _clocked(lambda: reader.index(snapshot, None))
+    peak_mb = getrusage(RUSAGE_SELF).ru_maxrss / 1024
+    assert len(index) == count
+    return {
+        "read_cpu_s": round(read_s, 2),
+        "read_adds_mb": round(peak_mb - before_mb),
+        "index_mb": round(index.size_bytes / 2**20),
+    }
+
+
+def _manifests(count: int) -> tuple["_Manifests", dict, dict]:
+    """Manifests of some files, so often that they are `count`: a snapshot, and a table of it."""
+    kinds = zip(COLUMNS, ("long", "double", "double"), strict=True)
+    fields = [
+        {"id": at + 1, "name": name, "required": False, "type": kind}
+        for at, (name, kind) in enumerate(kinds)
+    ]
+    schema = {"type": "struct", "schema-id": 0, "fields": fields}
+    document = {
+        "schemas": [schema],
+        "current-schema-id": 0,
+        "partition-specs": [{"spec-id": 0, "fields": []}],
+    }
+    written = write_manifests(
+        entries_of("s3://lake/t", count // MANIFEST_COPIES),
+        schema=schema,
+        spec=document["partition-specs"][0],
+        snapshot_id=ABOUT.snapshot_id,
+        folder="s3://lake/t/metadata",
+        token="one",
+    )
+    objects, listed = {}, []
+    for copy in range(MANIFEST_COPIES):
+        for one in written:
+            path = f"{one.manifest.path}.{copy}"
+            objects[path] = one.data
+            listed.append(replace(one.manifest, path=path))
+    at = "s3://lake/t/metadata/list"
+    objects[at] = write_manifest_list(
+        listed, snapshot_id=ABOUT.snapshot_id, parent_snapshot_id=None, sequence_number=1
+    )
+    snapshot = {"snapshot-id": ABOUT.snapshot_id, "manifest-list": at}
+    return _Manifests(objects), snapshot, document
+
+
+@dataclass(frozen=True)
+class _Manifests:
+    """A store of what is in memory."""
+
+    objects: dict[str, bytes]
+
+    def get(self, at: str) -> bytes:
+        return self.objects[at]
 
 
 def _columns(count: int) -> FileColumns:

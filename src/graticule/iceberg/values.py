@@ -10,29 +10,31 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from datetime import date
 from decimal import Decimal, InvalidOperation
 from operator import index
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
 from graticule.domain.errors import InvalidRequest
+from graticule.iceberg.calendar import (
+    NANOS_PER_SECOND,
+    date_text,
+    days_of,
+    ticks_of,
+    time_text,
+    without_offset,
+)
 
 MICROS_PER_SECOND: Final = 1_000_000
-NANOS_PER_SECOND: Final = 1_000_000_000
 SECONDS_PER_DAY: Final = 86_400
 GEO_ORDINATES: Final = (2, 3, 4)
 DECIMAL_DIGITS_MAX: Final = 38
 
-_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _DECIMAL: Final = re.compile(r"decimal\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", re.ASCII)
 NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 """A decimal number as clients spell it in a JSON text."""
 
 _FIXED: Final = re.compile(r"fixed\s*\[\s*(\d+)\s*\]", re.ASCII)
-_DATE: Final = re.compile(r"([+-]?\d{4,9})-(\d\d)-(\d\d)", re.ASCII)
-_TIME: Final = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?", re.ASCII)
-_OFFSET: Final = re.compile(r"(.*?)(Z|[+-]\d\d(?::?\d\d)?)", re.ASCII | re.IGNORECASE)
 
 _STRUCTS: Final = {
     "int": struct.Struct("<i"),
@@ -190,14 +192,14 @@ def _to_json(type_: str, kind: str, value: Any) -> Any:
         case "decimal":
             return str(_decimal(_unscaled(type_, Decimal(value)), _scale(type_)[1]))
         case "date":
-            return _format_date(index(value))
+            return date_text(index(value))
         case "time":
-            return _format_time(index(value), MICROS_PER_SECOND)
+            return time_text(index(value), MICROS_PER_SECOND)
         case "timestamp" | "timestamptz" | "timestamp_ns" | "timestamptz_ns":
             units = _UNITS_PER_SECOND[kind]
             days, ticks = divmod(index(value), units * SECONDS_PER_DAY)
             zone = "+00:00" if "tz" in kind else ""
-            return f"{_format_date(days)}T{_format_time(ticks, units)}{zone}"
+            return f"{date_text(days)}T{time_text(ticks, units)}{zone}"
     raise InvalidRequest(f"type `{type_}` has no JSON single value")
 
 
@@ -272,14 +274,13 @@ def _read_decimal(_: str, value: Any) -> Decimal:
 def _read_date(_: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    match = _DATE.fullmatch(_text(value))
-    return _days(match) if match else _refuse(value)
+    return days_of(_text(value))
 
 
 def _read_time(_: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    return _ticks(_text(value), MICROS_PER_SECOND)
+    return ticks_of(_text(value), MICROS_PER_SECOND)
 
 
 def _read_timestamp(type_: str, value: Any) -> int:
@@ -288,16 +289,13 @@ def _read_timestamp(type_: str, value: Any) -> int:
     kind = kind_of(type_)
     units = _UNITS_PER_SECOND[kind]
     day, separator, clock = _text(value).replace(" ", "T", 1).partition("T")
-    match = _DATE.fullmatch(day)
-    if not match or not separator:
+    if not separator:
         return _refuse(value)
-    offset_s = 0
-    if zoned := _OFFSET.fullmatch(clock):
-        clock, offset_s = zoned[1], _offset_s(zoned[2])
-        # A local time has no place on the time line: which instant was meant is not certain.
-        if "tz" not in kind and offset_s:
-            return _refuse(value)
-    return _days(match) * units * SECONDS_PER_DAY + _ticks(clock, units) - offset_s * units
+    clock, offset_s = without_offset(clock)
+    # A local time has no place on the time line: which instant was meant is not certain.
+    if "tz" not in kind and offset_s:
+        return _refuse(value)
+    return days_of(day) * units * SECONDS_PER_DAY + ticks_of(clock, units) - offset_s * units
 
 
 _READERS: Final[dict[str, Callable[[str, Any], Any]]] = {
@@ -359,47 +357,3 @@ def _decimal(unscaled: int, scale: int) -> Decimal:
     # Built from digits, so that the context's precision cannot round it.
     digits = tuple(int(digit) for digit in str(abs(unscaled)))
     return Decimal((int(unscaled < 0), digits, -scale))
-
-
-def _days(match: "re.Match[str]") -> int:
-    year, month, day = int(match[1]), int(match[2]), int(match[3])
-    # The calendar repeats every 400 years (146,097 days); `date` knows the years 1 to 9999.
-    cycles, year = divmod(year - 1, 400)
-    return date(year + 1, month, day).toordinal() - _EPOCH_ORDINAL + cycles * 146_097
-
-
-def _format_date(days: int) -> str:
-    cycles, ordinal = divmod(days + _EPOCH_ORDINAL - 1, 146_097)
-    day = date.fromordinal(ordinal + 1)
-    year = day.year + cycles * 400
-    text = f"{year:04d}" if 0 <= year <= 9999 else f"{year:+05d}"
-    return f"{text}-{day.month:02d}-{day.day:02d}"
-
-
-def _ticks(clock: str, units_per_second: int) -> int:
-    match = _TIME.fullmatch(clock)
-    if not match:
-        return _refuse(clock)
-    hours, minutes, seconds = int(match[1]), int(match[2]), int(match[3] or 0)
-    if hours > 23 or minutes > 59 or seconds > 59:
-        _refuse(clock)
-    nanos = int((match[4] or "").ljust(9, "0") or 0)
-    ticks, lost = divmod(nanos, NANOS_PER_SECOND // units_per_second)
-    if lost:
-        _refuse(clock)
-    return ((hours * 60 + minutes) * 60 + seconds) * units_per_second + ticks
-
-
-def _format_time(ticks: int, units_per_second: int) -> str:
-    seconds, fraction = divmod(ticks, units_per_second)
-    digits = len(str(units_per_second)) - 1
-    minutes, seconds = divmod(seconds, 60)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}.{fraction:0{digits}d}"
-
-
-def _offset_s(text: str) -> int:
-    if text in {"Z", "z"}:
-        return 0
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    seconds = int(digits[:2]) * 3600 + int(digits[2:]) * 60
-    return -seconds if text[0] == "-" else seconds

@@ -76,10 +76,10 @@ def _answered(call: Call, request: FileRequest) -> Response:
     following = None
     if found.next_first is not None:
         following = after_token(call, request, found.of.snapshot_id, found.next_first)
-    document = _json(found, request, following)
     if request.media == TEXT:
         paths = "".join(f"{file.entry.path}\n" for file in found.files)
         return _other(paths.encode(), f"{TEXT}; charset=utf-8", following)
+    document = _json(found, request, following)
     if request.media == ARROW:
         return _other(_arrow(document, request), ARROW, following)
     return json_response(document)
