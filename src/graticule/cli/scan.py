@@ -1,5 +1,6 @@
 """`graticule scan`: find what already lies in a catalog's storage, and register it in place."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -171,7 +172,7 @@ def spark(
     with connect() as api:
         found = api.get(_scan(catalog, scan))
         if bundle is not None:
-            typer.echo(" ".join(make_bundle(api, _scan(catalog, scan), bundle, options)))
+            typer.echo(shlex.join(make_bundle(api, _scan(catalog, scan), bundle, options)))
             return
         if master is None:
             raise CommandFailure(
