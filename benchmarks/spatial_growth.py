@@ -178,8 +178,8 @@ def _in_shapely(sides: np.ndarray) -> Callable[[BoundingBox], int]:
 
 
 def _memory(result: Result, count: int) -> None:
-    """What building and writing takes above the columns themselves, in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    """What building takes above what it is made of, each time in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         figures = pool.apply(_build_alone, (count,))
         read = pool.apply(_read_alone, (count,))
     result.add(f"memory, {count:,} files with bounds of three columns", OURS, **figures)

@@ -87,6 +87,7 @@ from graticule.services.sync_runs import SyncRuns
 from graticule.services.sync_schedule import SyncSchedule
 from graticule.services.syncing import Syncing
 from graticule.services.table_handover import TableHandover
+from graticule.services.table_removal import TableRemoval
 from graticule.services.table_storage import TableStorage
 from graticule.services.table_sync import TableSyncs
 from graticule.services.tables import Tables
@@ -150,6 +151,7 @@ class Services:
     credentials: Credentials
     namespaces: Namespaces
     tables: Tables
+    table_removal: TableRemoval
     table_handover: TableHandover
     scan_policies: ScanPolicies
     signing: Signing
@@ -266,6 +268,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         public_url=_catalog_url(settings.public_url),
     )
     tables = Tables(engine, files, documents, credentials, storage, now_ms=now_ms)
+    table_removal = TableRemoval(engine, documents, now_ms=now_ms)
     turns = Turns(settings.data_dir / TURNS_FILE)
     commits = Commits(engine, files, documents, credentials, turns, now_ms=now_ms)
     view_commits = ViewCommits(engine, files, documents, credentials, turns, now_ms=now_ms)
@@ -426,6 +429,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         credentials=credentials,
         namespaces=namespaces,
         tables=tables,
+        table_removal=table_removal,
         table_handover=handover,
         scan_policies=scan_policies,
         signing=Signing(tables, credentials, stage_tokens, audit, now_ms=now_ms),
@@ -457,7 +461,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             documents,
             credentials,
             snapshot_commits,
-            tables=tables,
+            removal=table_removal,
             syncing=syncing,
             now_ms=now_ms,
         ),

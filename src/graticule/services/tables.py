@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
@@ -12,7 +12,6 @@ from graticule.access.delegation import VENDED, Delegations
 from graticule.access.policy import Action, require
 from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
-from graticule.db import purges as purges_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
 from graticule.domain.audit import EventType, of_table
@@ -21,20 +20,17 @@ from graticule.domain.errors import (
     AlreadyExists,
     CatalogError,
     CommitStateUnknown,
-    InvalidRequest,
-    Unavailable,
 )
 from graticule.domain.grants import Privilege
 from graticule.domain.idempotency import IdempotentRequest
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
-from graticule.iceberg.properties import allows_purge, check_properties
+from graticule.iceberg.properties import check_properties
 from graticule.services import audit_trail, objects, table_locations, tabular_names
 from graticule.services.credentials import Credentials
 from graticule.services.documents import Documents
 from graticule.services.idempotency import landed_table, result_of
-from graticule.services.index_orders import index_files_of, order_removal
 from graticule.services.namespaces import Page
 from graticule.services.objects import AllowedTable, no_such_table
 from graticule.services.table_changes import new_record
@@ -43,9 +39,6 @@ from graticule.services.table_storage import TableStorage, VendedStorage
 from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
-
-PURGE_ATTEMPTS_MAX: Final = 4
-"""Commits that may come in between reading a table's document and dropping the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,70 +289,6 @@ class Tables:
                 Privilege.MANAGE,
                 before=str(source),
             )
-
-    def drop(
-        self,
-        principal: Principal,
-        catalog: OpenCatalog,
-        identifier: TableIdentifier,
-        *,
-        purge: bool = False,
-        request: IdempotentRequest | None = None,
-    ) -> None:
-        """Forget a table.  Its files stay, or are deleted later on if they are to be purged.
-
-        Raises:
-            NoSuchTable: it is not there, or not for this principal to know of.
-            Forbidden: it is not its to manage.
-            InvalidRequest: its files may belong to others as well (`gc.enabled`).
-            ReadOnlyStorage: they are to be purged, where nothing may be deleted.
-        """
-        require(principal, Action.WRITE_CATALOG)
-        if purge:
-            catalog.integration.require_writable()
-            self._purge(principal, catalog, identifier, request)
-            return
-        with write(self._engine) as conn:
-            idempotency_db.claim(conn, request)
-            record = objects.table(conn, principal, catalog, identifier, Privilege.MANAGE).record
-            files = index_files_of(conn, record)
-            if not tables_db.drop(conn, record.id):
-                raise no_such_table(identifier)
-            order_removal(conn, principal, record, files)
-            self._tell(conn, principal, EventType.TABLE_DROPPED, record, Privilege.MANAGE)
-
-    def _purge(
-        self,
-        principal: Principal,
-        catalog: OpenCatalog,
-        identifier: TableIdentifier,
-        request: IdempotentRequest | None,
-    ) -> None:
-        """Drop the very version that was looked at, and order its files deleted.
-
-        `services.purging` carries that out from what the transaction leaves behind.
-        """
-        for _ in range(PURGE_ATTEMPTS_MAX):
-            record = self._require(principal, catalog, identifier, Privilege.MANAGE).record
-            document = self._documents.parsed(record, catalog.integration)
-            if not allows_purge(metadata.properties(document)):
-                raise InvalidRequest(
-                    "Cannot purge table: GC is disabled (deleting files may corrupt other tables)"
-                )
-            with write(self._engine) as conn:
-                if tables_db.drop(conn, record.id, expected=record.metadata_location):
-                    idempotency_db.claim(conn, request)
-                    purges_db.create(conn, record, purge_id=str(uuid7()), now_ms=self._now_ms())
-                    self._tell(
-                        conn,
-                        principal,
-                        EventType.TABLE_DROPPED,
-                        record,
-                        Privilege.MANAGE,
-                        purged=True,
-                    )
-                    return
-        raise Unavailable(f"`{identifier}` is being written to; nothing was dropped, try again")
 
     def _tell(
         self,

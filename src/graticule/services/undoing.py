@@ -36,7 +36,7 @@ from graticule.services.snapshot_writing import FileChanges, Revision, SnapshotW
 from graticule.services.sync_attempt import main_at, snapshots_of_sync
 from graticule.services.syncing import Syncing
 from graticule.services.table_changes import TableChange
-from graticule.services.tables import Tables
+from graticule.services.table_removal import TableRemoval
 from graticule.storage.manifests import ADDED, DELETED, read_manifest_list, read_statuses
 from graticule.storage.s3 import ObjectStore
 
@@ -64,7 +64,7 @@ class Undoing:
         credentials: Credentials,
         commits: SnapshotCommits,
         *,
-        tables: Tables,
+        removal: TableRemoval,
         syncing: Syncing,
         now_ms: Callable[[], int],
     ) -> None:
@@ -72,7 +72,7 @@ class Undoing:
         self._documents = documents
         self._credentials = credentials
         self._commits = commits
-        self._tables = tables
+        self._removal = removal
         self._syncing = syncing
         self._now_ms = now_ms
 
@@ -94,7 +94,7 @@ class Undoing:
                 f"`{identifier}` was not registered over files in the bucket; "
                 "drop it if it is not wanted any more"
             )
-        self._tables.drop(principal, catalog, identifier)
+        self._removal.drop(principal, catalog, identifier)
 
     def undo_sync(self, principal: Principal, catalog: OpenCatalog, sync_id: str) -> Sync:
         """Give every table that a sync changed a snapshot without what the sync did.

@@ -121,7 +121,7 @@ def commit_transaction(call: Call) -> Response:
 def drop_table(call: Call) -> Response:
     """Forgets the table.  Its files stay, unless they are to be purged: then they go soon after."""
     purge = call.flag("purgeRequested")
-    call.services.tables.drop(
+    call.services.table_removal.drop(
         call.principal,
         wire.open_catalog(call),
         wire.table_of(call),
