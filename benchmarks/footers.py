@@ -20,7 +20,7 @@ from graticule.storage.s3 import ObjectStore
 COLUMNS = 12
 ROW_GROUPS = 8
 ROWS_A_GROUP = 500
-TAIL_BYTES = 64 * 1024
+WARM_UP = 64
 THREADS = 16
 PROCESSES = 2
 SEED = 3
@@ -32,7 +32,8 @@ def inspect_footers(result: Result, options: Options, files: int) -> None:
     size = len(data)
 
     case = f"{files:,} footers of {footer_bytes:,} bytes in memory"
-    tail = data[-footer_bytes - 8 :]
+    tail_bytes = footer_bytes + 8
+    tail = data[-tail_bytes:]
     for subject, one in (
         (OURS, lambda: inspect(lambda at, length: data[at : at + length], size)),
         ("pyarrow, parse only", lambda: pq.read_metadata(io.BytesIO(tail))),
@@ -62,13 +63,13 @@ def inspect_footers(result: Result, options: Options, files: int) -> None:
             client.put_object(Bucket="lake", Key=uri.removeprefix("s3://lake/"), Body=data)
 
         def get(uri: str) -> None:
-            store.get(uri, range=(max(0, size - TAIL_BYTES), TAIL_BYTES))
+            store.get(uri, range=(size - tail_bytes, tail_bytes))
 
         def inspect_one(uri: str) -> None:
             workers.inspect(lambda at, length: store.get(uri, range=(at, length)), size)
 
         _each(put, uris)
-        _each(inspect_one, uris[:PROCESSES])  # starts the workers
+        _each(inspect_one, uris[:WARM_UP])  # starts the workers, which learn how long footers are
         for subject, action in ((OURS, inspect_one), ("bare ranged GETs", get)):
             wall_s = _each(action, uris)
             result.add(case, subject, files_per_s=round(files / wall_s), wall_s=round(wall_s, 2))

@@ -119,7 +119,8 @@ def test_what_the_store_refused_is_asked_for_again(bench):
 
 def test_when_the_store_falls_silent_what_was_found_until_then_stays(bench, monkeypatch):
     monkeypatch.setattr("graticule.services.footers.FLUSH_FILES", 1)
-    monkeypatch.setattr("graticule.services.footers.AHEAD_FILES", 1)
+    monkeypatch.setattr("graticule.services.footers.FILES_A_TASK", 1)
+    monkeypatch.setattr("graticule.services.footers.TASKS_AHEAD", 1)
     files = [bench.put(f"{n}") for n in range(4)]
     read = bench.store.get
 

@@ -36,6 +36,24 @@ def test_geometries_are_read_within_the_budget(workers):
         assert found.geometry["geometry"].file_box == box
 
 
+def test_of_many_files_little_more_than_their_footers_is_read(workers):
+    small = parquet({"text": pa.array([f"{n:064x}" for n in range(2000)])}, compression=None)
+    wide = parquet({f"column_{n}": pa.array([n]) for n in range(1000)})
+    footers = [int.from_bytes(data[-8:-4], "little") + 8 for data in (small, wide)]
+    assert footers[0] < 4096 < 100_000 < min(len(small), footers[1])
+    for _ in range(40):
+        last = Ranges(small)
+        assert workers.inspect(last, len(small)).rows == 2000
+    assert len(last.requests) == 1
+    assert last.requests[0][1] < footers[0] + 2048
+    large = Ranges(wide)
+    assert workers.inspect(large, len(wide)) == inspect(Ranges(wide), len(wide))
+    assert large.requests[1:] == [(len(wide) - footers[1], footers[1])]
+    after = Ranges(wide)
+    assert workers.inspect(after, len(wide)).rows == 1
+    assert len(after.requests) == 1
+
+
 def test_files_travel_while_all_workers_are_busy(workers):
     together = threading.Barrier(4, timeout=60)
 

@@ -57,11 +57,15 @@ class Schemas:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._fields: list[Fields] = []
+        self._last: tuple[Fields, int] = ((), -1)
 
     def number_of(self, fields: Fields) -> int:
+        if fields is self._last[0]:  # files of one schema come in a row, and share it
+            return self._last[1]
         number = self._numbers.setdefault(repr(fields), len(self._fields))
         if number == len(self._fields):
             self._fields.append(fields)
+        self._last = (fields, number)
         return number
 
     def __getitem__(self, number: int) -> Fields:

@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from decimal import Decimal
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from graticule.discovery.inspection import (
@@ -25,75 +26,117 @@ from graticule.spatial.bounding_box import BoundingBox, BoxStatus, FileBox
 from graticule.spatial.box_columns import BoxColumns
 from graticule.spatial.crs import Crs
 
-CODEC_VERSION: Final = 3
+CODEC_VERSION: Final = 4
 
 _COMPRESSION_LEVEL: Final = 1
 """Half the size of no compression; higher levels save a few bytes and take twice the time."""
 
 
+_LENGTH_BYTES: Final = 4
+SHAPES_REMEMBERED: Final = 64
+
+
+class _Shape(NamedTuple):
+    """What the files of one table and writer share, and what is kept of it once for all."""
+
+    fields: tuple[Mapping[str, Any], ...]
+    created_by: str
+    unsupported_columns: tuple[str, ...]
+    field_ids: Mapping[str, int]
+
+
 def to_bytes(inspection: FileInspection) -> bytes:
-    """A version byte and compressed JSON: about 500 bytes for ten columns and one row group."""
+    """A version byte, and two pieces of compressed JSON, of which files of one table share the
+    first: about 500 bytes for ten columns and one row group.
+    """
+    shape = _shape_to_bytes(
+        _Shape(
+            inspection.fields,
+            inspection.created_by,
+            inspection.unsupported_columns,
+            inspection.field_ids,
+        )
+    )
     document = [
         inspection.rows,
         inspection.row_groups,
         inspection.split_offsets,
-        inspection.fields,
         {path: _metrics_to_json(found) for path, found in inspection.metrics.items()},
         {name: _geometry_to_json(found) for name, found in inspection.geometry.items()},
         inspection.primary_geometry,
         None if inspection.positions is None else _geometry_to_json(inspection.positions),
-        inspection.created_by,
-        inspection.unsupported_columns,
         inspection.notes,
-        inspection.field_ids,
     ]
+    length = len(shape).to_bytes(_LENGTH_BYTES, "little")
+    return b"".join((bytes([CODEC_VERSION]), length, shape, _packed(document)))
+
+
+def _packed(document: Any) -> bytes:
     text = json.dumps(document, separators=(",", ":"))
-    return bytes([CODEC_VERSION]) + zlib.compress(text.encode(), _COMPRESSION_LEVEL)
+    return zlib.compress(text.encode(), _COMPRESSION_LEVEL)
+
+
+def _shape_to_bytes(shape: _Shape) -> bytes:
+    global _last_shape  # noqa: PLW0603 - a cache: without effect on any result
+    last = _last_shape
+    if last is not None and shape.fields is last[0].fields and shape == last[0]:
+        return last[1]
+    packed = _packed(shape)
+    _last_shape = (shape, packed)
+    return packed
+
+
+_last_shape: tuple[_Shape, bytes] | None = None
+"""Files of one table come in a row; who reads their footers hands out the same fields for all."""
 
 
 def from_bytes(data: bytes) -> FileInspection:
-    """The inspection that `to_bytes` was given.
+    """The inspection that `to_bytes` was given; files of one shape share their fields.
 
     Raises:
         ValueError: the bytes are of another version, or damaged.
     """
     if data[:1] != bytes([CODEC_VERSION]):
         raise ValueError("the inspection was kept by another version")
+    begins = 1 + _LENGTH_BYTES
+    ends = begins + int.from_bytes(data[1:begins], "little")
     try:
-        document = json.loads(zlib.decompress(data[1:]))
-        return _inspection(document)
+        shape = _shape_from_bytes(data[begins:ends])
+        return _inspection(json.loads(zlib.decompress(data[ends:])), shape)
     except (zlib.error, KeyError, TypeError, ArithmeticError) as error:
         raise ValueError(f"the inspection is damaged: {error!r}") from error
 
 
-def _inspection(document: Any) -> FileInspection:
+@lru_cache(SHAPES_REMEMBERED)
+def _shape_from_bytes(data: bytes) -> _Shape:
+    fields, created_by, unsupported_columns, field_ids = json.loads(zlib.decompress(data))
+    return _Shape(tuple(fields), created_by, tuple(unsupported_columns), field_ids)
+
+
+def _inspection(document: Any, shape: _Shape) -> FileInspection:
     (
         rows,
         row_groups,
         split_offsets,
-        fields,
         metrics,
         geometry,
         primary_geometry,
         positions,
-        created_by,
-        unsupported_columns,
         notes,
-        field_ids,
     ) = document
     return FileInspection(
         rows=rows,
         row_groups=tuple(RowGroupSpan(*span) for span in row_groups),
         split_offsets=tuple(split_offsets),
-        fields=tuple(fields),
+        fields=shape.fields,
         metrics={path: _metrics(found) for path, found in metrics.items()},
         geometry={name: _geometry(found) for name, found in geometry.items()},
         primary_geometry=primary_geometry,
         positions=None if positions is None else _geometry(positions),
-        created_by=created_by,
-        unsupported_columns=tuple(unsupported_columns),
+        created_by=shape.created_by,
+        unsupported_columns=shape.unsupported_columns,
         notes=tuple(notes),
-        field_ids=field_ids,
+        field_ids=shape.field_ids,
     )
 
 

@@ -37,8 +37,9 @@ from graticule.storage.s3 import ObjectStore
 Json = dict[str, Any]
 
 FETCHES_AT_ONCE: Final = 16
-AHEAD_FILES: Final = 4 * FETCHES_AT_ONCE
-FLUSH_FILES: Final = 64
+FILES_A_TASK: Final = 4
+TASKS_AHEAD: Final = 2 * FETCHES_AT_ONCE
+FLUSH_FILES: Final = 250
 FLUSH_S: Final = 0.5
 WINDOW_FILES: Final = 200
 """Inspections that are in memory at once, of all that are known."""
@@ -119,17 +120,21 @@ class Footers:
 
     def _inspected(self, pending: Iterable[StoredObject]) -> Iterator[KeptInspection]:
         """What is found, in the order of the files; a few are always on their way."""
-        coming: deque[Future[KeptInspection]] = deque()
+        coming: deque[Future[list[KeptInspection]]] = deque()
+        rest = iter(pending)
         with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="inspect") as pool:
             try:
-                for stored in pending:
-                    coming.append(pool.submit(self._inspect, stored))
-                    if len(coming) >= AHEAD_FILES:
-                        yield coming.popleft().result()
+                while some := list(islice(rest, FILES_A_TASK)):
+                    coming.append(pool.submit(self._inspect_some, some))
+                    if len(coming) >= TASKS_AHEAD:
+                        yield from coming.popleft().result()
                 while coming:
-                    yield coming.popleft().result()
+                    yield from coming.popleft().result()
             finally:
                 pool.shutdown(cancel_futures=True)
+
+    def _inspect_some(self, files: Sequence[StoredObject]) -> list[KeptInspection]:
+        return [self._inspect(stored) for stored in files]
 
     def _inspect(self, stored: StoredObject) -> KeptInspection:
         """The inspection, or why there is none: one bad file is a line in the report."""

@@ -8,9 +8,11 @@ must be a worker's end and an `UnreadableFile`.  As a side effect inspections us
 import os
 import queue
 import resource
+import select
 import signal
 import subprocess
 import sys
+from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
@@ -19,7 +21,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.inspection_codec import to_bytes
 from graticule.domain.errors import CatalogError, Unavailable, UnreadableFile
-from graticule.storage.parquet import ReadRange, inspect, read_tail
+from graticule.storage.parquet import (
+    TAIL_BYTES,
+    ReadRange,
+    fetch_footer,
+    inspect,
+    inspect_footer,
+    parse_footer,
+    read_tail,
+)
 
 if TYPE_CHECKING:
     from graticule.storage.parquet_computed import Part, Wanted
@@ -28,6 +38,10 @@ FILE_TIMEOUT_S: Final = 120.0
 """How long a worker may think between two reads before it is taken for stuck."""
 
 START_TIMEOUT_S: Final = 60.0
+
+FOOTERS_REMEMBERED: Final = 32
+TAIL_SPARE_BYTES: Final = 1024
+TAIL_BYTES_MAX: Final = 1024 * 1024
 
 _SECRET_PREFIXES: Final = ("GRATICULE_", "AWS_")
 
@@ -44,6 +58,7 @@ class InspectionWorkers:
 
     def __init__(self, count: int, *, timeout_s: float = FILE_TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
+        self._tails = _Tails()
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         self._workers = [_Worker() for _ in range(count)]
         for worker in self._workers:
@@ -52,8 +67,8 @@ class InspectionWorkers:
     def inspect(self, read: ReadRange, size_bytes: int, *, budget_bytes: int = 0) -> FileInspection:
         """`parquet.inspect`, and `parquet_computed.compute_boxes` if there is a budget for it.
 
-        `read` is called in this process and thread; what it raises is passed on.  The end of the
-        file is read before a worker is taken, so as many files travel as there are callers.
+        `read` is called in this process and thread; what it raises is passed on.  The footer is
+        read before a worker is taken, so as many files travel as there are callers.
 
         Raises:
             UnreadableFile: the file is corrupt, or reading it ended or stalled the worker.
@@ -90,7 +105,8 @@ class InspectionWorkers:
         return found
 
     def _do(self, read: ReadRange, task: "_Task", timeout_s: float) -> Any:
-        task = task._replace(tail=read_tail(read, task.size_bytes))
+        fetch = read_tail if task.budget_bytes else self._tails.fetch_footer
+        task = task._replace(tail=fetch(read, task.size_bytes))
         worker = self._idle.get()
         try:
             return worker.inspect(read, task, timeout_s)
@@ -114,7 +130,9 @@ class InspectionWorkers:
 
 
 class _Task(NamedTuple):
-    """What a worker is sent; `tail` are the last bytes of the file."""
+    """What a worker is sent; `tail` are the last bytes of the file: its footer, where
+    that is all it takes.
+    """
 
     size_bytes: int
     budget_bytes: int = 0
@@ -124,12 +142,29 @@ class _Task(NamedTuple):
     """Where to go on, if only the rest of one column is to be read."""
 
 
+class _Tails:
+    """How much of the end of a file to read, so that the footer is in it and little else.
+
+    Footers of one bucket are much alike: it is what the largest of the last ones took, and a bit.
+    """
+
+    def __init__(self) -> None:
+        self._last: deque[int] = deque([TAIL_BYTES], FOOTERS_REMEMBERED)
+
+    def fetch_footer(self, read: ReadRange, size_bytes: int) -> bytes:
+        wanted = max(self._last) + TAIL_SPARE_BYTES
+        footer = fetch_footer(read, size_bytes, tail_bytes=min(wanted, TAIL_BYTES_MAX))
+        self._last.append(len(footer))
+        return footer
+
+
 class _Worker:
     """One process and the pipe to it; used by one thread at a time."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
+        self._answered = select.poll()
 
     def inspect(self, read: ReadRange, task: _Task, timeout_s: float) -> Any:
         pipe = self._started()
@@ -149,7 +184,7 @@ class _Worker:
     def _serve_reads(self, pipe: Connection, read: ReadRange, timeout_s: float) -> Any:
         failure: Exception | None = None
         while True:
-            if not pipe.poll(timeout_s):
+            if not self._answered.poll(timeout_s * 1000):
                 self.stop()
                 raise UnreadableFile(f"reading it took more than {timeout_s:.0f} s")
             kind, value = pipe.recv()
@@ -187,6 +222,9 @@ class _Worker:
         )
         theirs.close()
         self._pipe = ours
+        # `Connection.poll` makes a poll object for each answer, which costs half of the exchange.
+        self._answered = select.poll()
+        self._answered.register(ours.fileno(), select.POLLIN)
         try:
             is_ready = ours.poll(START_TIMEOUT_S) and ours.recv() == _READY
         except (EOFError, ConnectionError):
@@ -241,7 +279,7 @@ def _remote_read(pipe: Connection, tail_at: int, tail: bytes) -> ReadRange:
 def _answer(read: ReadRange, task: _Task) -> tuple[str, Any]:
     try:
         if task.known is None and not task.budget_bytes:
-            found = inspect(read, task.size_bytes)
+            found = inspect_footer(parse_footer(task.tail), task.size_bytes)
         else:
             # Not where only footers are read: it needs libraries that a cluster may not have.
             from graticule.storage.parquet_computed import (  # noqa: PLC0415

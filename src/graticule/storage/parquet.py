@@ -44,7 +44,7 @@ def inspect(read: ReadRange, size_bytes: int) -> FileInspection:
     return inspect_footer(read_footer(read, size_bytes), size_bytes)
 
 
-def read_tail(read: ReadRange, size_bytes: int) -> bytes:
+def read_tail(read: ReadRange, size_bytes: int, *, tail_bytes: int = TAIL_BYTES) -> bytes:
     """The end of the file, in which most footers are.
 
     Raises:
@@ -52,7 +52,7 @@ def read_tail(read: ReadRange, size_bytes: int) -> bytes:
     """
     if size_bytes < _FILE_BYTES_MIN:
         raise UnreadableFile(f"{size_bytes} bytes are too few for a Parquet file")
-    tail_bytes = min(size_bytes, TAIL_BYTES)
+    tail_bytes = min(size_bytes, tail_bytes)
     tail = read(size_bytes - tail_bytes, tail_bytes)
     if len(tail) != tail_bytes:
         raise UnreadableFile(f"{len(tail)} bytes were read where {tail_bytes} should be")
@@ -65,7 +65,16 @@ def read_footer(read: ReadRange, size_bytes: int) -> pq.FileMetaData:
     Raises:
         UnreadableFile: not a Parquet file, cut short, encrypted, or corrupt.
     """
-    tail = read_tail(read, size_bytes)
+    return parse_footer(fetch_footer(read, size_bytes))
+
+
+def fetch_footer(read: ReadRange, size_bytes: int, *, tail_bytes: int = TAIL_BYTES) -> bytes:
+    """The footer as it ends the file, in one read of `tail_bytes`, or two when it is larger.
+
+    Raises:
+        UnreadableFile: not a Parquet file, cut short, or encrypted.
+    """
+    tail = read_tail(read, size_bytes, tail_bytes=tail_bytes)
     if tail.endswith(_ENCRYPTED_MAGIC):
         raise UnreadableFile("the footer is encrypted")
     if not tail.endswith(_MAGIC):
@@ -82,9 +91,18 @@ def read_footer(read: ReadRange, size_bytes: int) -> pq.FileMetaData:
         tail = read(size_bytes - needed, needed)
         if len(tail) != needed:
             raise UnreadableFile(f"{len(tail)} bytes were read where {needed} should be")
+    return tail[-needed:]
+
+
+def parse_footer(footer: bytes) -> pq.FileMetaData:
+    """What `fetch_footer` has fetched.
+
+    Raises:
+        UnreadableFile: it is corrupt.
+    """
     try:
         # The magic in front makes pyarrow accept the footer as a file without any data.
-        return pq.read_metadata(pa.BufferReader(_MAGIC + tail[-needed:]))
+        return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
     except Exception as error:
         raise UnreadableFile(f"its footer is corrupt: {error}") from error
 

@@ -21,6 +21,7 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 _CODE_POINT_MAX: Final = 0x10FFFF
 _UINT32_MASK: Final = 0xFFFFFFFF
 _EXACT: Final = Context(prec=76)
+_FLOATING: Final = frozenset({"FLOAT", "DOUBLE"})
 
 
 class Collected(NamedTuple):
@@ -70,49 +71,53 @@ def _column_metrics(
 ) -> ColumnMetrics:
     """One pass over the row groups; pyarrow's calls are what it costs, so each is made once."""
     translate = None if leaf.repeated or leaf.is_geospatial else _translator(leaf)
-    key = _orderings(leaf)
-    values, before = 0, sum(group_bytes)
-    nulls: int | None = 0
-    bounded = translate is not None
-    lowest: Any = None
-    highest: Any = None
+    ordinal, bounded = leaf.ordinal, translate is not None
+    values, nulls, before = 0, 0, sum(group_bytes)
+    knows_nulls = True
+    lows: list[Any] = []
+    highs: list[Any] = []
     for at, row_group in enumerate(row_groups):
-        chunk = row_group.column(leaf.ordinal)
+        chunk = row_group.column(ordinal)
         group_bytes[at] += chunk.total_compressed_size
         chunk_values = chunk.num_values
         values += chunk_values
         chunk_nulls = low = high = None
         found = chunk.statistics
         if found is not None:
-            chunk_nulls = found.null_count if found.has_null_count else None
+            if found.has_null_count:
+                chunk_nulls = found.null_count
             if (bounded or into is not None) and found.has_min_max:
                 low, high = found.min_raw, found.max_raw
+        if chunk_nulls is None:
+            knows_nulls = False
+        else:
+            nulls += chunk_nulls
         if into is not None:
             into.append(ChunkStatistics(chunk_values, chunk_nulls, low, high))
-        nulls = None if nulls is None or chunk_nulls is None else nulls + chunk_nulls
-        if not bounded or chunk_values in (0, chunk_nulls):
+        if not bounded or not chunk_values or chunk_values == chunk_nulls:
             continue
         if low is None or high is None:
             bounded = False
             continue
-        if key is not None:
-            low, high = key(low), key(high)
-        # A NaN among the statistics makes every comparison false: it must not be carried along.
-        if low != low or high != high:  # noqa: PLR0124
-            bounded = False
-            continue
-        if lowest is None or low < lowest:
-            lowest = low
-        if highest is None or high > highest:
-            highest = high
+        lows.append(low)
+        highs.append(high)
     size_bytes = sum(group_bytes) - before
     if leaf.repeated:
         # Counts of elements include rows with an empty list: they are no metrics of Iceberg's.
         return ColumnMetrics(leaf.type or UNKNOWN_TYPE, size_bytes, None, None)
     lower = upper = None
-    if bounded and translate is not None and lowest is not None:
-        lower, upper = translate(lowest, highest)
-    return ColumnMetrics(leaf.type or UNKNOWN_TYPE, size_bytes, values, nulls, lower, upper)
+    # A NaN among the statistics makes every comparison false: it must not be carried along.
+    if bounded and lows and translate is not None and not _has_nan(leaf, (*lows, *highs)):
+        key = _orderings(leaf)
+        if key is not None:
+            lows, highs = list(map(key, lows)), list(map(key, highs))
+        lower, upper = translate(min(lows), max(highs))
+    null_count = nulls if knows_nulls else None
+    return ColumnMetrics(leaf.type or UNKNOWN_TYPE, size_bytes, values, null_count, lower, upper)
+
+
+def _has_nan(leaf: Leaf, values: Iterable[Any]) -> bool:
+    return leaf.physical in _FLOATING and any(value != value for value in values)  # noqa: PLR0124
 
 
 def _orderings(leaf: Leaf) -> Callable[[Any], Any] | None:

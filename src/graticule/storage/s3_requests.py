@@ -134,7 +134,8 @@ class S3Requests:
         """
 
         def once() -> S3Answer:
-            if request.body and self._exchanges is not None:
+            is_piece = request.body or "range" in request.headers
+            if is_piece and self._exchanges is not None:
                 return self._exchanged(self._exchanges, request, operation, at, size_bytes_max)
             try:
                 with closing(self._ask(request, operation, at)) as answer:
@@ -197,7 +198,7 @@ class S3Requests:
         at: str,
         size_bytes_max: int,
     ) -> S3Answer:
-        """As `_ask`, of a request whose body is what counts, with the whole answer."""
+        """As `_ask`, with the whole answer: of requests that come by the thousand."""
         target, headers = self._signed(request)
         try:
             answer = exchanges.exchange(

@@ -83,3 +83,13 @@ def test_an_inspection_is_small():
     columns = {f"column_{n}": pa.array([n]) for n in range(10)}
     data = parquet(columns)
     assert len(to_bytes(inspect(Ranges(data), len(data)))) < 600
+
+
+def test_files_of_one_table_share_their_fields():
+    kept = [
+        to_bytes(inspect(Ranges(data), len(data)))
+        for data in (parquet({"n": pa.array([1])}), parquet({"n": pa.array([2, 3])}))
+    ]
+    one, other = map(from_bytes, kept)
+    assert (one.rows, other.rows) == (1, 2)
+    assert one.fields is other.fields

@@ -17,8 +17,8 @@ from graticule.storage.parquet import inspect
 from support.parquet_files import Ranges, native, parquet, point
 from support.zoo.layout import cities, roads
 
-FILES = 20_000
-PEAK_BYTES_MAX = 3_000_000
+FILES = 10_000
+PEAK_BYTES_MAX = 1_500_000
 """Keeping their keys and ETags alone would take more."""
 
 
