@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
@@ -25,7 +25,7 @@ from benchmarks.pruning_tables import (
 from benchmarks.report import OURS, Options, Result
 from graticule.discovery.inspection import FileInspection, GeometryInspection
 from graticule.discovery.registration import virtual_values
-from graticule.domain.errors import InvalidRequest
+from graticule.domain.errors import InvalidRequest, UnreadableFile
 from graticule.iceberg.values import encode_value
 from graticule.planning.entry_boxes import boxes_from_manifests
 from graticule.planning.file_columns import FileColumns
@@ -34,18 +34,19 @@ from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex
 from graticule.planning.row_group import RowGroup
 from graticule.planning.table_places import crs_of, place_of
-from graticule.services.footer_boxes import FooterReader
+from graticule.services.footer_boxes import FooterReader, PlaceInFiles
 from graticule.spatial.bounding_box import UNKNOWN, FileBox
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS
 from graticule.spatial.crs import Crs, agreed
 from graticule.spatial.search_area import SearchArea
 from graticule.storage.parquet import inspect
-from graticule.storage.parquet_computed import compute_boxes
+from graticule.storage.parquet_computed import compute_boxes, compute_part
 
 CASES = 100_000
 PARTS = 8
 WINDOWS_A_TABLE = 100
 SEED = 20_261_122
+PLACES_AN_ARC = 9
 SHIFTS = (0.0, 360.0, -360.0)
 
 
@@ -73,8 +74,9 @@ def run(options: Options) -> Result:
     result = Result("Files wrongly left out of searches")
     result.notes.append(
         "A case is a random table of three files and a random window in one of six reference "
-        "systems; files are left out by footers, computed boxes, virtual columns and bounds in "
-        "manifests. A wrong is a row that the window meets in a file or row group left out."
+        "systems; files are left out by footers, computed boxes, those that a job computes slice "
+        "by slice, virtual columns and bounds in manifests. A wrong is a row that the window meets "
+        "in a file or row group left out."
     )
     cases = CASES // (20 if options.quick else 1)
     tally = Tally()
@@ -120,7 +122,7 @@ def _areas(
     random: np.random.Generator, table: RandomTable, count: int
 ) -> Iterator[tuple[SearchArea, list[object]]]:
     """Areas near the rows, with the shapes that they are made of."""
-    vertices = [_vertices(file) for file in table.files]
+    vertices = [_vertices(file, arcs=table.form == "arcs") for file in table.files]
     for _ in range(count):
         crs = _query_crs(random, table)
         numbers = table.crs if crs is None else crs
@@ -169,9 +171,11 @@ def _query_crs(random: np.random.Generator, table: RandomTable) -> str | None:
     return str(random.choice(list(REGIONS))) if chance < 0.9 else table.crs
 
 
-def _vertices(file: RandomFile) -> np.ndarray:
+def _vertices(file: RandomFile, *, arcs: bool) -> np.ndarray:
     shapes = [shape for group in file.groups for shape in group]
     found = shapely.get_coordinates(shapes)
+    if arcs:
+        found = np.concatenate([found, *(_on_arcs(each) for each in shapes if each is not None)])
     return found[np.isfinite(found).all(axis=1)]
 
 
@@ -218,6 +222,8 @@ def _certain(shape: object, source: str, target: str, *, arcs: bool) -> list[obj
     coordinates = shapely.get_coordinates(shape)
     is_finite = np.isfinite(coordinates).all(axis=1)
     if source == target and is_finite.all():
+        if arcs and _is_long(shape):
+            return [shapely.MultiPoint(_on_arcs(shape))]
         return [shape, shapely.MultiPoint(_along_arcs(shape))] if arcs else [shape]
     coordinates = coordinates[is_finite]
     if source != target:
@@ -227,13 +233,36 @@ def _certain(shape: object, source: str, target: str, *, arcs: bool) -> list[obj
     return [shapely.MultiPoint(coordinates)]
 
 
-def _along_arcs(shape: object) -> np.ndarray:
-    """The middles of its edges, when these are great circles."""
+def _lines(shape: object) -> np.ndarray:
     parts = shapely.get_parts(shapely.get_parts(shape))
     rings = shapely.get_type_id(parts) == 3
-    lines = np.concatenate([parts[~rings], shapely.get_rings(parts[rings])])
+    return np.concatenate([parts[~rings], shapely.get_rings(parts[rings])])
+
+
+def _is_long(shape: object) -> bool:
+    """Whether its edges are no straight lines, not even nearly."""
+    steps = [np.abs(np.diff(shapely.get_coordinates(line), axis=0)) for line in _lines(shape)]
+    return any(bool(len(step)) and bool(step.max() > 1.0) for step in steps)
+
+
+def _on_arcs(shape: object) -> np.ndarray:
+    """Places all along its edges, which are great circles."""
+    found = []
+    for line in _lines(shape):
+        lon, lat = np.radians(shapely.get_coordinates(line).T)
+        ends = np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+        along = np.linspace(0, 1, PLACES_AN_ARC)[:, None, None]
+        chords = ((1 - along) * ends[:-1] + along * ends[1:]).reshape(-1, 3)
+        # Where ends are opposite each other nobody can tell which way an edge takes.
+        x, y, z = chords[np.linalg.norm(chords, axis=1) > 1e-3].T
+        found.append(np.column_stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))]))
+    return np.degrees(np.concatenate(found)) if found else np.zeros((0, 2))
+
+
+def _along_arcs(shape: object) -> np.ndarray:
+    """The middles of its edges, when these are great circles."""
     middles = []
-    for line in lines:
+    for line in _lines(shape):
         lon, lat = np.radians(shapely.get_coordinates(line).T)
         ends = np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
         between = ends[1:] + ends[:-1]
@@ -269,6 +298,7 @@ class _Searched:
         ways = {
             "footers": _by_footers(table, footers),
             "computed boxes": _by_inspections(table, computed),
+            "boxes of a job": _by_job(table),
             "virtual columns": _by_virtual_columns(computed),
             "bounds of columns": _by_bounds(table, footers),
         }
@@ -311,7 +341,8 @@ def _index(table: RandomTable, boxes: Sequence[FileBox]) -> FileIndex:
 
 def _document(table: RandomTable, crs: Crs, *, type_: str, columns: object = None) -> dict:
     """What a catalog would hold of the table; box columns stand in the order of their ids."""
-    described = {"crs": crs.identifier} | ({"bbox_columns": columns.names} if columns else {})
+    described = {"crs": crs.identifier, "edges": table.edges}
+    described |= {"bbox_columns": columns.names} if columns else {}
     if table.form == "lonlat":
         fields = [_field(1, "lon", "double"), _field(2, "lat", "double")]
     else:
@@ -386,6 +417,29 @@ def _by_inspections(table: RandomTable, computed: Sequence[FileInspection]) -> _
         for inspection, each in zip(computed, found, strict=True)
     ]
     return _Way(_index(table, boxes), groups, _agreed(found))
+
+
+def _by_job(table: RandomTable) -> _Way:
+    """Row group by row group, by what the table says its column is."""
+    document = _document(table, Crs(table.crs), type_="binary")
+    place, crs = _place(document)
+    in_files = PlaceInFiles(document, place)
+    boxes, groups = [], []
+    for file in table.files:
+        read, size_bytes = _reader(file.data)
+        inspection = inspect(read, size_bytes)
+        wanted, following = in_files.wanted(inspection), 0
+        try:
+            while wanted is not None and following is not None:
+                at = replace(wanted, first_group=following)
+                part = compute_part(read, size_bytes, inspection, at, budget_bytes=1)
+                inspection, following = part.inspection, part.next_group
+        except UnreadableFile:
+            wanted = None
+        found = None if wanted is None else in_files.boxes_of(inspection)
+        boxes.append(UNKNOWN if found is None else found.file_box)
+        groups.append(() if found is None else found.row_groups)
+    return _Way(_index(table, boxes), groups, crs)
 
 
 def _by_virtual_columns(computed: Sequence[FileInspection]) -> _Way:

@@ -29,9 +29,10 @@ REGIONS = {
 
 FORMS = (
     *("native", "native", "covering", "covering", "flat", "flat", "wkb", "wkb", "undeclared"),
-    *("hex", "wkt", "geojson", "geoarrow", "lonlat", "geography"),
+    *("hex", "wkt", "geojson", "geoarrow", "lonlat", "geography", "arcs"),
 )
-ONLY_DEGREES = {"geojson", "lonlat", "geography"}
+"""`arcs` are geographies whose edges may go anywhere; those of `geography` are short."""
+ONLY_DEGREES = {"geojson", "lonlat", "geography", "arcs"}
 ONLY_POINTS = {"geoarrow", "lonlat"}
 
 
@@ -52,7 +53,11 @@ class RandomTable:
 
     @property
     def is_geography(self) -> bool:
-        return self.form == "geography"
+        return self.form in {"geography", "arcs"}
+
+    @property
+    def edges(self) -> str:
+        return "spherical" if self.is_geography else "planar"
 
 
 @cache
@@ -118,7 +123,11 @@ def _file(
     count = int(random.integers(1, GROUPS_MAX + 1))
     place = _places(random, crs, 1)[0] if random.random() < 0.7 else None
     groups = [
-        _shapes(random, crs, place, points=table.form in ONLY_POINTS, spherical=table.is_geography)
+        _arcs(random, place)
+        if table.form == "arcs"
+        else _shapes(
+            random, crs, place, points=table.form in ONLY_POINTS, spherical=table.is_geography
+        )
         for _ in range(count)
     ]
     if to_360:
@@ -186,6 +195,30 @@ def _shapes(
     return shapes
 
 
+def _arcs(random: np.random.Generator, place: object) -> list[object]:
+    """Lines and polygons of a sphere: around poles, over them, across the antigraticule."""
+    count = int(random.integers(0, ROWS_A_GROUP + 1))
+    size = float(random.choice([0.5, 8.0, 40.0]))
+    shapes: list[object] = []
+    for centre in _places(random, CRS84, count):
+        at = centre if place is None else np.asarray(place) + random.normal(0, size, 2)
+        if random.random() < 0.05:
+            shapes.append(None)
+            continue
+        if random.random() < 0.15:  # around a pole
+            lon = np.sort(random.uniform(-180, 180, int(random.integers(3, 7))))
+            lat = random.uniform(55, 89, len(lon)) * random.choice([-1, 1])
+        else:
+            lon = at[0] + random.uniform(-size, size, int(random.integers(3, 7)))
+            lat = np.clip(at[1] + random.uniform(-size, size, len(lon)), -90, 90)
+        vertices = np.column_stack([(lon + 180) % 360 - 180, lat])
+        if random.random() < 0.5:
+            shapes.append(shapely.Polygon(np.vstack([vertices, vertices[:1]])))
+        else:
+            shapes.append(shapely.LineString(vertices))
+    return shapes
+
+
 def _shape(
     random: np.random.Generator, kind: str, centre: np.ndarray, size: float, *, is_degrees: bool
 ) -> object:
@@ -246,8 +279,8 @@ def _columns(table: RandomTable, style: _Style, shapes: list[object]) -> tuple[d
     if form in {"hex", "wkt", "geojson"}:
         return {"geometry": pa.array([_text(form, shape) for shape in shapes], pa.string())}, None
     values = pa.array([_bytes(table, style, shape) for shape in shapes], pa.binary())
-    if form in {"native", "geography"}:
-        described = {"crs": table.crs} | ({"edges": "spherical"} if form == "geography" else {})
+    if form in {"native", "geography", "arcs"}:
+        described = {"crs": table.crs} | ({"edges": "spherical"} if table.is_geography else {})
         native = pa.ExtensionArray.from_storage(_Wkb(json.dumps(described)), values)
         return {"geometry": native}, _geo(table) if style.wraps and form == "native" else None
     columns = {"geometry": values}

@@ -15,6 +15,7 @@ from graticule.spatial.bounding_box import EMPTY, UNKNOWN, BoundingBox, BoxStatu
 from graticule.storage import geometry_values
 from graticule.storage.geometry_values import Form, GeometryValues, form_of
 from support.profiles import effort
+from support.spheres import arc
 
 EFFORT = effort(default=50, ci=1000)
 
@@ -324,14 +325,6 @@ def circle(x, y, radius, points=360):
     )
 
 
-def great_circle(start, end):
-    """Latitudes along the shortest way on a sphere."""
-    lon, lat = np.radians([start[0], end[0]]), np.radians([start[1], end[1]])
-    ends = np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
-    along = np.linspace(ends[0], ends[1], 101)
-    return np.degrees(np.arcsin(along[:, 2] / np.linalg.norm(along, axis=1)))
-
-
 @settings(EFFORT)
 @given(
     st.floats(-100, 100),
@@ -339,11 +332,11 @@ def great_circle(start, end):
     st.floats(-1, 1),
     st.floats(-2, 2),
 )
-def test_short_spherical_edges_stay_within_the_padded_box(x, y, dx, dy):
+def test_short_edges_on_an_ellipsoid_stay_within_the_padded_box(x, y, dx, dy):
     end = (x + dx * 0.999, min(max(y + dy, -88.9), 88.9))
-    found = box_of([written(shapely.LineString([(x, y), end]))], edges="spherical")
+    found = box_of([written(shapely.LineString([(x, y), end]))], edges="vincenty")
     (box,) = found.boxes
-    latitudes = great_circle((x, y), end)
+    latitudes = arc((x, y), end)[:, 1]
     assert found.status is BoxStatus.OUTER
     assert box.ymin <= latitudes.min()
     assert latitudes.max() <= box.ymax
@@ -362,15 +355,35 @@ def test_short_spherical_edges_stay_within_the_padded_box(x, y, dx, dy):
     ],
     ids=["long", "pole", "antigraticule", "near-pole", "wide", "nested"],
 )
-def test_other_spherical_edges_are_unknown(shape):
-    assert box_of([written(shape)], edges="spherical") == UNKNOWN
+def test_other_edges_on_an_ellipsoid_are_unknown(shape):
+    assert box_of([written(shape)], edges="vincenty") == UNKNOWN
 
 
-def test_polygons_far_apart_with_short_spherical_edges_are_bounded_together():
+def test_polygons_far_apart_with_short_edges_are_bounded_together():
     shapes = shapely.MultiPolygon([circle(-100, 40, 3), circle(100, -40, 3)])
-    found = box_of([written(shapes)], edges="spherical")
-    assert found.status is BoxStatus.OUTER
-    assert found.boxes[0].contains(BoundingBox(*shapes.bounds))
+    for edges in ("spherical", "vincenty"):
+        found = box_of([written(shapes)], edges=edges)
+        assert found.status is BoxStatus.OUTER
+        assert found.boxes[0].contains(BoundingBox(*shapes.bounds))
+
+
+def test_great_circles_are_bounded_whatever_they_are_part_of():
+    """Points before and after them count, and only rings of polygons have an inside."""
+    cap = [(0, 80), (90, 80), (180, 80), (-90, 80), (0, 80)]
+    values = [POINT, written(shapely.LineString([(-120, 50), (-60, 50)]))]
+    for shape in (shapely.Polygon(cap), shapely.GeometryCollection([shapely.Polygon(cap)])):
+        (box,) = box_of([*values, written(shape)], edges="spherical").boxes
+        assert (box.ymin, box.ymax) == (pytest.approx(4), 90)
+    (box,) = box_of([*values, written(shapely.LineString(cap))], edges="spherical").boxes
+    assert (box.ymin, box.ymax) == pytest.approx((4, 82.89292389))  # where its arcs are highest
+    east, west = box_of(
+        [written(shapely.LineString([(170, 0), (-170, 0)]))] * 2, edges="spherical"
+    ).boxes
+    assert (east.xmin, west.xmax) == (pytest.approx(170), pytest.approx(-170))
+    assert (
+        box_of([*values, written(shapely.LineString([(0, 0), (180, 0)]))], edges="spherical")
+        == UNKNOWN
+    )
 
 
 def test_spherical_points_need_no_padding():

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from graticule.discovery.inspection import BoxSource
-from graticule.spatial.bounding_box import EMPTY, UNKNOWN, BoundingBox, exact, outer
+from graticule.spatial.bounding_box import EMPTY, UNKNOWN, BoundingBox, BoxStatus, exact, outer
 from graticule.spatial.box_columns import BoxColumns
 from graticule.storage.parquet import inspect
 from graticule.storage.parquet_computed import compute_boxes
@@ -86,10 +86,13 @@ def test_a_file_without_rows_is_empty():
     assert found.file_box == EMPTY
 
 
-def test_geography_written_without_statistics_is_unknown_even_when_it_can_be_read():
+def test_geography_written_without_statistics_is_bounded_when_it_is_read():
     column = native([line((-120, 50), (-60, 50))], edges="spherical")
     found = computed({"geometry": column}).geometry["geometry"]
-    assert (found.edges, found.file_box) == ("spherical", UNKNOWN)
+    assert (found.edges, found.file_box.status) == ("spherical", BoxStatus.OUTER)
+    (box,) = found.file_box.boxes
+    sides = (box.xmin, box.ymin, box.xmax, box.ymax)
+    assert sides == pytest.approx((-120, 50, -60, 53.99478518121352))
 
 
 def test_points_need_no_planar_edges():

@@ -25,6 +25,7 @@ from graticule.spatial.bounding_box import (
     outer,
 )
 from graticule.spatial.extent import Extent
+from graticule.spatial.great_circles import SphericalExtent
 from graticule.spatial.wkb import (
     COLLECTION,
     LINESTRING,
@@ -49,6 +50,7 @@ BULGE_PADDING_DEG: Final = 0.002
 BULGE_LATITUDE_MAX_DEG: Final = 89.0
 BULGE_SPAN_MAX_DEG: Final = 180.0
 
+SPHERICAL: Final = "spherical"
 _TRUSTED_KINDS: Final = {LINESTRING, POLYGON}
 _POLYGON_ID: Final = 3
 """Of GEOS, which counts from 0 and has rings between lines and polygons."""
@@ -80,8 +82,12 @@ class GeometryValues:
     empties: int = 0
     bad: int = 0
     """Values that are no geometries; once there is one, the rest is not read."""
+    on_sphere: SphericalExtent = field(default_factory=SphericalExtent)
+    """Of great circles."""
     bulges: bool = False
-    """True if an edge may leave the box of its vertices by more than the padding."""
+    """Of other edges that are not straight: true if one may leave the box of its vertices by more
+    than the padding.
+    """
     has_edges: bool = False
 
     @property
@@ -89,9 +95,11 @@ class GeometryValues:
         return Counts(self.nulls, self.empties)
 
     def file_box(self) -> FileBox:
-        """Exact for planar edges; for others padded, or unknown when that does not suffice."""
+        """Exact for planar edges; for others outer, or unknown when there is no certain box."""
         if self.bad or self.bulges:
             return UNKNOWN
+        if self.edges == SPHERICAL and self.has_edges:
+            return self.on_sphere.file_box()
         found = self.extent.file_box()
         if self.edges == "planar" or not self.has_edges or found.status is not BoxStatus.EXACT:
             return found
@@ -155,6 +163,8 @@ class GeometryValues:
                 self._meet(layout.header)
                 self.srids |= layout.srids
                 has_nan = self.extent.add(layout.x, layout.y)
+                if self.edges == SPHERICAL:
+                    self.on_sphere.add_points(layout.x, layout.y)
                 if has_nan:
                     self.empties += int(np.count_nonzero(np.isnan(layout.x) | np.isnan(layout.y)))
             return
@@ -196,8 +206,13 @@ class GeometryValues:
         self.empties += int(np.count_nonzero(shapely.is_empty(shapes)))
         coordinates = shapely.get_coordinates(shapes)
         self.extent.add(coordinates[:, 0], coordinates[:, 1])
-        if self.edges != "planar":
-            self.bulges |= _may_bulge(shapes)
+        if self.edges == SPHERICAL:
+            lines, are_rings = _lines_of(shapes)
+            coordinates, line = shapely.get_coordinates(lines, return_index=True)
+            x, y = coordinates.T
+            self.on_sphere.add_lines(x, y, line, are_rings=are_rings)
+        elif self.edges != "planar":
+            self.bulges |= _may_bulge(_lines_of(shapes)[0])
 
 
 def form_of(array: Any) -> Form | None:
@@ -313,15 +328,21 @@ def _bounds(array: Any) -> tuple[float, float, float, float] | None:
     return box["xmin"], box["ymin"], box["xmax"], box["ymax"]
 
 
-def _may_bulge(shapes: Any) -> bool:
-    """True if an edge is so long that a great circle along it leaves the box by too much, or if a
-    geometry is so wide that it may hold a pole.
-    """
+def _lines_of(shapes: Any) -> tuple[Any, Any]:
+    """The lines, points and rings that shapes are made of, and which are rings of polygons."""
     parts = shapely.get_parts(shapes)
     while bool((shapely.get_type_id(parts) > _POLYGON_ID).any()):
         parts = shapely.get_parts(parts)
     polygons = shapely.get_type_id(parts) == _POLYGON_ID
-    lines = np.concatenate([parts[~polygons], shapely.get_rings(parts[polygons])])
+    rings = shapely.get_rings(parts[polygons])
+    lines = np.concatenate([parts[~polygons], rings])
+    return lines, np.arange(len(lines)) >= len(lines) - len(rings)
+
+
+def _may_bulge(lines: Any) -> bool:
+    """True if an edge is so long that the shortest way along it leaves the box by too much, or if a
+    line is so wide that it may hold a pole.
+    """
     coordinates, line = shapely.get_coordinates(lines, return_index=True)
     if not len(line):
         return False
