@@ -15,7 +15,7 @@ from graticule.access.passwords import PasswordHashing
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import MemberKind, Role
 from graticule.outbound.fetch import Fetched
-from graticule.services.issuers import Issuers
+from graticule.services.accounts.issuers import Issuers
 from graticule.settings import Settings
 from graticule.wiring import Services, open_services
 

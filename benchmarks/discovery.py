@@ -30,8 +30,8 @@ from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import Edition, Organisation
 from graticule.outbound.gate import ANYWHERE
-from graticule.services.bucket_listing import Place
-from graticule.services.bucket_survey import BucketSurveys
+from graticule.services.discovery.bucket_listing import Place
+from graticule.services.discovery.bucket_survey import BucketSurveys
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.parquet import inspect
 from graticule.storage.s3 import ObjectStore

@@ -34,7 +34,7 @@ from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex
 from graticule.planning.row_group import RowGroup
 from graticule.planning.table_places import crs_of, place_of
-from graticule.services.footer_boxes import FooterReader, PlaceInFiles
+from graticule.services.planning.footer_boxes import FooterReader, PlaceInFiles
 from graticule.spatial.bounding_box import UNKNOWN, FileBox
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS
 from graticule.spatial.crs import Crs, agreed

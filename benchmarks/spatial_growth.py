@@ -21,7 +21,7 @@ from graticule.planning.file_columns import BOUNDS, COUNTS, NUMBERS, FileColumns
 from graticule.planning.index import FileIndex
 from graticule.planning.ragged import ByteMaps, IntMaps, RaggedBytes, RaggedInts
 from graticule.planning.table_places import place_of
-from graticule.services.snapshot_reading import SnapshotReader
+from graticule.services.planning.snapshot_reading import SnapshotReader
 from graticule.spatial.bounding_box import BoundingBox
 from graticule.storage.index_files import About, map_index, write_index
 from graticule.storage.manifest_writer import write_manifest_list, write_manifests

@@ -11,7 +11,13 @@ from typer.testing import CliRunner
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.main import app
 from graticule.domain.errors import InvalidRequest
-from graticule.services.engine_text import StorePlace, alias_of, engine_text, engines, releases
+from graticule.services.engines.engine_text import (
+    StorePlace,
+    alias_of,
+    engine_text,
+    engines,
+    releases,
+)
 
 AWKWARD = """o'Brien's "lake" \\ $HOME `x` é"""
 URL = "https://catalog.example/"

@@ -11,7 +11,7 @@ import pytest
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField
 
-from graticule.services import credential_cache
+from graticule.services.integrations import credential_cache
 from support.duck import attach, attached
 from support.engine_list import DUCKDB, JAVA, PYICEBERG
 from support.engine_matrix import Capability, lacks, proves

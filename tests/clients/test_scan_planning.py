@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from graticule.services import scans
+from graticule.services.planning import scans
 from support.java import run_junit
 from support.server import LiveCatalog
 

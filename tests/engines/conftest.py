@@ -9,7 +9,7 @@ import pytest
 
 from graticule.demo.lake import write_lake
 from graticule.demo.seaweedfs import SeaweedFS
-from graticule.services import credential_cache
+from graticule.services.integrations import credential_cache
 from support.access_meter import AccessMeter, metering
 from support.buckets import owners_client
 from support.engine_matrix import Engine

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from engines.test_iceberg_js import MODULES
 from graticule.cli.main import app
-from graticule.services.engine_text import engines
+from graticule.services.engines.engine_text import engines
 from support.engine_runs import install_duckdb_extensions, python_of
 from support.engines import require
 from support.spark import EVERYTHING, JARS, path_of_spark, settings_of_the_machine

@@ -8,7 +8,7 @@ def test_the_page_says_what_the_tests_claim():
 
 
 def test_every_engine_of_the_page_has_a_text_to_connect_with():
-    from graticule.services.engine_text import engines  # noqa: PLC0415
+    from graticule.services.engines.engine_text import engines  # noqa: PLC0415
 
     assert {claim.engine.text for claim in declared()} - {None} <= set(engines())
 

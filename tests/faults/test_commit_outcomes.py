@@ -15,8 +15,8 @@ import pytest
 from graticule.db.engine import write
 from graticule.domain.errors import Unavailable
 from graticule.domain.identifiers import TableIdentifier
-from graticule.services import commits, shared_writes
-from graticule.services.table_changes import TableChange
+from graticule.services.catalog import commits, shared_writes
+from graticule.services.catalog.table_changes import TableChange
 from support.faults import Answers, LosesAnswer, LosesRequest, faulty
 from support.patience import until
 from support.server import LiveCatalog

@@ -24,7 +24,7 @@ from graticule.domain.job import JobKind, JobState
 from graticule.domain.scan import ScanState
 from graticule.domain.sync import SyncState
 from graticule.iceberg import metadata
-from graticule.services.integrations import NewIntegration
+from graticule.services.integrations.integrations import NewIntegration
 from graticule.settings import Settings
 from graticule.storage.manifests import read_manifest, read_manifest_list
 from graticule.wiring import open_services

@@ -12,8 +12,8 @@ from graticule.domain.errors import (
     Unauthenticated,
 )
 from graticule.domain.tenancy import MemberKind, Role, Scope
-from graticule.services.activity import FLUSH_EVERY_MS
-from graticule.services.authentication import PRINCIPAL_CACHE_MS
+from graticule.services.accounts.activity import FLUSH_EVERY_MS
+from graticule.services.accounts.authentication import PRINCIPAL_CACHE_MS
 from support.accounts import bearer, process
 
 

@@ -11,8 +11,8 @@ from graticule.db.engine import read, write
 from graticule.domain.audit import AuditFilter, EventType, Outcome, Subject, SubjectKind
 from graticule.domain.errors import Forbidden
 from graticule.domain.tenancy import Origin, Role
-from graticule.services.audit import EXPORT_PAGE_EVENTS, Audit
-from graticule.services.audit_trail import record
+from graticule.services.events.audit import EXPORT_PAGE_EVENTS, Audit
+from graticule.services.events.audit_trail import record
 from support.principals import ANA
 from support.tenants import ZOE
 

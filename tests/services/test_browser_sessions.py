@@ -4,8 +4,8 @@ import pytest
 
 from graticule.domain.errors import NoSuchSession, Unauthenticated
 from graticule.domain.tenancy import ALL_SCOPES, CredentialKind, MemberKind, Role
-from graticule.services.activity import FLUSH_EVERY_MS
-from graticule.services.authentication import PRINCIPAL_CACHE_MS
+from graticule.services.accounts.activity import FLUSH_EVERY_MS
+from graticule.services.accounts.authentication import PRINCIPAL_CACHE_MS
 from support.accounts import SESSION_IDLE_S, SESSION_LIFETIME_S, process
 
 

@@ -9,8 +9,8 @@ from graticule.db.bucket_objects import KeyRange
 from graticule.db.engine import read, write
 from graticule.domain.errors import StorageRefused
 from graticule.domain.location import Location
-from graticule.services.bucket_listing import BucketListing, Listing, Place
-from graticule.services.scan_watch import NOBODY
+from graticule.services.discovery.bucket_listing import BucketListing, Listing, Place
+from graticule.services.discovery.scan_watch import NOBODY
 from graticule.storage.listings import ObjectSummary, UnreadPage
 from support.rows import INTEGRATION, NOW, create_catalogs
 
@@ -63,7 +63,7 @@ class Watch:
 
 @pytest.fixture
 def db(database, monkeypatch):
-    monkeypatch.setattr("graticule.services.bucket_listing.FLUSH_ROWS", 1)
+    monkeypatch.setattr("graticule.services.discovery.bucket_listing.FLUSH_ROWS", 1)
     with write(database) as conn:
         create_catalogs(conn, "c")
     return database

@@ -20,7 +20,7 @@ from graticule.domain.errors import (
 )
 from graticule.domain.identifiers import Namespace
 from graticule.domain.scan import Scan, ScanState
-from graticule.services.integrations import NewIntegration
+from graticule.services.integrations.integrations import NewIntegration
 from support.principals import ANA, BEN
 from support.tenants import ROLE, ZOE, verified
 

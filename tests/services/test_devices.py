@@ -12,8 +12,8 @@ from graticule.domain.errors import (
     SlowDown,
 )
 from graticule.domain.tenancy import MemberKind, Role, Scope
-from graticule.services import devices as devices_module
-from graticule.services.devices import CODE_LIFETIME_S, KEY_LIFETIME_S, POLL_INTERVAL_S
+from graticule.services.accounts import devices as devices_module
+from graticule.services.accounts.devices import CODE_LIFETIME_S, KEY_LIFETIME_S, POLL_INTERVAL_S
 from support.accounts import bearer
 
 

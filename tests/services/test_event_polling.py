@@ -20,8 +20,8 @@ from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.scan import ScanState
 from graticule.iceberg import metadata
-from graticule.services.event_polling import EventPolling
-from graticule.services.integrations import NewIntegration
+from graticule.services.integrations.integrations import NewIntegration
+from graticule.services.syncing.event_polling import EventPolling
 from graticule.settings import Settings
 from graticule.storage.iam_policy import role_policy, trust_policy
 from graticule.storage.manifests import read_manifest, read_manifest_list

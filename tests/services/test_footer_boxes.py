@@ -9,7 +9,7 @@ from graticule.domain.errors import NoSuchFile
 from graticule.planning.files import DataFileEntry
 from graticule.planning.row_group import RowGroup
 from graticule.planning.table_places import place_of
-from graticule.services.footer_boxes import FooterBoxes, FooterReader
+from graticule.services.planning.footer_boxes import FooterBoxes, FooterReader
 from graticule.spatial.bounding_box import UNKNOWN, BoundingBox, exact, outer
 from graticule.storage.inspection_workers import InspectionWorkers
 from support.parquet_files import native, parquet, point

@@ -13,9 +13,9 @@ from graticule.discovery.inspection import FileInspection
 from graticule.domain.errors import StorageUnavailable
 from graticule.domain.location import Location
 from graticule.outbound.gate import ANYWHERE
-from graticule.services.bucket_listing import Place
-from graticule.services.footers import Footers, KnownFooters
-from graticule.services.scan_watch import NOBODY
+from graticule.services.discovery.bucket_listing import Place
+from graticule.services.discovery.footers import Footers, KnownFooters
+from graticule.services.discovery.scan_watch import NOBODY
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.s3 import ObjectStore
 from support.lake import cities
@@ -118,9 +118,9 @@ def test_what_the_store_refused_is_asked_for_again(bench):
 
 
 def test_when_the_store_falls_silent_what_was_found_until_then_stays(bench, monkeypatch):
-    monkeypatch.setattr("graticule.services.footers.FLUSH_FILES", 1)
-    monkeypatch.setattr("graticule.services.footers.FILES_A_TASK", 1)
-    monkeypatch.setattr("graticule.services.footers.TASKS_AHEAD", 1)
+    monkeypatch.setattr("graticule.services.discovery.footers.FLUSH_FILES", 1)
+    monkeypatch.setattr("graticule.services.discovery.footers.FILES_A_TASK", 1)
+    monkeypatch.setattr("graticule.services.discovery.footers.TASKS_AHEAD", 1)
     files = [bench.put(f"{n}") for n in range(4)]
     read = bench.store.get
 
@@ -150,7 +150,7 @@ def test_what_another_version_of_the_server_kept_is_looked_at_again(bench):
 
 
 def test_known_footers_are_a_mapping_of_the_place_and_nothing_else(bench, monkeypatch):
-    monkeypatch.setattr("graticule.services.footers.WINDOW_FILES", 2)
+    monkeypatch.setattr("graticule.services.discovery.footers.WINDOW_FILES", 2)
     files = [bench.put(f"{n}") for n in range(5)]
     bench.look(*files)
     known = KnownFooters(bench.database, bench.place)

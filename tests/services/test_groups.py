@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from graticule.domain.errors import Overloaded
-from graticule.services import groups
-from graticule.services.groups import Groups
+from graticule.services.catalog import groups
+from graticule.services.catalog.groups import Groups
 from support.patience import until
 
 PATIENCE_S = 20

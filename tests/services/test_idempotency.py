@@ -6,8 +6,8 @@ from graticule.db import idempotency as idempotency_db
 from graticule.db.engine import write
 from graticule.domain.errors import IdempotencyKeyReused, InvalidRequest
 from graticule.domain.idempotency import Landed
-from graticule.services import idempotency
-from graticule.services.idempotency import Idempotency
+from graticule.services.catalog import idempotency
+from graticule.services.catalog.idempotency import Idempotency
 from support.clock import Clock
 from support.principals import ANA, BEN
 

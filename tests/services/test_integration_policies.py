@@ -16,9 +16,9 @@ from graticule.domain.errors import (
     WrongState,
 )
 from graticule.domain.secret import Secret
-from graticule.services.integration_policies import IntegrationPolicies, PolicyRequest
-from graticule.services.integrations import NewIntegration
-from graticule.services.policy_scripts import aws_cli, terraform
+from graticule.services.integrations.integration_policies import IntegrationPolicies, PolicyRequest
+from graticule.services.integrations.integrations import NewIntegration
+from graticule.services.integrations.policy_scripts import aws_cli, terraform
 from graticule.storage.identity import trusted_arn
 from support.principals import ANA, BEN
 from support.tenants import PRINCIPAL_ARN, PUBLIC, ROLE, ZOE

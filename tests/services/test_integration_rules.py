@@ -3,7 +3,7 @@ import pytest
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.secret import Secret
-from graticule.services.integration_rules import (
+from graticule.services.integrations.integration_rules import (
     check_access_keys,
     check_region,
     check_role_arn,

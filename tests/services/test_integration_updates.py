@@ -20,8 +20,8 @@ from graticule.domain.errors import (
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.domain.verification import CheckStatus
-from graticule.services.catalogs import CATALOG_CACHE_MS, Catalogs
-from graticule.services.integrations import NewIntegration
+from graticule.services.catalog.catalogs import CATALOG_CACHE_MS, Catalogs
+from graticule.services.integrations.integrations import NewIntegration
 from support.principals import ANA, BEN
 from support.tenants import RING, ROLE, ZOE, verified
 

@@ -24,7 +24,7 @@ from graticule.domain.errors import (
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import Edition
-from graticule.services.integrations import Integrations, NewIntegration
+from graticule.services.integrations.integrations import Integrations, NewIntegration
 from support.principals import ANA, BEN
 from support.tenants import ROLE, ZOE, verified
 

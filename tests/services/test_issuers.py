@@ -30,8 +30,8 @@ from graticule.domain.tenancy import (
     Role,
     Scope,
 )
-from graticule.services.authentication import PRINCIPAL_CACHE_MS
-from graticule.services.issuer_documents import COOL_DOWN_MS, FRESH_MS, STALE_MS
+from graticule.services.accounts.authentication import PRINCIPAL_CACHE_MS
+from graticule.services.accounts.issuer_documents import COOL_DOWN_MS, FRESH_MS, STALE_MS
 from support.accounts import process
 from support.oidc import AUDIENCE, providing
 

@@ -9,8 +9,8 @@ from graticule.db import jobs as jobs_db
 from graticule.db.engine import read, write
 from graticule.domain.errors import InvalidRequest, StorageUnavailable
 from graticule.domain.job import Job, JobInterrupted, JobKind, JobState, JobWaits, LeaseLost
-from graticule.services import job_worker
-from graticule.services.job_worker import JobWorker
+from graticule.services.jobs import job_worker
+from graticule.services.jobs.job_worker import JobWorker
 from support import patience
 from support.rows import NOW, create_catalogs
 

@@ -14,7 +14,7 @@ from graticule.domain.errors import (
     WrongState,
 )
 from graticule.domain.tenancy import MemberKind, Role
-from graticule.services.authentication import PRINCIPAL_CACHE_MS
+from graticule.services.accounts.authentication import PRINCIPAL_CACHE_MS
 from support.accounts import bearer, process
 
 

@@ -16,7 +16,7 @@ from graticule.domain.errors import (
     NoSuchOrganisation,
 )
 from graticule.domain.tenancy import ALL_SCOPES, Edition, MemberKind, Role
-from graticule.services.authentication import PRINCIPAL_CACHE_MS
+from graticule.services.accounts.authentication import PRINCIPAL_CACHE_MS
 from support.accounts import bearer, process
 
 

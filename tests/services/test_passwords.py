@@ -20,8 +20,8 @@ from graticule.domain.errors import (
 )
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import Edition, MemberKind, Origin, Role
-from graticule.services import throttle as throttle_module
-from graticule.services.passwords import LINK_LIFETIME_S, Passwords
+from graticule.services.accounts import throttle as throttle_module
+from graticule.services.accounts.passwords import LINK_LIFETIME_S, Passwords
 from support.accounts import process
 
 PASSWORD = Secret("correct horse battery")

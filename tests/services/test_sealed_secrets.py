@@ -12,8 +12,8 @@ from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import Unavailable
 from graticule.domain.secret import Secret
 from graticule.domain.webhook import Webhook
-from graticule.services.integrations import NewIntegration
-from graticule.services.sealed_secrets import Rotation, SealedSecrets
+from graticule.services.accounts.sealed_secrets import Rotation, SealedSecrets
+from graticule.services.integrations.integrations import NewIntegration
 from graticule.settings import Settings
 from graticule.wiring import open_services
 from support.principals import ANA
@@ -94,7 +94,7 @@ def test_everything_is_sealed_anew_under_the_newest_key_and_opens_without_the_ol
 
 
 def test_a_rotation_that_was_cut_short_goes_on_where_it_was(tenants, sealed, monkeypatch):
-    monkeypatch.setattr("graticule.services.sealed_secrets.SECRETS_PER_TRANSACTION", 2)
+    monkeypatch.setattr("graticule.services.accounts.sealed_secrets.SECRETS_PER_TRANSACTION", 2)
     rotating = SealedSecrets(tenants, BOTH)
     keep, kept = rotating._keep, []
 

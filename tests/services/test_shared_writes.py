@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 
 from graticule.db.engine import create_engine, write
 from graticule.domain.errors import CommitConflict, CommitStateUnknown, Unavailable
-from graticule.services.shared_writes import SharedWrites
+from graticule.services.catalog.shared_writes import SharedWrites
 from support.patience import until
 
 PATIENCE_S = 20

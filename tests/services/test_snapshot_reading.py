@@ -11,7 +11,7 @@ from graticule.domain.errors import NoSuchFile
 from graticule.iceberg.values import encode_value
 from graticule.planning.files import DataFileEntry
 from graticule.planning.table_places import place_of
-from graticule.services.snapshot_reading import SnapshotReader
+from graticule.services.planning.snapshot_reading import SnapshotReader
 from graticule.storage.avro_io import write_avro
 from graticule.storage.index_files import About, decode_index, encode_index
 from graticule.storage.manifest_writer import write_manifest_list, write_manifests

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from graticule.domain.errors import InvalidRequest
-from graticule.services.sync_times import next_run_ms
+from graticule.services.syncing.sync_times import next_run_ms
 
 NOW = datetime(2026, 11, 21, 23, 59, 30, tzinfo=UTC)  # a Saturday
 

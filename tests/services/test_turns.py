@@ -11,14 +11,14 @@ import pytest
 
 from graticule.domain.errors import CommitConflict, Overloaded
 from graticule.domain.identifiers import TableIdentifier
-from graticule.services import turns
-from graticule.services.turns import Turns
+from graticule.services.catalog import turns
+from graticule.services.catalog.turns import Turns
 
 # Counts with a gap between reading and writing, in which any other process would be noticed.
 COUNT = """
 import sys, threading, time
 from pathlib import Path
-from graticule.services.turns import Turns
+from graticule.services.catalog.turns import Turns
 counter, times, threads = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 turns = Turns(Path(sys.argv[1]))
 def count():
@@ -34,7 +34,7 @@ for thread in all: thread.join()
 HOLD = """
 import sys, time
 from pathlib import Path
-from graticule.services.turns import Turns
+from graticule.services.catalog.turns import Turns
 with Turns(Path(sys.argv[1])).take(["key", "other"]):
     print("held", flush=True)
     time.sleep(60)

@@ -2,7 +2,7 @@
 
 import threading
 
-from graticule.services.upkeep import Upkeep
+from graticule.services.maintenance.upkeep import Upkeep
 
 
 def test_tasks_run_at_the_start_and_when_woken():

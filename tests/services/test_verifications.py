@@ -25,10 +25,17 @@ from graticule.domain.verification import (
     Verification,
     VerificationState,
 )
-from graticule.services.integrations import NewIntegration
-from graticule.services.verification_runs import DOUBT_PAUSE_MS, PERIOD_S, VerificationRuns
-from graticule.services.verification_slots import RUNNING_PER_ORGANISATION_MAX, WAITING_MAX
-from graticule.services.verifications import Verifications
+from graticule.services.integrations.integrations import NewIntegration
+from graticule.services.integrations.verification_runs import (
+    DOUBT_PAUSE_MS,
+    PERIOD_S,
+    VerificationRuns,
+)
+from graticule.services.integrations.verification_slots import (
+    RUNNING_PER_ORGANISATION_MAX,
+    WAITING_MAX,
+)
+from graticule.services.integrations.verifications import Verifications
 from support.principals import ANA, BEN
 from support.tenants import RING, ROLE, ZOE, verified
 

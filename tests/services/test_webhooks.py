@@ -22,14 +22,14 @@ from graticule.domain.tenancy import Role
 from graticule.domain.webhook import DeliveryState
 from graticule.outbound.fetch import Fetcher
 from graticule.outbound.gate import ANYWHERE, PUBLIC_ONLY
-from graticule.services.audit_trail import record
-from graticule.services.webhook_delivery import (
+from graticule.services.events.audit_trail import record
+from graticule.services.events.webhook_delivery import (
     HISTORY_MS,
     LEASE_MS,
     RETRY_AFTER_S,
     WebhookDelivery,
 )
-from graticule.services.webhooks import Webhooks
+from graticule.services.events.webhooks import Webhooks
 from support.principals import ANA
 from support.tenants import RING, ZOE
 from support.webhook_receiver import receiver

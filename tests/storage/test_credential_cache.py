@@ -8,7 +8,7 @@ import pytest
 
 from graticule.domain.errors import PolicyTooLarge, StorageRefused, StorageUnavailable
 from graticule.domain.secret import Secret
-from graticule.services.credential_cache import CALLERS_MAX, CredentialCache
+from graticule.services.integrations.credential_cache import CALLERS_MAX, CredentialCache
 from graticule.storage.gates import PATIENCE_S
 from graticule.storage.keys import TemporaryCredentials
 

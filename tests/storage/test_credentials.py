@@ -19,8 +19,8 @@ from graticule.domain.errors import (
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
 from graticule.outbound.gate import ANYWHERE
-from graticule.services.client_properties import session_config
-from graticule.services.credentials import Credentials
+from graticule.services.catalog.client_properties import session_config
+from graticule.services.integrations.credentials import Credentials
 from graticule.storage.iam_policy import LocationGrant
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.keys import TemporaryCredentials

@@ -23,8 +23,12 @@ from graticule.domain.catalog import AccessKeys, AccessLevel
 from graticule.domain.errors import StorageRefused
 from graticule.domain.secret import Secret
 from graticule.outbound.gate import ANYWHERE
-from graticule.services.integration_policies import IntegrationPolicies, Policies, PolicyRequest
-from graticule.services.policy_scripts import aws_cli
+from graticule.services.integrations.integration_policies import (
+    IntegrationPolicies,
+    Policies,
+    PolicyRequest,
+)
+from graticule.services.integrations.policy_scripts import aws_cli
 from graticule.storage.iam_policy import LocationGrant, session_policy
 from graticule.storage.identity import ServerIdentity
 from graticule.storage.sts import TokenService, session_name

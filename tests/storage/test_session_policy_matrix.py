@@ -15,7 +15,7 @@ from graticule.domain.catalog import AccessLevel, StorageIntegration
 from graticule.domain.errors import StorageRefused
 from graticule.domain.location import Location
 from graticule.outbound.gate import ANYWHERE
-from graticule.services.credentials import Credentials
+from graticule.services.integrations.credentials import Credentials
 from graticule.storage.clients import s3_client
 from graticule.storage.iam_policy import LocationGrant, role_policy, trust_policy
 from graticule.storage.identity import ServerIdentity

@@ -14,19 +14,19 @@ from graticule.domain.tenancy import Principal
 from graticule.outbound.fetch import Fetcher
 from graticule.outbound.gate import Outbound
 from graticule.outbound.policy import OutboundPolicy
-from graticule.services.access_tokens import AccessTokens
-from graticule.services.activity import Activity
-from graticule.services.api_keys import ApiKeys
-from graticule.services.audit import Audit
-from graticule.services.authentication import Authentication
-from graticule.services.browser_sessions import BrowserSessions
-from graticule.services.devices import Devices
-from graticule.services.issuer_documents import IssuerDocuments
-from graticule.services.issuers import Issuers
-from graticule.services.members import Members
-from graticule.services.organisations import Organisations
-from graticule.services.passwords import Passwords
-from graticule.services.throttle import Throttle
+from graticule.services.accounts.access_tokens import AccessTokens
+from graticule.services.accounts.activity import Activity
+from graticule.services.accounts.api_keys import ApiKeys
+from graticule.services.accounts.authentication import Authentication
+from graticule.services.accounts.browser_sessions import BrowserSessions
+from graticule.services.accounts.devices import Devices
+from graticule.services.accounts.issuer_documents import IssuerDocuments
+from graticule.services.accounts.issuers import Issuers
+from graticule.services.accounts.members import Members
+from graticule.services.accounts.organisations import Organisations
+from graticule.services.accounts.passwords import Passwords
+from graticule.services.accounts.throttle import Throttle
+from graticule.services.events.audit import Audit
 from support.clock import Clock
 
 RING = Keyring.from_keys([("k1", b"k" * 32)])

@@ -7,7 +7,7 @@ from uuid import uuid4
 from graticule.domain.grants import GranteeKind, ObjectName, Privilege
 from graticule.domain.identifiers import Namespace
 from graticule.domain.tenancy import ALL_SCOPES, Edition, MemberKind, Principal, Role, Scope
-from graticule.services.grants import GranteeName
+from graticule.services.accounts.grants import GranteeName
 from graticule.wiring import Services
 
 

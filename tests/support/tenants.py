@@ -16,12 +16,12 @@ from graticule.domain.tenancy import Edition, Member, MemberKind, Organisation, 
 from graticule.domain.verification import Check, CheckStatus, Report
 from graticule.outbound.gate import Outbound
 from graticule.outbound.policy import OutboundPolicy
-from graticule.services.catalogs import Catalogs
-from graticule.services.integration_policies import IntegrationPolicies
-from graticule.services.integration_updates import IntegrationUpdates
-from graticule.services.integrations import Integrations, NewIntegration
-from graticule.services.verification_runs import WAIT_S_MAX, VerificationRuns
-from graticule.services.verifications import Verifications
+from graticule.services.catalog.catalogs import Catalogs
+from graticule.services.integrations.integration_policies import IntegrationPolicies
+from graticule.services.integrations.integration_updates import IntegrationUpdates
+from graticule.services.integrations.integrations import Integrations, NewIntegration
+from graticule.services.integrations.verification_runs import WAIT_S_MAX, VerificationRuns
+from graticule.services.integrations.verifications import Verifications
 from graticule.storage.verification.engine import Progress, Request
 from support.clock import Clock
 from support.principals import ANA

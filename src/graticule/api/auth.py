@@ -9,7 +9,7 @@ from graticule.api.cookies import REQUESTED_BY, SAFE_METHODS, SESSION, Cookies, 
 from graticule.api.errors import Surface
 from graticule.domain.errors import CrossSite, Unauthenticated
 from graticule.domain.tenancy import Edition, Principal, Role
-from graticule.services.authentication import Authentication
+from graticule.services.accounts.authentication import Authentication
 
 ANONYMOUS = Principal(
     organisation_id="",

@@ -8,7 +8,7 @@ from graticule.cli.connection import connect as connect_to_server
 from graticule.cli.connection import segment
 from graticule.cli.failures import CommandFailure, ExitCode
 from graticule.cli.output import Json, Output, note, print_json, print_list, wants_json
-from graticule.services.engine_text import (
+from graticule.services.engines.engine_text import (
     EngineText,
     StorePlace,
     engine_text,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from graticule.cli.failures import CommandFailure, ExitCode
-from graticule.services.engine_text import CREDENTIAL_VARIABLE, EngineText
+from graticule.services.engines.engine_text import CREDENTIAL_VARIABLE, EngineText
 
 TIMEOUT_S: Final = 300.0
 """Spark fetches its packages at the first start."""

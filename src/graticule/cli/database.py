@@ -106,7 +106,7 @@ def rotate_secrets(output: Output = None) -> None:
     Exits with 3 when a secret does not open; it is left as it is, and the log names it.
     """
     from graticule.db.upgrade import check_current  # noqa: PLC0415
-    from graticule.services.sealed_secrets import SealedSecrets  # noqa: PLC0415
+    from graticule.services.accounts.sealed_secrets import SealedSecrets  # noqa: PLC0415
 
     with opened_database() as (settings, engine):
         check_current(engine)

@@ -105,7 +105,7 @@ class Origin:
     request_id: str = ""
     address: str = ""
     request: IdempotentRequest | None = None
-    """Set for a management change with an `Idempotency-Key`: `services.audit_trail` claims it."""
+    """Set for a management change with an `Idempotency-Key`: `services.events` claims it."""
 
 
 NOWHERE = Origin()

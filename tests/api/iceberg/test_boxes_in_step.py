@@ -18,9 +18,10 @@ from graticule.db import jobs as jobs_db
 from graticule.db.engine import read, write
 from graticule.db.schema import catalogs, tables
 from graticule.domain.job import Job, JobKind, JobState
-from graticule.services import box_filling, box_orders, index_orders, indexing
-from graticule.services.box_filling import BoxFilling
-from graticule.services.job_run import JobRun
+from graticule.services.catalog import box_orders, index_orders
+from graticule.services.jobs.job_run import JobRun
+from graticule.services.planning import box_filling, indexing
+from graticule.services.planning.box_filling import BoxFilling
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.wiring import wall_clock_ms
 from support import patience

@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from graticule.services import index_orders, stored_indexes
+from graticule.services.catalog import index_orders
+from graticule.services.planning import stored_indexes
 from support.patience import until
 from support.plans import PlannedTable, index_files
 from support.points import COLUMNS, rows, window

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from graticule.services import index_orders
+from graticule.services.catalog import index_orders
 from support.plans import PlannedTable
 from support.points import COLUMNS, rows, window
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graticule.services import metrics
+from graticule.services.catalog import metrics
 from support.server import LiveCatalog
 
 SCHEMA = {"type": "struct", "fields": [{"id": 1, "name": "id", "type": "long", "required": False}]}

@@ -10,7 +10,8 @@ import pytest
 
 from graticule.api import plan_tokens
 from graticule.planning.file_columns import FileColumns
-from graticule.services import index_orders, scans, snapshot_reading
+from graticule.services.catalog import index_orders
+from graticule.services.planning import scans, snapshot_reading
 from graticule.storage.manifest_columns import ManifestFiles
 from support.patience import until
 from support.people import new_person, person_of

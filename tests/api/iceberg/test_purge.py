@@ -12,7 +12,7 @@ from sqlalchemy import select
 from graticule.db.engine import read
 from graticule.db.schema import purges
 from graticule.domain.errors import StorageUnavailable
-from graticule.services import purging
+from graticule.services.maintenance import purging
 from support.server import LiveCatalog, LiveServer
 
 DEADLINE_S = 20.0

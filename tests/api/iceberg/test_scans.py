@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from graticule.services import scans
+from graticule.services.planning import scans
 from support.lake import cities
 from support.parquet_files import parquet
 

@@ -10,7 +10,7 @@ import pytest
 from graticule.db.engine import write
 from graticule.domain.errors import CommitStateUnknown
 from graticule.domain.location import Location
-from graticule.services import view_commits
+from graticule.services.catalog import view_commits
 from support.server import LiveCatalog
 
 SCHEMA = {

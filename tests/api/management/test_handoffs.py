@@ -19,7 +19,8 @@ from graticule.scaleout import spark
 from graticule.scaleout.bucket import Bucket, NotRead
 from graticule.scaleout.inspecting import inspect_part
 from graticule.scaleout.server import Server, ServerFailed
-from graticule.services import handoffs, job_worker
+from graticule.services.discovery import handoffs
+from graticule.services.jobs import job_worker
 from graticule.storage.s3 import ObjectStore
 from support.lake import cities
 from support.patience import until

@@ -118,7 +118,7 @@ def test_so_many_files_are_taken_in_at_once_and_the_rest_by_the_next(raw, syncs)
 
 
 def test_very_many_new_files_are_several_snapshots_of_one_sync(raw, syncs, monkeypatch):
-    monkeypatch.setattr("graticule.services.sync_attempt.ADDED_AT_ONCE_MAX", 2)
+    monkeypatch.setattr("graticule.services.syncing.sync_attempt.ADDED_AT_ONCE_MAX", 2)
     raw.put("cities/part-0.parquet", cities((0, 1, 1)) + b"broken")
     raw.put("cities/part-1.parquet", cities((1, 0, 0))[:-9])
     for number in range(2, 7):

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
-from graticule.services.commits import Commits
+from graticule.services.catalog.commits import Commits
 from graticule.storage.manifests import read_entries
 from support.lake import RawFolder, cities
 from support.parquet_files import native, parquet, point

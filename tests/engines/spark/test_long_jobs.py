@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
-from graticule.services import credential_cache
+from graticule.services.integrations import credential_cache
 from support.duck import attached
 from support.engine_matrix import Capability, proves
 from support.faults import faulty

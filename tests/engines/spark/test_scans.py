@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from graticule.cli.main import app
-from graticule.services import handoffs
+from graticule.services.discovery import handoffs
 from support.lake import RawFolder
 from support.scan_clusters import fill_with_zoo, forget, known, staged
 from support.spark import EVERYTHING

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from graticule.access.delegation import Delegation
 from graticule.api.endpoint import Call, Handler, json_response
 from graticule.api.iceberg.wire import ACCESS_DELEGATION_HEADER
-from graticule.services.planning_modes import PLANNING_MODE, of_catalog
+from graticule.services.catalog.planning_modes import PLANNING_MODE, of_catalog
 
 
 def config_handler(endpoints: Callable[[], Sequence[str]]) -> Handler:

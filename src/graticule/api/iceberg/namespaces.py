@@ -6,7 +6,7 @@ from graticule.api.endpoint import Call, json_response, no_content
 from graticule.api.iceberg import wire
 from graticule.domain.errors import NoSuchNamespace
 from graticule.domain.identifiers import Namespace
-from graticule.services.namespaces import Page
+from graticule.services.pages import Page
 
 
 def list_namespaces(call: Call) -> Response:

@@ -24,7 +24,7 @@ from graticule.domain.errors import (
 )
 from graticule.iceberg import expressions
 from graticule.iceberg.expressions import AlwaysTrue
-from graticule.services.scans import Cancelled, Part, Plan, PlanRequest, Submitted, Wait
+from graticule.services.planning.scans import Cancelled, Part, Plan, PlanRequest, Submitted, Wait
 
 Json = dict[str, Any]
 

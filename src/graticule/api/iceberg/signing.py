@@ -9,7 +9,7 @@ from graticule.access.signing import SignRequest
 from graticule.api.endpoint import Call, json_response
 from graticule.api.iceberg import wire
 from graticule.domain.errors import InvalidRequest
-from graticule.services.table_storage import STAGED_PARAMETER
+from graticule.services.catalog.table_storage import STAGED_PARAMETER
 
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 PROVIDER: Final = "s3"

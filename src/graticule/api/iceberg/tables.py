@@ -11,13 +11,13 @@ from graticule.api.iceberg import wire
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.spliced import Content, Piece, pieces_of
-from graticule.services.client_properties import bearable
-from graticule.services.commits import Committed
-from graticule.services.planning_modes import PLANNING_MODE
-from graticule.services.table_changes import TableChange
-from graticule.services.table_loading import LoadedTable, etag_of
-from graticule.services.table_storage import VendedStorage
-from graticule.services.tables import NewTable
+from graticule.services.catalog.client_properties import bearable
+from graticule.services.catalog.commits import Committed
+from graticule.services.catalog.planning_modes import PLANNING_MODE
+from graticule.services.catalog.table_changes import TableChange
+from graticule.services.catalog.table_loading import LoadedTable, etag_of
+from graticule.services.catalog.table_storage import VendedStorage
+from graticule.services.catalog.tables import NewTable
 
 Json = dict[str, Any]
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)

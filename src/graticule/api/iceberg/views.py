@@ -9,8 +9,8 @@ from graticule.api.endpoint import Call, bytes_response, json_response, no_conte
 from graticule.api.iceberg import wire
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
-from graticule.services.view_commits import LoadedView, ViewChange
-from graticule.services.views import NewView
+from graticule.services.catalog.view_commits import LoadedView, ViewChange
+from graticule.services.catalog.views import NewView
 
 Json = dict[str, Any]
 

@@ -18,7 +18,7 @@ from graticule.domain.errors import (
     NoSuchView,
 )
 from graticule.domain.identifiers import NAMESPACE_SEPARATOR, Namespace, TableIdentifier
-from graticule.services.namespaces import Page
+from graticule.services.pages import Page
 
 Json = dict[str, Any]
 

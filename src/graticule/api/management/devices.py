@@ -10,7 +10,7 @@ from graticule.api.endpoint import Call, Json, Line, json_response, no_content
 from graticule.api.management.bodies import Body, body_of
 from graticule.domain.errors import InvalidRequest, UnsupportedGrantType
 from graticule.domain.tenancy import Device
-from graticule.services.devices import CODE_LIFETIME_S, KEY_LIFETIME_S, POLL_INTERVAL_S
+from graticule.services.accounts.devices import CODE_LIFETIME_S, KEY_LIFETIME_S, POLL_INTERVAL_S
 
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 DEVICE_PAGE = "/auth/device"

@@ -7,7 +7,13 @@ from starlette.responses import Response
 
 from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response
-from graticule.services.engine_text import EngineText, StorePlace, engine_text, engines, releases
+from graticule.services.engines.engine_text import (
+    EngineText,
+    StorePlace,
+    engine_text,
+    engines,
+    releases,
+)
 
 
 def list_engine_texts(call: Call) -> Response:

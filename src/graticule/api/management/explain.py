@@ -12,7 +12,7 @@ from graticule.api.management.grants import grant_to_json, privilege_named, secu
 from graticule.api.management.object_names import parse_object
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.grants import Privilege
-from graticule.services.grants import Explained
+from graticule.services.accounts.grants import Explained
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from graticule.api.endpoint import Call
 from graticule.api.management.bodies import Body, body_of
 from graticule.domain.errors import InvalidPageToken, InvalidRequest
-from graticule.services.placed_snapshots import FileQuery
+from graticule.services.planning.placed_snapshots import FileQuery
 from graticule.spatial.search_area import SearchArea, parse_crs
 
 Json = dict[str, Any]

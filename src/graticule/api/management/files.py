@@ -23,7 +23,7 @@ from graticule.api.management.table_paths import TABLE, table_of
 from graticule.api.response_headers import add_header
 from graticule.planning.row_group import RowGroup
 from graticule.planning.tasks import content_file, partition_types
-from graticule.services.file_search import FoundFile, FoundFiles
+from graticule.services.planning.file_search import FoundFile, FoundFiles
 from graticule.spatial.bounding_box import BoxStatus, FileBox
 
 Json = dict[str, Any]

@@ -14,7 +14,7 @@ from graticule.api.management.object_names import parse_object
 from graticule.api.management.representations import moment, page_to_json
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.grants import Access, Grant, GranteeKind, Privilege, Securable
-from graticule.services.grants import GranteeName
+from graticule.services.accounts.grants import GranteeName
 
 Json = dict[str, Any]
 PrivilegeName = Literal["browse", "read", "write", "manage"]

@@ -19,8 +19,8 @@ from graticule.api.management.representations import (
 from graticule.domain.catalog import AccessKeys, StorageIntegration
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.secret import Secret
-from graticule.services.integration_updates import IntegrationChanges
-from graticule.services.integrations import NewIntegration
+from graticule.services.integrations.integration_updates import IntegrationChanges
+from graticule.services.integrations.integrations import NewIntegration
 
 _ETAG: Final = re.compile(r'(?:W/)?"(\d{1,9})"', re.ASCII)
 

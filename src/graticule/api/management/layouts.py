@@ -13,7 +13,7 @@ from graticule.api.management.table_paths import TABLE, table_of
 from graticule.domain.errors import InvalidRequest
 from graticule.planning.footprints import Footprint
 from graticule.planning.layout import Layout
-from graticule.services.layouts import FoundFootprints, FoundLayout
+from graticule.services.planning.layouts import FoundFootprints, FoundLayout
 from graticule.spatial.bounding_box import BoundingBox
 
 Json = dict[str, Any]

@@ -16,7 +16,7 @@ from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment
 from graticule.api.response_headers import add_header
 from graticule.domain.errors import InvalidRequest
-from graticule.services.browsing import (
+from graticule.services.integrations.browsing import (
     LINK_LIFETIME_S_MAX,
     BrowsedPage,
     Download,

@@ -10,8 +10,8 @@ from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.representations import policies_to_json
 from graticule.domain.catalog import AccessLevel
 from graticule.domain.errors import InvalidRequest
-from graticule.services.integration_policies import Policies, PolicyRequest
-from graticule.services.policy_scripts import aws_cli, terraform
+from graticule.services.integrations.integration_policies import Policies, PolicyRequest
+from graticule.services.integrations.policy_scripts import aws_cli, terraform
 
 _SCRIPTS: Final[Mapping[str, Callable[[Policies], str]]] = {"terraform": terraform, "cli": aws_cli}
 _IDENTITIES: Final = ("role", "user")

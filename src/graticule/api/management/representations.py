@@ -14,8 +14,8 @@ from graticule.domain.tenancy import (
     Session,
 )
 from graticule.domain.verification import Check, Report, Verification, VerificationState
-from graticule.services.integration_policies import Policies
-from graticule.services.namespaces import Page
+from graticule.services.integrations.integration_policies import Policies
+from graticule.services.pages import Page
 
 Json = dict[str, Any]
 

@@ -9,7 +9,7 @@ from graticule.access.policy import Action
 from graticule.api.endpoint import Call, Line, json_response
 from graticule.api.management.representations import moment
 from graticule.domain.errors import Unauthenticated
-from graticule.services.scan_work import TOKEN_LIFETIME_S, PartWork
+from graticule.services.discovery.scan_work import TOKEN_LIFETIME_S, PartWork
 
 Json = dict[str, Any]
 

@@ -15,7 +15,7 @@ from graticule.api.management.representations import member_to_json, session_to_
 from graticule.domain.errors import NoSuchSession
 from graticule.domain.secret import Secret
 from graticule.domain.tenancy import CredentialKind
-from graticule.services.browser_sessions import NewSession
+from graticule.services.accounts.browser_sessions import NewSession
 
 
 class SignIn(Body):

@@ -18,8 +18,8 @@ from graticule.discovery.diff import DELETED_FILES_MAX, DELETED_PERCENT_MAX
 from graticule.discovery.queue_address import QUEUE_CHARACTERS_MAX
 from graticule.domain.errors import NoSuchQueue, PayloadTooLarge, Unauthenticated
 from graticule.domain.sync import SyncSettings
-from graticule.services.event_queues import QueueSettings
-from graticule.services.sync_times import CRON_CHARACTERS_MAX
+from graticule.services.syncing.event_queues import QueueSettings
+from graticule.services.syncing.sync_times import CRON_CHARACTERS_MAX
 
 Json = dict[str, Any]
 

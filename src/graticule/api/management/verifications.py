@@ -16,7 +16,7 @@ from graticule.api.management.representations import (
     verification_to_json,
 )
 from graticule.domain.errors import InvalidRequest
-from graticule.services.verification_runs import WAIT_S_MAX
+from graticule.services.integrations.verification_runs import WAIT_S_MAX
 from graticule.storage.verification.engine import PATIENCE_S_MAX
 
 WAIT_S_DEFAULT: Final = 30

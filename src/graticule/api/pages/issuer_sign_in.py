@@ -5,7 +5,7 @@ from starlette.responses import Response
 from graticule.api.endpoint import Call
 from graticule.api.management.sessions import keep
 from graticule.api.pages.page import as_page, go_to, local_path
-from graticule.services.issuer_sign_in import ATTEMPT_LIFETIME_S
+from graticule.services.accounts.issuer_sign_in import ATTEMPT_LIFETIME_S
 
 TITLE = "Sign in"
 CALLBACK = "/auth/callback"

@@ -1,0 +1,1 @@
+"""Who uses the server, how they show it, and what they were granted."""

@@ -1,0 +1,1 @@
+"""Namespaces, tables, views and functions: what the Iceberg REST protocol is about."""

@@ -1,0 +1,34 @@
+"""What a client gets of a table: its document, and how to reach its files."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from graticule.domain.catalog import TableRecord
+from graticule.domain.identifiers import TableIdentifier
+from graticule.services.catalog.table_storage import VendedStorage
+
+ALL_SNAPSHOTS: Final = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTable:
+    """A table as a client gets it.  `metadata_location` is None for a staged create."""
+
+    identifier: TableIdentifier
+    metadata_location: str | None
+    document: bytes
+    storage: VendedStorage
+    etag: str
+
+
+def etag_of(
+    record: TableRecord, *, snapshots: str = ALL_SNAPSHOTS, storage: VendedStorage | None = None
+) -> str:
+    """Changes with the metadata, its representation and the credential that came with it.
+
+    So no client keeps a table beyond the life of the credential it has for it.
+    """
+    vended = storage.tag if storage is not None else ""
+    text = f"{record.id}|{record.metadata_location}|{snapshots}|{vended}|{record.identifier}"
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

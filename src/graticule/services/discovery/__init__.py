@@ -1,0 +1,1 @@
+"""From objects in a bucket to tables: scans, proposals, registration, conversion."""

@@ -1,0 +1,1 @@
+"""What happened: the audit log, and the webhooks that hear of it."""

@@ -1,0 +1,1 @@
+"""What the server does in the background, for how long, and on whose behalf."""

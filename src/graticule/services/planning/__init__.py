@@ -1,0 +1,1 @@
+"""Which files a window touches: indexes of snapshots, scan plans, file search, layouts."""

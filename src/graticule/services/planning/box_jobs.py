@@ -1,0 +1,175 @@
+"""The job that finds out where the rows of a table's files are, if no statistics say so.
+
+After a commit it looks at the added files, and once at those that were there before.  Until then,
+and if it finds nothing, such a file is in every answer.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Engine
+
+from graticule.access.keyring import Keyring
+from graticule.db import computed_boxes as computed_boxes_db
+from graticule.db import spatial_indexes as spatial_indexes_db
+from graticule.db import tables as tables_db
+from graticule.db.engine import read, retry_serialisation, write
+from graticule.domain.job import Job
+from graticule.iceberg import metadata
+from graticule.planning.index import FileIndex
+from graticule.planning.table_places import geometry_columns
+from graticule.services.catalog.box_orders import BoxOrders, are_wanted
+from graticule.services.catalog.documents import Documents
+from graticule.services.catalog.wanted_indexes import Table, WantedIndex
+from graticule.services.integrations.credentials import Credentials
+from graticule.services.jobs.job_context import find_catalog
+from graticule.services.jobs.job_run import JobRun
+from graticule.services.planning.box_filling import BoxFilling, Tally, Todo
+from graticule.services.planning.computed_boxes import ComputedBoxes, is_read
+from graticule.services.planning.footer_boxes import PlaceInFiles
+from graticule.services.planning.indexing import Indexing
+from graticule.storage.inspection_workers import InspectionWorkers
+
+Json = dict[str, Any]
+
+ROW_GROUP_FILES_MAX: Final = 10_000
+"""Of the files whose place is known, those whose row groups are looked up beforehand; the footers
+of others are read when somebody asks."""
+FORGOTTEN_MIN: Final = 1_000
+
+
+class BoxJobs:
+    def __init__(
+        self,
+        engine: Engine,
+        keyring: Keyring,
+        documents: Documents,
+        credentials: Credentials,
+        *,
+        indexing: Indexing,
+        computed: ComputedBoxes,
+        workers: InspectionWorkers,
+        orders: BoxOrders,
+    ) -> None:
+        self._engine = engine
+        self._keyring = keyring
+        self._documents = documents
+        self._credentials = credentials
+        self._indexing = indexing
+        self._computed = computed
+        self._workers = workers
+        self._orders = orders
+
+    def run(self, job: Job, run: JobRun) -> Json:
+        """Handle a job.  What does not fit into one run is left to the next, which it orders.
+
+        Raises:
+            NoSuchFile: a manifest of the snapshot is gone.
+            UnreadableFile: one is not what it should be.
+        """
+        run.go_on()
+        table = self._table(job)
+        if table is None:
+            return {"files": None}
+        current = metadata.current_snapshot(table.document)
+        properties = metadata.properties(table.document)
+        if current is None or not are_wanted(table.catalog.catalog.properties, properties):
+            return {"files": None}
+        tally = Tally()
+        is_done = True
+        for column in self._columns(table):
+            if is_done:
+                is_done = self._fill(WantedIndex.of(table, current, column=column), run, tally)
+        if not is_done:
+            self._orders.order(table.record.id, job.organisation_id)
+        return {
+            "files": tally.files,
+            "read": tally.read,
+            "unreadable": tally.unreadable,
+            "refused": tally.refused,
+            "reason": tally.reason,
+            "bytes": tally.bytes,
+            "is_done": is_done,
+        }
+
+    def _table(self, job: Job) -> Table | None:
+        with read(self._engine) as conn:
+            record = tables_db.load_by_id(conn, job.subject_id)
+            if record is None:
+                return None
+            catalog = find_catalog(conn, self._keyring, job.organisation_id, record.catalog_id)
+        if catalog is None:
+            return None
+        return Table(catalog, record, self._documents.parsed(record, catalog.integration))
+
+    def _columns(self, table: Table) -> Iterator[str | None]:
+        """The usual geometry column, which needs no name, and others that were searched by."""
+        usual = table.place()
+        if usual.geometry is None:
+            return
+        yield None
+        with read(self._engine) as conn:
+            searched = spatial_indexes_db.places(conn, table.record.id)
+        schema = metadata.current_schema(table.document)
+        for column in geometry_columns(table.document, schema):
+            key = table.place(column=column).key
+            if column != usual.geometry and any(place.startswith(f"{key}-") for place in searched):
+                yield column
+
+    def _fill(self, wanted: WantedIndex, run: JobRun, tally: Tally) -> bool:
+        run.progress({"phase": "looking for files"})
+        table = wanted.table
+        index = self._indexing.files_of(wanted).index
+        in_files = PlaceInFiles(table.document, wanted.place)
+        todo = self._todo(table, index, in_files)
+        filling = BoxFilling(
+            self._engine,
+            self._workers,
+            self._credentials.store_for(table.catalog.integration, in_background=True),
+            in_files=in_files,
+            run=run,
+            tally=tally,
+            table_id=table.record.id,
+        )
+        is_done = filling.fill(todo)
+        if todo:
+            run.progress({"phase": "indexing"})
+            self._indexing.take_up(wanted)
+            self._forget(table, index, in_files)
+        return is_done
+
+    def _todo(self, table: Table, index: FileIndex, in_files: PlaceInFiles) -> list[Todo]:
+        """What lacks boxes and was not read to its end, the files that lie anywhere first."""
+        unknown = set(index.unknown.tolist())
+        others = [at for at in index.lacking.tolist() if at not in unknown]
+        paths = {index.path(at): at for at in [*sorted(unknown), *others[:ROW_GROUP_FILES_MAX]]}
+        if in_files.field_id is None:
+            return []
+        read_before = self._computed.files(table.record.id, in_files.field_id, paths)
+        found = []
+        for path, at in paths.items():
+            entry = index.entry(at, with_metrics=False)
+            known = read_before.get(path)
+            if known is not None and known.size_bytes != entry.size_bytes:
+                known = None
+            if entry.file_format == "parquet" and not is_read(known):
+                found.append(Todo(path, entry.size_bytes, known))
+        return found
+
+    def _forget(self, table: Table, index: FileIndex, in_files: PlaceInFiles) -> None:
+        """Let go of files that the table has no more, once they are the better part."""
+        if in_files.field_id is None:
+            return
+        paths = {index.path(at) for at in range(len(index))}
+        with read(self._engine) as conn:
+            kept = computed_boxes_db.paths(conn, table.record.id, in_files.field_id)
+        gone: Sequence[str] = [path for path in kept if path not in paths]
+        if len(gone) < max(FORGOTTEN_MIN, len(paths)):
+            return
+        field_id = in_files.field_id
+
+        def forget_once() -> None:
+            with write(self._engine) as conn:
+                computed_boxes_db.forget(conn, table.record.id, field_id, gone)
+
+        retry_serialisation(forget_once)

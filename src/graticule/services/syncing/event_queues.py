@@ -1,0 +1,138 @@
+"""Which queue tells a catalog of changed objects, and what its owner has to permit.
+
+`event_polling` reads the queues.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from graticule.access.policy import Action, require
+from graticule.db import event_queues as event_queues_db
+from graticule.db.engine import read, retry_serialisation, write
+from graticule.discovery.queue_address import QueueAddress, parse_queue
+from graticule.domain.audit import EventType, of_catalog
+from graticule.domain.catalog import OpenCatalog, StorageIntegration
+from graticule.domain.errors import InvalidRequest
+from graticule.domain.event_queue import EventQueue
+from graticule.domain.tenancy import Principal
+from graticule.services.events import audit_trail
+from graticule.storage.iam_policy import partition_of
+from graticule.storage.queue_policy import queue_policy, queue_reader_statement
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """A catalog's queue, and the documents that make it work."""
+
+    queue: EventQueue
+    arn: str | None
+    """None if the integration has moved elsewhere since, as are the documents."""
+    role_statement: Json | None
+    """To add to the policy of the integration's role or user."""
+    queue_policy: Json | None
+    """To attach to the queue."""
+
+
+class EventQueues:
+    def __init__(self, engine: Engine, *, now_ms: Callable[[], int]) -> None:
+        self._engine = engine
+        self._now_ms = now_ms
+
+    def get(self, principal: Principal, catalog: OpenCatalog) -> QueueSettings | None:
+        """The catalog's queue with what came of reading it; None if it has none."""
+        require(principal, Action.SCAN_CATALOG)
+        with read(self._engine) as conn:
+            queue = event_queues_db.load(conn, catalog.catalog.id)
+        return None if queue is None else _settings(catalog.integration, queue)
+
+    def put(self, principal: Principal, catalog: OpenCatalog, queue: str) -> QueueSettings:
+        """Read a queue, by URL or ARN, in place of the one before.
+
+        Whether it can be read shows when it is: rights may come later.
+
+        Raises:
+            InvalidRequest: it is not a queue where the integration's bucket is, or nobody could
+                open it.
+        """
+        require(principal, Action.SCAN_CATALOG)
+        integration = catalog.integration
+        if integration.is_anonymous:
+            raise InvalidRequest(
+                f"storage integration `{integration.name}` has no identity that could open a "
+                "queue; use a role or access keys, or have the store call the webhook"
+            )
+        url = address_of(integration, queue).url
+
+        def put_once() -> EventQueue:
+            with write(self._engine) as conn:
+                kept = event_queues_db.keep(
+                    conn,
+                    catalog.catalog.id,
+                    integration_id=integration.id,
+                    url=url,
+                    now_ms=self._now_ms(),
+                )
+                audit_trail.record(
+                    conn,
+                    principal,
+                    EventType.SYNC_SETTINGS_CHANGED,
+                    of_catalog(catalog.catalog),
+                    now_ms=self._now_ms(),
+                    details={"queue": url},
+                )
+                return kept
+
+        return _settings(integration, retry_serialisation(put_once))
+
+    def remove(self, principal: Principal, catalog: OpenCatalog) -> None:
+        """Read the catalog's queue no more; what is in it stays there."""
+        require(principal, Action.SCAN_CATALOG)
+
+        def remove_once() -> None:
+            with write(self._engine) as conn:
+                if not event_queues_db.remove(conn, catalog.catalog.id):
+                    return
+                audit_trail.record(
+                    conn,
+                    principal,
+                    EventType.SYNC_SETTINGS_CHANGED,
+                    of_catalog(catalog.catalog),
+                    now_ms=self._now_ms(),
+                    details={"queue": None},
+                )
+
+        retry_serialisation(remove_once)
+
+
+def address_of(integration: StorageIntegration, queue: str) -> QueueAddress:
+    """Where a queue is, which must be where the integration is.
+
+    Raises:
+        InvalidRequest: it is not, or is no queue.
+    """
+    return parse_queue(
+        queue,
+        partition=partition_of(role_arn=integration.role_arn, region=integration.region),
+        region=integration.region,
+        endpoint=integration.endpoint,
+    )
+
+
+def _settings(integration: StorageIntegration, queue: EventQueue) -> QueueSettings:
+    try:
+        address = address_of(integration, queue.url)
+    except InvalidRequest:  # which is what reading it says as well
+        return QueueSettings(queue, None, None, None)
+    return QueueSettings(
+        queue=queue,
+        arn=address.arn,
+        role_statement=queue_reader_statement(address),
+        queue_policy=queue_policy(
+            address, integration.location.bucket, role_arn=integration.role_arn
+        ),
+    )
