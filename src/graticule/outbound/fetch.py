@@ -19,6 +19,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 10.0
 RESPONSE_PATIENCE_S: Final = 15.0
 BODY_BYTES_MAX: Final = 1024 * 1024
+CONNECTIONS_KEPT: Final = 8
+"""To one host, between requests: as many as webhooks are sent at once."""
 _HEADERS_BYTES_MAX: Final = 64 * 1024
 
 
@@ -43,7 +45,8 @@ class Fetcher:
     ) -> None:
         self._body_bytes_max = body_bytes_max
         self._pools = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s)
+            maxsize=CONNECTIONS_KEPT,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
         )
         self._pools.pool_classes_by_scheme = dict(
             pinned_pools(
