@@ -11,12 +11,14 @@ from typing import Any, Final
 import msgspec
 
 from graticule.discovery.inspection import FileInspection, GeometryInspection
-from graticule.discovery.inspection_codec import CODEC_VERSION, from_bytes
+from graticule.discovery.inspection_codec import from_bytes, pieces_of
 from graticule.domain.errors import InvalidRequest
 from graticule.iceberg.values import encode_value
 
 DOCUMENT_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of one inspection, unpacked: as much as the largest footer that is read."""
+SHAPE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of what files of one table share, unpacked; less, since some of these are remembered."""
 TYPE_DEPTH_MAX: Final = 100
 
 _Bound = bool | int | float | str | None
@@ -39,21 +41,18 @@ _Geometry = tuple[
     _Pair | None,
     _Pair | None,
 ]
+_Shape = tuple[list[dict[str, Any]], str, list[str], dict[str, int]]
 _Document = tuple[
     int,
     list[tuple[int, int, int]],
     list[int],
-    list[dict[str, Any]],
     dict[str, _Metrics],
     dict[str, _Geometry],
     str | None,
     _Geometry | None,
-    str,
     list[str],
-    list[str],
-    dict[str, int],
 ]
-"""What `inspection_codec.to_bytes` writes, by position."""
+"""The two pieces that `inspection_codec.to_bytes` writes, by position."""
 
 
 def checked(data: bytes, size_bytes: int) -> FileInspection:
@@ -62,10 +61,10 @@ def checked(data: bytes, size_bytes: int) -> FileInspection:
     Raises:
         ValueError: not one that this version writes, or one that contradicts itself or the size.
     """
-    if data[:1] != bytes([CODEC_VERSION]):
-        raise ValueError("the inspection is of another version")
+    shape, document = pieces_of(data)
     try:
-        _check_form(data[1:])
+        _check_form(shape, _Shape, SHAPE_BYTES_MAX)
+        _check_form(document, _Document, DOCUMENT_BYTES_MAX)
         found = from_bytes(data)
         _check_sense(found, size_bytes)
     except (InvalidRequest, msgspec.ValidationError, zlib.error, RecursionError) as error:
@@ -73,17 +72,15 @@ def checked(data: bytes, size_bytes: int) -> FileInspection:
     return found
 
 
-def _check_form(packed: bytes) -> None:
+def _check_form(packed: bytes, form: Any, bytes_max: int) -> None:
     unpacking = zlib.decompressobj()
-    text = unpacking.decompress(packed, DOCUMENT_BYTES_MAX)
+    text = unpacking.decompress(packed, bytes_max)
     if not unpacking.eof or unpacking.unused_data:
-        raise ValueError(
-            f"the inspection is cut short, or longer than {DOCUMENT_BYTES_MAX} bytes unpacked"
-        )
-    document = json.loads(text)
-    msgspec.convert(document, type=_Document)
+        raise ValueError(f"the inspection is cut short, or longer than {bytes_max} bytes unpacked")
+    piece = json.loads(text)
+    msgspec.convert(piece, type=form)
     if b"\\ud" in text:  # half a surrogate pair is a ValueError
-        json.dumps(document, ensure_ascii=False).encode()
+        json.dumps(piece, ensure_ascii=False).encode()
 
 
 def _check_sense(found: FileInspection, size_bytes: int) -> None:

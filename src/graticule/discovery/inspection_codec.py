@@ -96,15 +96,24 @@ def from_bytes(data: bytes) -> FileInspection:
     Raises:
         ValueError: the bytes are of another version, or damaged.
     """
-    if data[:1] != bytes([CODEC_VERSION]):
-        raise ValueError("the inspection was kept by another version")
-    begins = 1 + _LENGTH_BYTES
-    ends = begins + int.from_bytes(data[1:begins], "little")
+    shape, document = pieces_of(data)
     try:
-        shape = _shape_from_bytes(data[begins:ends])
-        return _inspection(json.loads(zlib.decompress(data[ends:])), shape)
+        return _inspection(json.loads(zlib.decompress(document)), _shape_from_bytes(shape))
     except (zlib.error, KeyError, TypeError, ArithmeticError) as error:
         raise ValueError(f"the inspection is damaged: {error!r}") from error
+
+
+def pieces_of(data: bytes) -> tuple[bytes, bytes]:
+    """Both pieces as they are: what files of one table share, and what is of one file.
+
+    Raises:
+        ValueError: the bytes are of another version.
+    """
+    if data[:1] != bytes([CODEC_VERSION]):
+        raise ValueError("the inspection is of another version")
+    begins = 1 + _LENGTH_BYTES
+    ends = begins + int.from_bytes(data[1:begins], "little")
+    return data[begins:ends], data[ends:]
 
 
 @lru_cache(SHAPES_REMEMBERED)

@@ -8,7 +8,7 @@ import pytest
 
 from graticule.discovery import inspection_checking
 from graticule.discovery.inspection_checking import checked
-from graticule.discovery.inspection_codec import CODEC_VERSION, to_bytes
+from graticule.discovery.inspection_codec import CODEC_VERSION, pieces_of, to_bytes
 from graticule.storage.parquet import inspect
 from support.parquet_files import Ranges
 from support.zoo.every import EVERY
@@ -37,13 +37,14 @@ def test_what_the_files_of_the_zoo_say_is_taken():
 
 @pytest.fixture
 def document():
-    """What a file with a geometry says, as JSON."""
+    """What a file with a geometry says, as JSON: what its table's files share, and its own."""
     found = next(found for *_, found in readable() if found.geometry)
-    return json.loads(zlib.decompress(to_bytes(found)[1:]))
+    return [json.loads(zlib.decompress(piece)) for piece in pieces_of(to_bytes(found))]
 
 
 def packed(document):
-    return bytes([CODEC_VERSION]) + zlib.compress(json.dumps(document).encode())
+    shape, own = (zlib.compress(json.dumps(piece).encode()) for piece in document)
+    return bytes([CODEC_VERSION]) + len(shape).to_bytes(4, "little") + shape + own
 
 
 def change(at, value):
@@ -58,32 +59,37 @@ def change(at, value):
     return changed
 
 
-ROWS, GROUPS, OFFSETS, FIELDS, METRICS, GEOMETRY, PRIMARY, NOTES, IDS = 0, 1, 2, 3, 4, 5, 6, 10, 11
+SHAPE, OWN = 0, 1
+FIELDS, IDS = (SHAPE, 0), (SHAPE, 3)
+ROWS, GROUPS, OFFSETS, METRICS = (OWN, 0), (OWN, 1), (OWN, 2), (OWN, 3)
+GEOMETRY, PRIMARY, NOTES = (OWN, 4), (OWN, 5), (OWN, 7)
 
 
 @pytest.mark.parametrize(
     "lie",
     [
-        change([ROWS], "many"),
-        change([ROWS], -1),
-        change([ROWS], 10**6),
-        change([GROUPS, 0, 0], 10**12),
-        change([GROUPS], []),
-        change([OFFSETS], [-4]),
-        change([FIELDS, 0], {"name": "id"}),
-        change([FIELDS, 0, "required"], True),
-        change([FIELDS, 0, "type"], {"type": "struct", "fields": [{"name": "x"}]}),
-        change([FIELDS, 0, "type"], {"type": "table"}),
-        change([METRICS, "", 4], "text"),
-        change([METRICS, "", 2], -3),
-        change([GEOMETRY, "", 4], ["nowhere"]),
-        change([GEOMETRY, "", 5], []),
-        change([GEOMETRY, "", 6], "a guess"),
-        change([PRIMARY], "another"),
-        change([NOTES], ["\ud800"]),
-        change([IDS], {"id": -1}),
-        lambda document: document[:-1],
-        lambda document: {},
+        change([*ROWS], "many"),
+        change([*ROWS], -1),
+        change([*ROWS], 10**6),
+        change([*GROUPS, 0, 0], 10**12),
+        change([*GROUPS], []),
+        change([*OFFSETS], [-4]),
+        change([*FIELDS, 0], {"name": "id"}),
+        change([*FIELDS, 0, "required"], True),
+        change([*FIELDS, 0, "type"], {"type": "struct", "fields": [{"name": "x"}]}),
+        change([*FIELDS, 0, "type"], {"type": "table"}),
+        change([*METRICS, "", 4], "text"),
+        change([*METRICS, "", 2], -3),
+        change([*GEOMETRY, "", 4], ["nowhere"]),
+        change([*GEOMETRY, "", 5], []),
+        change([*GEOMETRY, "", 6], "a guess"),
+        change([*PRIMARY], "another"),
+        change([*NOTES], ["\ud800"]),
+        change([*IDS], {"id": -1}),
+        lambda document: [document[SHAPE][:-1], document[OWN]],
+        lambda document: [document[SHAPE], document[OWN][:-1]],
+        lambda document: [{}, document[OWN]],
+        lambda document: [document[SHAPE], {}],
     ],
 )
 def test_what_no_file_says_is_refused(document, lie):
@@ -91,10 +97,13 @@ def test_what_no_file_says_is_refused(document, lie):
         checked(packed(lie(document)), 10**6)
 
 
-def test_bytes_that_unpack_to_more_than_a_footer_are_refused(document, monkeypatch):
-    monkeypatch.setattr(inspection_checking, "DOCUMENT_BYTES_MAX", 1000)
-    with pytest.raises(ValueError, match="longer than 1000 bytes"):
-        checked(packed([*document, " " * 10**6]), 10**6)
+@pytest.mark.parametrize(("piece", "limit"), [(SHAPE, "SHAPE"), (OWN, "DOCUMENT")])
+def test_bytes_that_unpack_to_more_than_a_footer_are_refused(document, monkeypatch, piece, limit):
+    document[piece] += [" " * 10**6]
+    bytes_max = len(json.dumps(document[piece])) - 1
+    monkeypatch.setattr(inspection_checking, f"{limit}_BYTES_MAX", bytes_max)
+    with pytest.raises(ValueError, match=f"longer than {bytes_max} bytes"):
+        checked(packed(document), 10**6)
 
 
 def test_a_type_that_is_nested_without_end_is_refused(document):
@@ -102,7 +111,7 @@ def test_a_type_that_is_nested_without_end_is_refused(document):
     for _ in range(200):
         deep = {"type": "list", "element": deep, "element-required": False}
     with pytest.raises(ValueError, match="deep"):
-        checked(packed(change([FIELDS, 0, "type"], deep)(document)), 10**6)
+        checked(packed(change([*FIELDS, 0, "type"], deep)(document)), 10**6)
 
 
 def test_damaged_bytes_and_those_of_another_version_are_refused(document):
