@@ -260,7 +260,7 @@ def _of_covering(
     known = np.isfinite(left) & np.isfinite(right) & (bottom <= top)
     if is_lonlat:
         with np.errstate(over="ignore", invalid="ignore"):
-            whole = contradicts | (right - left > HALF_TURN_DEG)
+            whole = contradicts | (right - left >= HALF_TURN_DEG)
         left = np.where(whole, np.minimum(left, -LONGITUDE_MAX_DEG), left)
         right = np.where(whole, np.maximum(right, LONGITUDE_MAX_DEG), right)
     else:

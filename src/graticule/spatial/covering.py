@@ -73,8 +73,8 @@ def box_of_covering(
     in the geometry; when the geometry's are not counted, none.
 
     A row that crosses the antigraticule has xmin > xmax, which minimum and maximum can hide.  Such
-    a row leaves one of two traces: the ranges contradict each other, or they span more than half a
-    turn.  Then the whole turn is taken, in longitudes; elsewhere a contradiction is unknown.
+    a row leaves one of two traces: the ranges contradict each other, or they span half a turn or
+    more.  Then the whole turn is taken, in longitudes; elsewhere a contradiction is unknown.
     """
     if not _covers_every_row((xmin, ymin, xmax, ymax), rows, geometry_null_count):
         return UNKNOWN
@@ -84,7 +84,7 @@ def box_of_covering(
     if left is None or right is None or bottom is None or top is None or bottom > top:
         return UNKNOWN
     contradicts = left > right or _above(xmin, xmax)
-    if is_lonlat and (contradicts or right - left > HALF_TURN_DEG):
+    if is_lonlat and (contradicts or right - left >= HALF_TURN_DEG):
         left, right = min(left, -LONGITUDE_MAX_DEG), max(right, LONGITUDE_MAX_DEG)
     elif contradicts:
         return UNKNOWN

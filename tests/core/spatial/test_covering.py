@@ -53,6 +53,11 @@ def test_a_covering_holds_every_place_of_every_row_even_across_the_antigraticule
         assert box == UNKNOWN or box.may_intersect(BoundingBox(x, y, x, y))
 
 
+def test_a_row_of_just_half_a_turn_across_the_antigraticule_does_not_hide_among_others():
+    box = covering_of([(180, 0, 0, 0), (1, 0, 180, 0)])
+    assert box.may_intersect(BoundingBox(-90, 0, -90, 0))
+
+
 @given(st.lists(row_boxes(crossing=False), min_size=1, max_size=8))
 def test_a_projected_covering_is_the_outer_box_of_its_rows(rows):
     west, south, east, north = zip(*rows, strict=True)
