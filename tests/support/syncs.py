@@ -1,11 +1,10 @@
 """What tests ask of syncs, over HTTP."""
 
-import time
 from dataclasses import dataclass
 
 from support.lake import RawFolder
+from support.patience import until
 
-SYNC_TIMEOUT_S = 60
 RUNNING = "running"
 
 
@@ -26,13 +25,20 @@ class Syncs:
         return self.ended(started.json()["id"])
 
     def ended(self, sync_id: str) -> dict:
-        deadline = time.monotonic() + SYNC_TIMEOUT_S
-        while True:
+        def if_ended() -> dict | None:
             sync = self.raw.http.get(f"{self.path}/{sync_id}").json()
-            if sync["state"] != RUNNING:
-                return sync
-            assert time.monotonic() < deadline, sync
-            time.sleep(0.02)
+            return sync if sync["state"] != RUNNING else None
+
+        return until(if_ended)
+
+    def newest(self, *, after: int) -> dict:
+        """The newest, once there are more than so many, at its end."""
+
+        def newest_of_more() -> str | None:
+            items = self.raw.http.get(self.path).json()["items"]
+            return items[0]["id"] if len(items) > after else None
+
+        return self.ended(until(newest_of_more))
 
     def post(self, sync: dict, what: str):
         return self.raw.http.post(f"{self.path}/{sync['id']}/{what}")

@@ -198,17 +198,14 @@ def amend(
 
     One that has ended stays as it is.  None if the organisation has none of that id.
     """
-    own = and_(_c.id == job_id, _c.organisation_id == organisation_id)
-    row = conn.execute(select(jobs).where(own).with_for_update()).one_or_none()
-    if row is None:
-        return None
-    job = _job(row)
-    if not job.state.is_active:
+    job = find(conn, organisation_id, job_id, to_change=True)
+    if job is None or not job.state.is_active:
         return job
     values: dict[str, Any] = {"parameters": json.dumps({**job.parameters, **parameters})}
     if job.state is JobState.QUEUED:
         values["run_after_ms"] = now_ms
-    return _job(conn.execute(update(jobs).where(own).values(**values).returning(*jobs.c)).one())
+    changed = update(jobs).where(_c.id == job.id).values(**values).returning(*jobs.c)
+    return _job(conn.execute(changed).one())
 
 
 def cancel(conn: Connection, organisation_id: str, job_id: str, *, now_ms: int) -> Job | None:
@@ -216,16 +213,12 @@ def cancel(conn: Connection, organisation_id: str, job_id: str, *, now_ms: int) 
 
     A job that has ended stays as it is.  None if the organisation has none of that id.
     """
-    own = and_(_c.id == job_id, _c.organisation_id == organisation_id)
-    row = conn.execute(select(jobs).where(own).with_for_update()).one_or_none()
-    if row is None:
-        return None
-    job = _job(row)
-    if not job.state.is_active:
+    job = find(conn, organisation_id, job_id, to_change=True)
+    if job is None or not job.state.is_active:
         return job
     is_held = job.state is JobState.RUNNING and (job.lease_until_ms or 0) > now_ms
     values = {"is_cancelling": True} if is_held else _ended(JobState.CANCELLED, now_ms)
-    changed = update(jobs).where(own).values(**values).returning(*jobs.c)
+    changed = update(jobs).where(_c.id == job.id).values(**values).returning(*jobs.c)
     return _job(conn.execute(changed).one())
 
 

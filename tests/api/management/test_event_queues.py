@@ -1,8 +1,7 @@
 """A catalog's queue of events over HTTP: named, shown with what to permit, refused, taken away."""
 
-import time
-
 from support.lake import RawFolder
+from support.patience import until
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:lake-events"
 
@@ -19,10 +18,12 @@ def test_a_queue_says_what_to_permit_and_why_it_cannot_be_read(raw: RawFolder):
     assert told["role_statement"]["Resource"] == ARN
     [sends, *_] = told["queue_policy"]["Statement"]
     assert sends["Condition"]["ArnEquals"] == {"aws:SourceArn": "arn:aws:s3:::lake"}
-    deadline = time.monotonic() + 30
-    while (shown := raw.http.get(settings).json()["queue"])["state"] == "new":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+
+    def queue_once_read():
+        queue = raw.http.get(settings).json()["queue"]
+        return queue if queue["state"] != "new" else None
+
+    shown = until(queue_once_read)
     assert shown["state"] == "failing"  # the test's store has no queues
     assert "lake-events" in shown["error"]
     assert raw.http.delete(f"{settings}/queue").status_code == 204

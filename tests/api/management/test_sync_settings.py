@@ -1,13 +1,12 @@
 """When tables are synced by themselves, and how much of them at once."""
 
-import time
-
 import pytest
 from sqlalchemy import update
 
 from graticule.db.engine import write
 from graticule.db.schema import sync_settings, table_sync_settings
 from support.lake import RawFolder, cities
+from support.patience import until
 from support.syncs import Syncs
 
 TABLES = ("cities", "ports", "towns")
@@ -61,9 +60,9 @@ def test_a_table_has_a_time_of_its_own_or_none(raw, syncs, settings, server):
     for name in TABLES:
         raw.put(f"{name}/part-1.parquet", cities((9, 9, 0)))
     make_due(server, sync_settings)
-    assert synced(raw, syncs, 1) == ["towns"]
+    assert synced(syncs, 1) == ["towns"]
     make_due(server, table_sync_settings)
-    assert synced(raw, syncs, 2) == ["cities"]
+    assert synced(syncs, 2) == ["cities"]
     assert [each["table"] for each in syncs.run()["tables"]] == ["found.cities", "found.towns"]
     named = syncs.run(tables=["found.ports"])
     assert [each["status"] for each in named["tables"]] == ["committed"]
@@ -89,13 +88,9 @@ def make_due(server, schedule):
         )
 
 
-def synced(raw, syncs, count):
+def synced(syncs, count):
     """The tables of the sync that is the newest of so many, in the order that they came in."""
-    deadline = time.monotonic() + 30
-    while len(items := raw.http.get(syncs.path).json()["items"]) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    sync = syncs.ended(items[0]["id"])
+    sync = syncs.newest(after=count - 1)
     assert (sync["trigger"], sync["state"]) == ("schedule", "succeeded")
     return [each["table"].removeprefix("found.") for each in sync["tables"]]
 
@@ -160,11 +155,8 @@ def test_of_many_events_all_are_seen_to_though_few_at_once(raw, syncs, settings)
     headers = {"Authorization": f"Bearer {token['token']}"}
     told = raw.server.http().post(token["path"], json={"Records": records}, headers=headers)
     assert told.json() == {"objects": 5}
-    deadline = time.monotonic() + 30
     table = raw.catalog.pyiceberg().load_table("found.cities")
-    while table.refresh().scan().count() < 6:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: table.refresh().scan().count() >= 6)
     added = [snapshot.summary["added-data-files"] for snapshot in table.snapshots()]
     assert added == ["1", "2", "2", "1"]
 

@@ -1,7 +1,6 @@
 """Tables kept in step with the files that they were registered over, as engines see it."""
 
 import threading
-import time
 
 import pyarrow as pa
 import pytest
@@ -447,7 +446,7 @@ def test_a_schedule_syncs_without_being_asked(raw, syncs, server):
     assert len(raw.http.get(syncs.path).json()["items"]) == before
     raw.put("cities/part-2.parquet", cities(OSLO))
     make_due(server, raw)
-    sync = next_sync(raw, syncs, before)
+    sync = syncs.newest(after=before)
     assert (sync["trigger"], sync["state"]) == ("schedule", "succeeded")
     assert ids(raw) == [1, 2, 3, 4]
     assert raw.http.get(settings_of(raw)).json()["deleted_files_max"] == 3
@@ -465,14 +464,6 @@ def make_due(server, raw):
             .where(sync_settings.c.catalog_id == raw.catalog.id)
             .values(next_run_ms=1)
         )
-
-
-def next_sync(raw, syncs, seen):
-    deadline = time.monotonic() + 30
-    while len(items := raw.http.get(syncs.path).json()["items"]) <= seen:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return syncs.ended(items[0]["id"])
 
 
 def test_events_bring_a_sync_that_looks_only_at_what_changed(raw, syncs, server, monkeypatch):
@@ -495,7 +486,7 @@ def test_events_bring_a_sync_that_looks_only_at_what_changed(raw, syncs, server,
     }
     answer = announce(raw, token["path"], told, token["token"])
     assert (answer.status_code, answer.json()) == (202, {"objects": 3})
-    sync = next_sync(raw, syncs, 0)
+    sync = syncs.newest(after=0)
     assert (sync["trigger"], sync["state"]) == ("event", "succeeded")
     assert counts(only(sync)) == {
         "status": "committed",
@@ -519,7 +510,7 @@ def test_an_event_that_lies_changes_nothing(raw, syncs):
     token = raw.http.post(f"{settings_of(raw)}/token").json()
     told = {"Records": [record("lake", f"{raw.prefix}cities/part-0.parquet")]}
     announce(raw, token["path"], told, token["token"])
-    assert only(next_sync(raw, syncs, 0))["status"] == "unchanged"
+    assert only(syncs.newest(after=0))["status"] == "unchanged"
     assert ids(raw) == [1, 2, 3]
 
 

@@ -30,7 +30,7 @@ from graticule.services.catalog.idempotency import landed_table, result_of
 from graticule.services.catalog.index_orders import index_files_of, order_removal
 from graticule.services.catalog.objects import AllowedTable, no_such_table
 from graticule.services.catalog.table_changes import new_record
-from graticule.services.catalog.table_loading import LoadedTable, etag_of
+from graticule.services.catalog.table_loading import LoadedTable
 from graticule.services.catalog.table_storage import TableStorage
 from graticule.services.catalog.tables import refuse_taken
 from graticule.services.events import audit_trail
@@ -209,10 +209,4 @@ class TableHandover:
         storage = self._storage.storage_of(
             principal, catalog, record, access=found.access, delegate=delegate
         )
-        return LoadedTable(
-            record.identifier,
-            record.metadata_location,
-            encoded,
-            storage,
-            etag_of(record, storage=storage),
-        )
+        return LoadedTable.of(record, encoded, storage)

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from graticule.domain.catalog import TableRecord
 from graticule.domain.identifiers import TableIdentifier
@@ -20,6 +20,20 @@ class LoadedTable:
     document: bytes
     storage: VendedStorage
     etag: str
+
+    @classmethod
+    def of(
+        cls,
+        record: TableRecord,
+        document: bytes,
+        storage: VendedStorage,
+        *,
+        is_staged: bool = False,
+    ) -> Self:
+        """The table of a record, with the whole of its document."""
+        at = None if is_staged else record.metadata_location
+        etag = etag_of(record, storage=storage)
+        return cls(record.identifier, at, document, storage, etag)
 
 
 def etag_of(

@@ -163,13 +163,7 @@ class Tables:
         )
         if not new.is_staged:
             self._land_new(principal, catalog, record, document, encoded, request=request)
-        return LoadedTable(
-            identifier=new.identifier,
-            metadata_location=None if new.is_staged else record.metadata_location,
-            document=encoded,
-            storage=storage,
-            etag=etag_of(record, storage=storage),
-        )
+        return LoadedTable.of(record, encoded, storage, is_staged=new.is_staged)
 
     def load(
         self,
@@ -337,13 +331,7 @@ class Tables:
             principal, catalog, record, access=found.access, delegate=delegate
         )
         document = self._documents.encoded(record, catalog.integration)
-        return LoadedTable(
-            record.identifier,
-            record.metadata_location,
-            document,
-            storage,
-            etag_of(record, storage=storage),
-        )
+        return LoadedTable.of(record, document, storage)
 
     def _land_new(
         self,

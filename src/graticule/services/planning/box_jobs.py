@@ -12,7 +12,6 @@ from sqlalchemy import Engine
 from graticule.access.keyring import Keyring
 from graticule.db import computed_boxes as computed_boxes_db
 from graticule.db import spatial_indexes as spatial_indexes_db
-from graticule.db import tables as tables_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.domain.job import Job
 from graticule.iceberg import metadata
@@ -22,12 +21,12 @@ from graticule.services.catalog.box_orders import BoxOrders, are_wanted
 from graticule.services.catalog.documents import Documents
 from graticule.services.catalog.wanted_indexes import Table, WantedIndex
 from graticule.services.integrations.credentials import Credentials
-from graticule.services.jobs.job_context import find_catalog
 from graticule.services.jobs.job_run import JobRun
 from graticule.services.planning.box_filling import BoxFilling, Tally, Todo
 from graticule.services.planning.computed_boxes import ComputedBoxes, is_read
 from graticule.services.planning.footer_boxes import PlaceInFiles
 from graticule.services.planning.indexing import Indexing
+from graticule.services.planning.job_tables import table_of
 from graticule.storage.inspection_workers import InspectionWorkers
 
 Json = dict[str, Any]
@@ -68,7 +67,7 @@ class BoxJobs:
             UnreadableFile: one is not what it should be.
         """
         run.go_on()
-        table = self._table(job)
+        table = table_of(self._engine, self._keyring, self._documents, job)
         if table is None:
             return {"files": None}
         current = metadata.current_snapshot(table.document)
@@ -91,16 +90,6 @@ class BoxJobs:
             "bytes": tally.bytes,
             "is_done": is_done,
         }
-
-    def _table(self, job: Job) -> Table | None:
-        with read(self._engine) as conn:
-            record = tables_db.load_by_id(conn, job.subject_id)
-            if record is None:
-                return None
-            catalog = find_catalog(conn, self._keyring, job.organisation_id, record.catalog_id)
-        if catalog is None:
-            return None
-        return Table(catalog, record, self._documents.parsed(record, catalog.integration))
 
     def _columns(self, table: Table) -> Iterator[str | None]:
         """The usual geometry column, which needs no name, and others that were searched by."""

@@ -6,16 +6,16 @@ from typing import Any
 from sqlalchemy import Engine
 
 from graticule.access.keyring import Keyring
-from graticule.db import tables as tables_db
 from graticule.db.engine import read
 from graticule.domain.job import Job
 from graticule.services.catalog.box_orders import BoxOrders
 from graticule.services.catalog.documents import Documents
 from graticule.services.catalog.index_orders import REPAIRS
-from graticule.services.catalog.wanted_indexes import Table, WantedIndex
+from graticule.services.catalog.wanted_indexes import WantedIndex
 from graticule.services.jobs.job_context import find_catalog
 from graticule.services.jobs.job_run import JobRun
 from graticule.services.planning.indexing import Indexing
+from graticule.services.planning.job_tables import table_of
 from graticule.services.planning.stored_indexes import StoredIndexes
 
 Json = dict[str, Any]
@@ -50,7 +50,7 @@ class IndexJobs:
         doomed = job.parameters.get("remove")
         if doomed is not None:
             return {"removed": self._remove(job, doomed)}
-        table = self._table(job)
+        table = table_of(self._engine, self._keyring, self._documents, job)
         if table is None:
             return {"files": None}
         if job.parameters.get("snapshot_id") is None:
@@ -67,16 +67,6 @@ class IndexJobs:
         if REPAIRS in job.parameters:
             result["repaired"] = job.parameters[REPAIRS]
         return result
-
-    def _table(self, job: Job) -> Table | None:
-        with read(self._engine) as conn:
-            record = tables_db.load_by_id(conn, job.subject_id)
-            if record is None:
-                return None
-            catalog = find_catalog(conn, self._keyring, job.organisation_id, record.catalog_id)
-        if catalog is None:
-            return None
-        return Table(catalog, record, self._documents.parsed(record, catalog.integration))
 
     def _remove(self, job: Job, locations: Sequence[str]) -> int:
         """Remove the index files of a table that is there no more."""

@@ -13,12 +13,11 @@ from graticule.access.policy import Action, require
 from graticule.db import event_queues as event_queues_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.discovery.queue_address import QueueAddress, parse_queue
-from graticule.domain.audit import EventType, of_catalog
 from graticule.domain.catalog import OpenCatalog, StorageIntegration
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.event_queue import EventQueue
 from graticule.domain.tenancy import Principal
-from graticule.services.events import audit_trail
+from graticule.services.syncing.settings_events import tell_of_settings
 from graticule.storage.iam_policy import partition_of
 from graticule.storage.queue_policy import queue_policy, queue_reader_statement
 
@@ -77,14 +76,7 @@ class EventQueues:
                     url=url,
                     now_ms=self._now_ms(),
                 )
-                audit_trail.record(
-                    conn,
-                    principal,
-                    EventType.SYNC_SETTINGS_CHANGED,
-                    of_catalog(catalog.catalog),
-                    now_ms=self._now_ms(),
-                    details={"queue": url},
-                )
+                tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), queue=url)
                 return kept
 
         return _settings(integration, retry_serialisation(put_once))
@@ -97,14 +89,7 @@ class EventQueues:
             with write(self._engine) as conn:
                 if not event_queues_db.remove(conn, catalog.catalog.id):
                     return
-                audit_trail.record(
-                    conn,
-                    principal,
-                    EventType.SYNC_SETTINGS_CHANGED,
-                    of_catalog(catalog.catalog),
-                    now_ms=self._now_ms(),
-                    details={"queue": None},
-                )
+                tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), queue=None)
 
         retry_serialisation(remove_once)
 

@@ -8,7 +8,6 @@ from sqlalchemy import Engine
 from graticule.access.policy import Action, require
 from graticule.db import table_sync_settings as settings_db
 from graticule.db.engine import read, retry_serialisation, write
-from graticule.domain.audit import EventType, of_catalog
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.grants import Privilege
@@ -16,7 +15,7 @@ from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.sync import TableSchedule, TableSyncSettings
 from graticule.domain.tenancy import Principal
 from graticule.services.catalog import objects
-from graticule.services.events import audit_trail
+from graticule.services.syncing.settings_events import tell_of_settings
 from graticule.services.syncing.sync_times import next_run_ms
 
 
@@ -68,13 +67,13 @@ class SyncOverrides:
                     settings_db.remove(conn, table_id)
                 else:
                     settings_db.keep(conn, kept)
-                audit_trail.record(
+                tell_of_settings(
                     conn,
                     principal,
-                    EventType.SYNC_SETTINGS_CHANGED,
-                    of_catalog(catalog.catalog),
+                    catalog,
                     now_ms=now_ms,
-                    details={"table": str(identifier), "schedule": kept.schedule.value},
+                    table=str(identifier),
+                    schedule=kept.schedule.value,
                 )
                 return kept
 

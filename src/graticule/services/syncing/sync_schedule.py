@@ -18,15 +18,14 @@ from graticule.db import table_sync_settings as table_sync_settings_db
 from graticule.db.engine import read, retry_serialisation, write
 from graticule.discovery.object_events import ObjectEvent, object_events
 from graticule.discovery.path_grammar import reason_to_ignore
-from graticule.domain.audit import EventType, of_catalog
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import CatalogError, NoSuchCatalog, Unauthenticated, WrongState
 from graticule.domain.secret import Secret
 from graticule.domain.sync import SyncSettings, SyncTrigger, TableSyncSettings
 from graticule.domain.tenancy import Principal
 from graticule.services.catalog.catalogs import Catalogs
-from graticule.services.events import audit_trail
 from graticule.services.jobs.job_context import as_server
+from graticule.services.syncing.settings_events import tell_of_settings
 from graticule.services.syncing.sync_times import next_run_ms
 from graticule.services.syncing.syncing import Syncing
 from graticule.storage.verification.probe import PROBE_FOLDER
@@ -254,14 +253,7 @@ class SyncSchedule:
             with write(self._engine) as conn:
                 wanted = changed(sync_settings_db.load(conn, catalog.catalog.id))
                 sync_settings_db.keep(conn, wanted)
-                audit_trail.record(
-                    conn,
-                    principal,
-                    EventType.SYNC_SETTINGS_CHANGED,
-                    of_catalog(catalog.catalog),
-                    now_ms=self._now_ms(),
-                    details=details,
-                )
+                tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), **details)
                 return wanted
 
         return retry_serialisation(keep_once)
