@@ -4,6 +4,7 @@ Over HTTP, of one process, at 100,000 and 1,000,000 files.  The table has manife
 and no data files: none of this opens those.
 """
 
+import json
 import time
 
 from benchmarks.load_generator import timed
@@ -16,6 +17,7 @@ from benchmarks.rest import Connection
 
 COUNTS_OF_FILES = (100_000, 1_000_000)
 CITY = "2.1,48.7,2.6,49.05"
+FILES_A_PAGE = 10_000
 REGION = "0,47,5,51"
 GOAL_RATIO = 10
 TIMES = 20
@@ -69,8 +71,32 @@ def _ask(result: Result, peer: Peer, http: Connection, count: int) -> None:
         figures = timed(lambda w=what, q=question: _get(http, f"{base}/{w}", q), times=TIMES)
         cpu_ms = (peer.program.cpu_s() - used_s) / (TIMES + 1) * 1e3
         result.add(f"{name}, {count:,} files", OURS, cpu_ms=round(cpu_ms, 1), **figures)
+    for media in ("json", "arrow", "paths"):
+        _page_through(result, peer, http, f"{base}/files", media, count)
     peak_mb = max(peer.program.memory_mb())
     result.add(f"index of {count:,} files", OURS, **first, peak_mb=peak_mb)
+
+
+def _page_through(
+    result: Result, peer: Peer, http: Connection, path: str, media: str, count: int
+) -> None:
+    """All files of the table, page after page."""
+    used_s, after, pages = peer.program.cpu_s(), "", 0
+    while after is not None:
+        listed, after = _page(http, f"{path}?limit={FILES_A_PAGE}&format={media}&after={after}")
+        pages += 1
+        assert media != "paths" or listed.count(b"\n") == min(FILES_A_PAGE, count)
+    cpu_us = (peer.program.cpu_s() - used_s) / count * 1e6
+    case = f"all of {count:,} files through pages, {media}"
+    result.add(case, OURS, cpu_us_a_file=round(cpu_us, 2), pages=pages)
+
+
+def _page(http: Connection, path: str) -> tuple[bytes, str | None]:
+    status, content = http.request("GET", path)
+    assert status == 200, content[:400]
+    if "json" in http.last_headers["content-type"]:
+        return content, json.loads(content)["next"]
+    return content, http.last_headers.get("x-next")
 
 
 def _get(http: Connection, path: str, question: dict[str, str]) -> None:

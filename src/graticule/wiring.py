@@ -81,6 +81,7 @@ from graticule.services.jobs.jobs import Jobs
 from graticule.services.maintenance.purging import Purging
 from graticule.services.maintenance.upkeep import Upkeep
 from graticule.services.monitoring import Monitoring
+from graticule.services.planning.area_matches import AreaMatches
 from graticule.services.planning.box_jobs import BoxJobs
 from graticule.services.planning.computed_boxes import ComputedBoxes
 from graticule.services.planning.file_search import FileSearch
@@ -390,8 +391,8 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         wake=job_worker.wake,
     )
     handlers[JobKind.SCAN] = discovery.run
-    placed_snapshots = PlacedSnapshots(tables, indexing)
-    file_search = FileSearch(placed_snapshots, computed_boxes, credentials, workers)
+    placed_snapshots, area_matches = PlacedSnapshots(tables, indexing), AreaMatches()
+    file_search = FileSearch(placed_snapshots, area_matches, computed_boxes, credentials, workers)
     sync_runs.then_find_tables(discovery.start)
     return Services(
         engine=engine,
@@ -444,7 +445,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         scans=Scans(engine, tables, indexing, now_ms=now_ms),
         file_search=file_search,
         placed_snapshots=placed_snapshots,
-        layouts=Layouts(placed_snapshots),
+        layouts=Layouts(placed_snapshots, area_matches),
         index_statuses=IndexStatuses(engine, tables),
         discovery=discovery,
         scan_work=ScanWork(

@@ -114,17 +114,24 @@ class FileBoxes:
 
     def rows(self, positions: npt.NDArray[np.int64]) -> list[FileBox]:
         """Of several files, for much less than each by itself."""
-        starts = np.searchsorted(self.files, positions).tolist()
-        ends = np.searchsorted(self.files, positions, side="right").tolist()
+        starts, ends = self.spans(positions)
         return [
             FileBox(
                 STATUSES[status],
                 tuple(BoundingBox(*row) for row in self.sides[start:end].tolist()),
             )
             for status, start, end in zip(
-                self.statuses[positions].tolist(), starts, ends, strict=True
+                self.statuses[positions].tolist(), starts.tolist(), ends.tolist(), strict=True
             )
         ]
+
+    def spans(
+        self, positions: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """For each file the row of its first rectangle, and the one after its last."""
+        few = positions.astype(self.files.dtype)  # or NumPy would widen all of the others
+        starts = np.searchsorted(self.files, few)
+        return starts, np.searchsorted(self.files, few, side="right")
 
     def to_arrays(self) -> Arrays:
         return {"statuses": self.statuses, "sides": self.sides.ravel(), "files": self.files}

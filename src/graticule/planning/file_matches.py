@@ -48,6 +48,16 @@ class Matches:
     totals: Totals
     compared_by: ComparedBy
 
+    def page(self, first: int, limit: int) -> tuple[Positions, int | None]:
+        """`limit` of the kept files from position `first` of the index on, and where to go on.
+
+        Not from a place among those kept: of the same snapshot fewer may be kept by the next page.
+        """
+        start = int(np.searchsorted(self.kept, first))
+        listed = self.kept[start : start + limit].astype(np.int64)
+        rest = self.kept[start + limit : start + limit + 1]
+        return listed, int(rest[0]) if len(rest) else None
+
 
 def match_files(index: FileIndex, area: PlacedArea | None) -> Matches:
     """The files that an area may touch; all of them without an area."""
@@ -58,14 +68,14 @@ def match_files(index: FileIndex, area: PlacedArea | None) -> Matches:
         kept = _refined(index, kept, area)
         compared_by = ComparedBy.GEOMETRY
     numbers = index.columns.numbers
-    rows, sizes = numbers["record_count"], numbers["size_bytes"]
+    rows, sizes, is_all = numbers["record_count"], numbers["size_bytes"], len(kept) == len(index)
     totals = Totals(
         files=len(index),
         files_kept=len(kept),
         rows=_sum(rows),
-        rows_kept=_sum(rows[kept]),
+        rows_kept=_sum(rows if is_all else rows[kept]),
         bytes=_sum(sizes),
-        bytes_kept=_sum(sizes[kept]),
+        bytes_kept=_sum(sizes if is_all else sizes[kept]),
         unknown_kept=len(common(index.unknown, kept, len(index))),
     )
     return Matches(kept, totals, compared_by)

@@ -33,7 +33,7 @@ def lacking(columns: FileColumns, places: FileBoxes, row_groups: RowGroups) -> P
     return np.flatnonzero(lacks)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class FileIndex:
     """Files are known by their position, 0 to `len(index)` - 1, in the order they came."""
 

@@ -56,6 +56,16 @@ def _chained(offsets: Sequence[npt.NDArray[np.int64]]) -> Array:
     return narrowed(chained)
 
 
+def run_places(
+    starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The places of runs of different lengths, one run after the other."""
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    places: npt.NDArray[np.int64] = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    return places
+
+
 @dataclass(frozen=True, slots=True)
 class RaggedBytes:
     """Row i is `data[offsets[i]:offsets[i + 1]]`."""
@@ -87,8 +97,7 @@ class RaggedBytes:
         length = int(lengths[0])
         if (lengths == length).all():
             return cls(offsets, data[starts[:, None] + np.arange(length)].ravel())
-        places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return cls(offsets, data[places])
+        return cls(offsets, data[run_places(starts, lengths)])
 
     @classmethod
     def concatenated(cls, parts: Sequence[Self]) -> Self:
@@ -162,8 +171,7 @@ class RaggedInts:
         starts = self.offsets[at].astype(np.int64)
         lengths = self.offsets[at + 1].astype(np.int64) - starts
         ends = np.cumsum(lengths)
-        places = np.arange(int(lengths.sum())) + np.repeat(starts - (ends - lengths), lengths)
-        values = self.values[places].tolist()
+        values = self.values[run_places(starts, lengths)].tolist()
         firsts = (ends - lengths).tolist()
         return [tuple(values[first:end]) for first, end in zip(firsts, ends.tolist(), strict=True)]
 

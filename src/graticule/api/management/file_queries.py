@@ -59,7 +59,7 @@ class FileQueryBody(AreaBody):
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """`first` is the place of the first file to list among those that match."""
+    """`first` is the position in the snapshot's index from which on files are listed."""
 
     query: FileQuery
     level: Level
@@ -196,4 +196,4 @@ def _list_name(call: Call, body: FileQueryBody) -> str:
     decisive = body.model_dump(mode="json", exclude={"after", "limit", "format"})
     where = [call.path[name] for name in ("catalog", "namespace", "table")]
     text = json.dumps([where, decisive], sort_keys=True)
-    return f"files {hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    return f"files from {hashlib.sha256(text.encode()).hexdigest()[:32]}"

@@ -1,15 +1,17 @@
 """`…/tables/{table}/files`: which files and row groups of a table an area may touch."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Any, Final
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 from starlette.responses import Response
 
 from graticule.access.policy import Action
-from graticule.api.endpoint import Call, Line, json_response
+from graticule.api.endpoint import Call, Line, bytes_response
 from graticule.api.management.file_queries import (
     ARROW,
     TEXT,
@@ -23,8 +25,7 @@ from graticule.api.management.table_paths import TABLE, table_of
 from graticule.api.response_headers import add_header
 from graticule.planning.row_group import RowGroup
 from graticule.planning.tasks import content_file, partition_types
-from graticule.services.planning.file_search import FoundFile, FoundFiles
-from graticule.spatial.bounding_box import BoxStatus, FileBox
+from graticule.services.planning.file_search import FoundFiles, FoundRowGroups
 
 Json = dict[str, Any]
 
@@ -39,17 +40,9 @@ _ROW_GROUP: Final = pa.struct(
         ("boxes", _SIDES),
     ]
 )
-_COLUMNS: Final = (
-    ("path", pa.string()),
-    ("size_bytes", pa.int64()),
-    ("rows", pa.int64()),
-    ("box_status", pa.string()),
-    ("boxes", _SIDES),
-)
-_ROW_GROUP_COLUMNS: Final = (
-    ("row_group_count", pa.int32()),
-    ("row_groups", pa.list_(_ROW_GROUP)),
-)
+_ROW_GROUPS: Final = pa.list_(_ROW_GROUP)
+_SIDES_OF_A_BOX: Final = 4
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 def list_files(call: Call) -> Response:
@@ -74,15 +67,16 @@ def _answered(call: Call, request: FileRequest) -> Response:
         with_deletes=request.with_scan,
     )
     following = None
-    if found.next_first is not None:
-        following = after_token(call, request, found.of.snapshot_id, found.next_first)
+    if found.next_position is not None:
+        following = after_token(call, request, found.of.snapshot_id, found.next_position)
     if request.media == TEXT:
-        paths = "".join(f"{file.entry.path}\n" for file in found.files)
-        return _other(paths.encode(), f"{TEXT}; charset=utf-8", following)
-    document = _json(found, request, following)
+        paths = b"".join(path + b"\n" for path in found.listing.paths)
+        return _other(paths, f"{TEXT}; charset=utf-8", following)
+    document = _about(found, request, following)
     if request.media == ARROW:
-        return _other(_arrow(document, request), ARROW, following)
-    return json_response(document)
+        return _other(_arrow(document, found, request), ARROW, following)
+    document["files"] = _files(found, request)
+    return bytes_response(_ENCODER.encode(document))
 
 
 def _other(content: bytes, media: str, following: str | None) -> Response:
@@ -93,8 +87,8 @@ def _other(content: bytes, media: str, following: str | None) -> Response:
     return response
 
 
-def _json(found: FoundFiles, request: FileRequest, following: str | None) -> Json:
-    listed_groups = [file.row_groups for file in found.files if file.row_groups is not None]
+def _about(found: FoundFiles, request: FileRequest, following: str | None) -> Json:
+    """What is said of all files together."""
     document: Json = {
         "snapshot_id": found.of.snapshot_id,
         "column": found.of.column,
@@ -103,82 +97,113 @@ def _json(found: FoundFiles, request: FileRequest, following: str | None) -> Jso
         "compared_by": found.compared_by,
         "reason": found.of.reason,
         "totals": asdict(found.totals),
-        "files": [_file(file, request) for file in found.files],
         "next": following,
         "is_complete": request.first == 0 and following is None,
     }
     if request.level is Level.ROW_GROUP:
-        document["listed"] = {
-            "row_groups": sum(file.row_group_count or 0 for file in found.files),
-            "row_groups_kept": sum(map(len, listed_groups)),
-            "rows_kept": sum(_rows_kept(file) for file in found.files),
-            "bytes_kept": sum(_bytes_kept(file) for file in found.files),
-        }
-    if request.with_scan:
+        document["listed"] = _listed(found)
+    if found.reading is not None:
         types = partition_types(found.of.document)
-        for described, file in zip(document["files"], found.files, strict=True):
-            described["data_file"] = content_file(
-                file.entry, partition_types=types[file.entry.spec_id]
-            )
-            described["deletes"] = list(file.deletes)
         document["delete_files"] = [
             content_file(entry, partition_types=types[entry.spec_id])
-            for entry in found.delete_files
+            for entry in found.reading.delete_files
         ]
     return document
 
 
-def _file(file: FoundFile, request: FileRequest) -> Json:
-    described: Json = {
-        "path": file.entry.path,
-        "size_bytes": file.entry.size_bytes,
-        "rows": file.entry.record_count,
-        **_box(file.box),
+def _listed(found: FoundFiles) -> Json:
+    """What is left to read of the listed files; all of those whose row groups nobody knows."""
+    listing, known = found.listing, found.row_groups
+    kept = [group.span for of_file in known.values() for group in of_file.kept]
+    whole = [at for at in range(len(listing)) if at not in known]
+    return {
+        "row_groups": sum(of_file.count for of_file in known.values()),
+        "row_groups_kept": len(kept),
+        "rows_kept": sum(span.rows for span in kept) + sum(listing.rows[whole].tolist()),
+        "bytes_kept": sum(span.size_bytes for span in kept)
+        + sum(listing.sizes_bytes[whole].tolist()),
     }
-    if file.box.status is BoxStatus.UNKNOWN:
-        described["unknown_because"] = file.unknown_because
+
+
+def _files(found: FoundFiles, request: FileRequest) -> list[Json]:
+    listing = found.listing
+    sides = listing.sides.tolist()
+    files: list[Json] = [
+        {
+            "path": path.decode(),
+            "size_bytes": size_bytes,
+            "rows": rows,
+            "box_status": status,
+            "boxes": sides[start:end],
+        }
+        for path, size_bytes, rows, status, (start, end) in zip(
+            listing.paths,
+            listing.sizes_bytes.tolist(),
+            listing.rows.tolist(),
+            listing.statuses,
+            pairwise(listing.ends.tolist()),
+            strict=True,
+        )
+    ]
+    for at, reason in found.unknown_because.items():
+        files[at]["unknown_because"] = reason
     if request.level is Level.ROW_GROUP:
-        groups = file.row_groups
-        described["row_group_count"] = file.row_group_count
-        described["row_groups"] = None if groups is None else [_row_group(g) for g in groups]
-    return described
+        for at, file in enumerate(files):
+            file.update(_row_groups(found.row_groups.get(at)))
+    if found.reading is not None:
+        types = partition_types(found.of.document)
+        reading = zip(files, found.reading.entries, found.reading.deletes, strict=True)
+        for file, entry, deletes in reading:
+            file["data_file"] = content_file(entry, partition_types=types[entry.spec_id])
+            file["deletes"] = list(deletes)
+    return files
+
+
+def _row_groups(of_file: FoundRowGroups | None) -> Json:
+    if of_file is None:
+        return {"row_group_count": None, "row_groups": None}
+    return {
+        "row_group_count": of_file.count,
+        "row_groups": [_row_group(group) for group in of_file.kept],
+    }
 
 
 def _row_group(group: RowGroup) -> Json:
+    sides = [[b.xmin, b.ymin, b.xmax, b.ymax] for b in group.box.boxes if b.is_finite]
     return {
         "index": group.ordinal,
         "offset": group.span.offset,
         "size_bytes": group.span.size_bytes,
         "rows": group.span.rows,
-        **_box(group.box),
+        "box_status": group.box.status,
+        "boxes": sides,
     }
 
 
-def _box(box: FileBox) -> Json:
-    sides = [[b.xmin, b.ymin, b.xmax, b.ymax] for b in box.boxes if b.is_finite]
-    return {"box_status": box.status, "boxes": sides}
-
-
-def _rows_kept(file: FoundFile) -> int:
-    if file.row_groups is None:
-        return file.entry.record_count
-    return sum(group.span.rows for group in file.row_groups)
-
-
-def _bytes_kept(file: FoundFile) -> int:
-    if file.row_groups is None:
-        return file.entry.size_bytes
-    return sum(group.span.size_bytes for group in file.row_groups)
-
-
-def _arrow(document: Json, request: FileRequest) -> bytes:
+def _arrow(document: Json, found: FoundFiles, request: FileRequest) -> bytes:
     """A row for each file; what is about all of them is JSON in the schema's metadata."""
-    columns = _COLUMNS + (_ROW_GROUP_COLUMNS if request.level is Level.ROW_GROUP else ())
-    about = {name: value for name, value in document.items() if name != "files"}
-    schema = pa.schema(columns, metadata={"graticule": json.dumps(about)})
+    listing = found.listing
+    corners = pa.array(listing.sides.ravel())
+    ends = np.arange(len(listing.sides) + 1, dtype=np.int32) * _SIDES_OF_A_BOX
+    columns = {
+        "path": pa.array(listing.paths, pa.binary()).cast(pa.string()),
+        "size_bytes": pa.array(listing.sizes_bytes, pa.int64()),
+        "rows": pa.array(listing.rows, pa.int64()),
+        "box_status": pa.array(listing.statuses, pa.string()),
+        "boxes": pa.ListArray.from_arrays(
+            listing.ends.astype(np.int32), pa.ListArray.from_arrays(ends, corners)
+        ),
+    }
+    if request.level is Level.ROW_GROUP:
+        of_files = [_row_groups(found.row_groups.get(at)) for at in range(len(listing))]
+        counts = [of_file["row_group_count"] for of_file in of_files]
+        columns["row_group_count"] = pa.array(counts, pa.int32())
+        groups = [of_file["row_groups"] for of_file in of_files]
+        columns["row_groups"] = pa.array(groups, _ROW_GROUPS)
+    table = pa.table(columns, metadata={"graticule": _ENCODER.encode(document)})
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_table(pa.Table.from_pylist(document["files"], schema))
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
     return bytes(sink.getvalue())
 
 

@@ -5,7 +5,7 @@ footers of the files that are listed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from graticule.domain.catalog import OpenCatalog
@@ -13,62 +13,68 @@ from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
 from graticule.planning.columns import specs_of
 from graticule.planning.delete_files import ToldDeletes
-from graticule.planning.file_matches import (
-    ComparedBy,
-    Totals,
-    match_files,
-    match_row_groups,
-)
+from graticule.planning.file_listing import FileListing
+from graticule.planning.file_matches import ComparedBy, Totals, match_row_groups
 from graticule.planning.files import DataFileEntry
+from graticule.planning.positions import Positions
 from graticule.planning.row_group import RowGroup
 from graticule.services.integrations.credentials import Credentials
+from graticule.services.planning.area_matches import AreaMatches
 from graticule.services.planning.computed_boxes import ComputedBoxes
 from graticule.services.planning.footer_boxes import FooterReader, PlaceInFiles
 from graticule.services.planning.placed_snapshots import FileQuery, PlacedSnapshot, PlacedSnapshots
-from graticule.spatial.bounding_box import BoxStatus, FileBox
 from graticule.storage.inspection_workers import InspectionWorkers
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
-    """One file that the area may touch.
+class FoundRowGroups:
+    """Those of a file's row groups that the area may touch, out of `count`."""
 
-    `unknown_because` is why it lies anywhere, if a job has tried to find out.  `row_groups` are
-    those that it may touch, None when they were not asked for or nobody can tell; `deletes` are
-    places in the answer's `delete_files`.
-    """
+    kept: Sequence[RowGroup]
+    count: int
 
-    entry: DataFileEntry
-    box: FileBox
-    unknown_because: str | None = None
-    row_groups: Sequence[RowGroup] | None = None
-    row_group_count: int | None = None
-    deletes: Sequence[int] = ()
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading the listed files takes: `deletes` are places in `delete_files`, by file."""
+
+    entries: Sequence[DataFileEntry]
+    deletes: Sequence[Sequence[int]]
+    delete_files: Sequence[DataFileEntry]
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFiles:
-    """A part of the answer; `next_first` is where the next part begins, None at the end."""
+    """A part of the answer; `next_position` is where the next part begins, None at the end.
+
+    What is about some of the listed files only is by their place in the listing:
+    `unknown_because` why one lies anywhere, if a job has tried to find out; `row_groups` of those
+    whose row groups somebody knows, if they were asked for.
+    """
 
     of: PlacedSnapshot
     compared_by: ComparedBy
     totals: Totals
-    files: Sequence[FoundFile]
-    delete_files: Sequence[DataFileEntry]
-    next_first: int | None
+    listing: FileListing
+    unknown_because: Mapping[int, str | None]
+    row_groups: Mapping[int, FoundRowGroups]
+    reading: Reading | None
+    next_position: int | None
 
 
 class FileSearch:
     def __init__(
         self,
         snapshots: PlacedSnapshots,
+        matches: AreaMatches,
         computed: ComputedBoxes,
         credentials: Credentials,
         workers: InspectionWorkers,
     ) -> None:
         self._snapshots = snapshots
+        self._matches = matches
         self._computed = computed
         self._credentials = credentials
         self._workers = workers
@@ -85,80 +91,62 @@ class FileSearch:
         with_row_groups: bool = False,
         with_deletes: bool = False,
     ) -> FoundFiles:
-        """The files whose geometries may meet the area, `limit` of them from the `first` on.
+        """The files whose geometries may meet the area: `limit` of them, from position `first` on.
 
         Raises:
             NoSuchTable: the table is not there.
             InvalidRequest: it has no such snapshot, ref or geometry column.
         """
         placed = self._snapshots.of(principal, catalog, identifier, query)
-        matches = match_files(placed.index, placed.area)
-        listed = matches.kept[first : first + limit]
-        boxes = placed.index.file_boxes(listed)
-        entries = placed.index.entries(listed, with_metrics=False)
-        files = [FoundFile(entry, box) for entry, box in zip(entries, boxes, strict=True)]
-        files = self._with_reasons(placed, files)
-        delete_files: Sequence[DataFileEntry] = ()
-        if with_deletes:
-            files, delete_files = _with_deletes(files, placed)
-        if with_row_groups:
-            by_position = dict(zip(listed.tolist(), files, strict=True))
-            files = self._with_row_groups(catalog, placed, by_position)
-        following = first + limit
+        matches = self._matches.of(placed.index, placed.area)
+        positions, following = matches.page(first, limit)
+        listing = FileListing.of(placed.index, positions)
         return FoundFiles(
             of=placed,
             compared_by=matches.compared_by if placed.reason is None else ComparedBy.NOTHING,
             totals=matches.totals,
-            files=files,
-            delete_files=delete_files,
-            next_first=following if following < len(matches.kept) else None,
+            listing=listing,
+            unknown_because=self._reasons(placed, listing),
+            row_groups=self._row_groups(catalog, placed, listing) if with_row_groups else {},
+            reading=_reading(placed, positions) if with_deletes else None,
+            next_position=following,
         )
 
-    def _with_reasons(self, placed: PlacedSnapshot, files: list[FoundFile]) -> list[FoundFile]:
+    def _reasons(self, placed: PlacedSnapshot, listing: FileListing) -> dict[int, str | None]:
         in_files = PlaceInFiles(placed.document, placed.place)
-        unknown = [f.entry.path for f in files if f.box.status is BoxStatus.UNKNOWN]
-        if in_files.field_id is None or not unknown:
-            return files
-        known = self._computed.files(placed.table_id, in_files.field_id, unknown)
-        return [
-            replace(file, unknown_because=known[file.entry.path].error)
-            if file.entry.path in known
-            else file
-            for file in files
-        ]
+        paths = {at: listing.paths[at].decode() for at in listing.unknown}
+        if in_files.field_id is None or not paths:
+            return dict.fromkeys(paths)
+        known = self._computed.files(placed.table_id, in_files.field_id, list(paths.values()))
+        return {at: known[path].error if path in known else None for at, path in paths.items()}
 
-    def _with_row_groups(
-        self, catalog: OpenCatalog, placed: PlacedSnapshot, files: Mapping[int, FoundFile]
-    ) -> list[FoundFile]:
-        """Each file with its row groups, from the index, else from its footer; of one that cannot
+    def _row_groups(
+        self, catalog: OpenCatalog, placed: PlacedSnapshot, listing: FileListing
+    ) -> dict[int, FoundRowGroups]:
+        """The row groups of each file, from the index, else from its footer; of one that cannot
         be read nobody knows any.
         """
         of_index = placed.index.row_groups
         known: dict[int, Sequence[RowGroup]] = {}
-        for position in files:
+        for at, position in enumerate(listing.positions.tolist()):
             rows = of_index.of_file(position)
             if rows:
-                known[position] = [of_index.row(at) for at in rows]
-        rest = {at: file.entry for at, file in files.items() if at not in known}
+                known[at] = [of_index.row(row) for row in rows]
+        rest = [at for at in range(len(listing)) if at not in known]
         if rest:
+            entries = placed.index.entries(listing.positions[rest], with_metrics=False)
             store = self._credentials.store_for(catalog.integration, in_background=True)
             reader = FooterReader(store, self._workers, placed.document, placed.place)
-            known |= {at: boxes.row_groups for at, boxes in reader.read(rest).items()}
-        return [
-            file
-            if at not in known
-            else replace(
-                file,
-                row_groups=match_row_groups(known[at], placed.area),
-                row_group_count=len(known[at]),
-            )
-            for at, file in files.items()
-        ]
+            read = reader.read(dict(zip(rest, entries, strict=True)))
+            known |= {at: boxes.row_groups for at, boxes in read.items()}
+        return {
+            at: FoundRowGroups(match_row_groups(groups, placed.area), len(groups))
+            for at, groups in known.items()
+        }
 
 
-def _with_deletes(
-    files: Sequence[FoundFile], placed: PlacedSnapshot
-) -> tuple[list[FoundFile], list[DataFileEntry]]:
+def _reading(placed: PlacedSnapshot, positions: Positions) -> Reading:
     """The files with the delete files that apply to them, each delete file told once."""
     told = ToldDeletes(placed.index.deletes, specs_of(placed.document))
-    return [replace(file, deletes=told.of(file.entry)) for file in files], told.files
+    entries = placed.index.entries(positions, with_metrics=False)
+    return Reading(entries, [told.of(entry) for entry in entries], told.files)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
-from graticule.planning.file_matches import Totals, match_files
+from graticule.planning.file_matches import Totals
 from graticule.planning.footprints import Footprints, footprints_of
 from graticule.planning.layout import Layout, layout_of
+from graticule.services.planning.area_matches import AreaMatches
 from graticule.services.planning.placed_snapshots import FileQuery, PlacedSnapshot, PlacedSnapshots
 
 
@@ -32,8 +33,9 @@ class FoundLayout:
 
 
 class Layouts:
-    def __init__(self, snapshots: PlacedSnapshots) -> None:
+    def __init__(self, snapshots: PlacedSnapshots, matches: AreaMatches) -> None:
         self._snapshots = snapshots
+        self._matches = matches
 
     def footprints(
         self,
@@ -51,7 +53,7 @@ class Layouts:
             InvalidRequest: it has no such snapshot, ref or geometry column.
         """
         placed = self._snapshots.of(principal, catalog, identifier, query)
-        matches = match_files(placed.index, placed.area)
+        matches = self._matches.of(placed.index, placed.area)
         drawn = footprints_of(placed.index, matches.kept, placed.crs, limit=limit)
         positions = [shape.position for shape in drawn.shapes if shape.position is not None]
         paths = {position: placed.index.path(position) for position in positions}
