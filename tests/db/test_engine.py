@@ -10,7 +10,7 @@ from graticule.db.engine import (
     SerialisationFailure,
     create_engine,
     read,
-    retry_serialisation,
+    transact,
     violates,
     with_driver,
     write,
@@ -78,13 +78,12 @@ def test_two_writers_that_read_first_never_lose_an_update(database):
         conn.execute(organisation("a", created_at_ms=0))
     counter = organisations.c.created_at_ms
 
-    def increment():
-        with write(database) as conn:
-            seen = conn.execute(select(counter).with_for_update()).scalar_one()
-            conn.execute(update(organisations).values(created_at_ms=seen + 1))
+    def increment(conn):
+        seen = conn.execute(select(counter).with_for_update()).scalar_one()
+        conn.execute(update(organisations).values(created_at_ms=seen + 1))
 
     threads = [
-        threading.Thread(target=lambda: [retry_serialisation(increment) for _ in range(10)])
+        threading.Thread(target=lambda: [transact(database, increment) for _ in range(10)])
         for _ in range(8)
     ]
     for thread in threads:
@@ -110,23 +109,27 @@ def test_violates_names_the_unique_constraint_and_no_other(database):
     assert not violates(by_id.value, organisations, "name")
 
 
-def test_a_lost_race_is_tried_again_and_not_for_ever():
+def test_a_lost_race_is_tried_again_and_not_for_ever(database, monkeypatch):
+    """Each attempt in a transaction of its own, after a pause that grows."""
     pauses, attempts = [], []
+    monkeypatch.setattr("graticule.db.engine.time.sleep", pauses.append)
 
-    def lose(times):
+    def lose(conn, times, *, prize):
         attempts.append(1)
+        conn.execute(organisation(f"attempt {len(attempts)} of {times}"))
         if len(attempts) <= times:
             raise SerialisationFailure("lost")
-        return "won"
+        return prize
 
-    assert retry_serialisation(lambda: lose(3), pause=pauses.append) == "won"
+    assert transact(database, lose, 3, prize="won") == "won"
+    assert names(database) == {"attempt 4 of 3"}
     assert len(pauses) == 3
     assert all(0.01 * 2**n <= pause <= 0.02 * 2**n for n, pause in enumerate(pauses))
 
     attempts.clear()
     with pytest.raises(SerialisationFailure):
-        retry_serialisation(lambda: lose(99), attempts_max=3, pause=pauses.append)
-    assert len(attempts) == 3
+        transact(database, lose, 99, prize="never")
+    assert len(attempts) == 4
 
 
 @pytest.mark.postgres

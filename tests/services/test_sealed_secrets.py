@@ -6,12 +6,13 @@ import pytest
 from graticule.access.keyring import Keyring
 from graticule.db import sealed_secrets as sealed_db
 from graticule.db import webhooks as webhooks_db
-from graticule.db.engine import read, write
+from graticule.db.engine import read, transact, write
 from graticule.db.schema import metadata
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import Unavailable
 from graticule.domain.secret import Secret
 from graticule.domain.webhook import Webhook
+from graticule.services.accounts import sealed_secrets
 from graticule.services.accounts.sealed_secrets import Rotation, SealedSecrets
 from graticule.services.integrations.integrations import NewIntegration
 from graticule.settings import Settings
@@ -94,19 +95,19 @@ def test_everything_is_sealed_anew_under_the_newest_key_and_opens_without_the_ol
 
 
 def test_a_rotation_that_was_cut_short_goes_on_where_it_was(tenants, sealed, monkeypatch):
-    monkeypatch.setattr("graticule.services.accounts.sealed_secrets.SECRETS_PER_TRANSACTION", 2)
-    rotating = SealedSecrets(tenants, BOTH)
-    keep, kept = rotating._keep, []
+    monkeypatch.setattr(sealed_secrets, "SECRETS_PER_TRANSACTION", 2)
+    kept = []
 
-    def keep_once(anew):
+    def transact_once(*args):
         if kept:
             raise KeyboardInterrupt
-        kept.append(keep(anew))
+        kept.append(transact(*args))
         return kept[0]
 
-    monkeypatch.setattr(rotating, "_keep", keep_once)
+    monkeypatch.setattr(sealed_secrets, "transact", transact_once)
     with pytest.raises(KeyboardInterrupt):
-        rotating.rotate()
+        SealedSecrets(tenants, BOTH).rotate()
+    monkeypatch.undo()
     SealedSecrets(tenants, BOTH).check()
 
     rest = SealedSecrets(tenants, BOTH).rotate()

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, Table, event, text
@@ -22,16 +22,17 @@ from graticule.db.sqlite_reader import SqliteReader
 from graticule.domain import waiting
 from graticule.domain.errors import CommitStateUnknown, Unavailable
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 POOL_CONNECTIONS: Final = 16
 POOL_TIMEOUT_S: Final = 10
 CONNECT_TIMEOUT_S: Final = 5
 SQLITE_BUSY_TIMEOUT_MS: Final = 10_000
-SERIALISATION_ATTEMPTS_MAX: Final = 4
 
 _WAL_ATTEMPTS_MAX: Final = 100
 _WAL_PAUSE_S: Final = 0.02
+_RETRY_PAUSES_S: Final = (0.01, 0.02, 0.04)  # after a lost race; each at most doubled
 _WRITE_POLL_S_MIN: Final = 0.0002
 _WRITE_POLL_S_MAX: Final = 0.001
 
@@ -204,7 +205,7 @@ def write(engine: Engine) -> Iterator[Connection]:
     On SQLite it takes the write lock at once, so nothing read inside can be stale at commit.
 
     Raises:
-        SerialisationFailure: lost a race; nothing was changed.  See `retry_serialisation`.
+        SerialisationFailure: lost a race; nothing was changed.  See `transact`.
         Unavailable: the database does not answer; nothing was changed.
         CommitStateUnknown: the answer to COMMIT was lost; the changes may or may not be there.
     """
@@ -230,22 +231,30 @@ def write(engine: Engine) -> Iterator[Connection]:
             ) from error
 
 
-def retry_serialisation(
-    act: Callable[[], T],
-    *,
-    attempts_max: int = SERIALISATION_ATTEMPTS_MAX,
-    pause: Callable[[float], None] = time.sleep,
+def transact(
+    engine: Engine,
+    act: Callable[Concatenate[Connection, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> T:
-    """Run `act`, which opens its own `write` transaction, again when it loses a race.
+    """What `act` returns, called with a connection of `write` and these arguments.
 
-    Pauses 10 to 20 ms, doubling, with jitter so that losers do not meet again.
+    When it loses a race it is called again, in a new transaction, after a pause with jitter so
+    that losers do not meet again: it must do nothing that a rollback does not take back.
+
+    Raises:
+        SerialisationFailure: it lost every race; nothing was changed.
+        Unavailable: the database does not answer; nothing was changed.
+        CommitStateUnknown: the answer to COMMIT was lost; the changes may or may not be there.
     """
-    for attempt in range(1, attempts_max):
+    for pause_s in _RETRY_PAUSES_S:
         try:
-            return act()
+            with write(engine) as conn:
+                return act(conn, *args, **kwargs)
         except SerialisationFailure:
-            pause(0.01 * 2 ** (attempt - 1) * (1 + random.random()))  # noqa: S311
-    return act()
+            time.sleep(pause_s * random.uniform(1, 2))  # noqa: S311
+    with write(engine) as conn:
+        return act(conn, *args, **kwargs)
 
 
 def serialise_on(conn: Connection, subject: str) -> None:

@@ -14,7 +14,7 @@ from graticule.access.policy import Action, Allowed, decide, require
 from graticule.access.tokens import NewKey
 from graticule.db import api_keys as api_keys_db
 from graticule.db import members as members_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.audit import EventType
 from graticule.domain.errors import (
     Forbidden,
@@ -73,23 +73,22 @@ class ApiKeys:
             )
         new = tokens.new_key()
 
-        def create() -> ApiKey:
-            with write(self._engine) as conn:
-                owner = self._member(conn, principal, member)
-                if owner.disabled_at_ms is not None:
-                    raise WrongState(f"member `{owner.name}` is disabled; enable it first")
-                return store_key(
-                    conn,
-                    principal,
-                    new,
-                    owner,
-                    name=name,
-                    scopes=wanted,
-                    now_ms=self._now_ms(),
-                    lifetime_s=lifetime_s,
-                )
+        def create(conn: Connection) -> ApiKey:
+            owner = self._member(conn, principal, member)
+            if owner.disabled_at_ms is not None:
+                raise WrongState(f"member `{owner.name}` is disabled; enable it first")
+            return store_key(
+                conn,
+                principal,
+                new,
+                owner,
+                name=name,
+                scopes=wanted,
+                now_ms=self._now_ms(),
+                lifetime_s=lifetime_s,
+            )
 
-        key = retry_serialisation(create)
+        key = transact(self._engine, create)
         log.info("API key created", key_id=key.id, member_id=key.member_id)
         return key, new
 
@@ -141,17 +140,16 @@ class ApiKeys:
         require(principal, Action.MANAGE_OWN_ACCOUNT)
         member_id = None if _sees_all(principal) else principal.member_id
 
-        def revoke() -> bool:
+        def revoke(conn: Connection) -> bool:
             now_ms = self._now_ms()
-            with write(self._engine) as conn:
-                revoked = api_keys_db.revoke(
-                    conn, principal.organisation_id, key_id, member_id=member_id, now_ms=now_ms
-                )
-                if revoked is not None:
-                    tell_of_key(conn, principal, EventType.API_KEY_REVOKED, revoked, now_ms=now_ms)
-                return revoked is not None
+            revoked = api_keys_db.revoke(
+                conn, principal.organisation_id, key_id, member_id=member_id, now_ms=now_ms
+            )
+            if revoked is not None:
+                tell_of_key(conn, principal, EventType.API_KEY_REVOKED, revoked, now_ms=now_ms)
+            return revoked is not None
 
-        revoked = retry_serialisation(revoke)
+        revoked = transact(self._engine, revoke)
         self._authentication.forget()
         if not revoked:
             raise NoSuchApiKey(f"no API key `{key_id}` is in use")

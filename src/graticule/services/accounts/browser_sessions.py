@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access import tokens
 from graticule.access.policy import Action, require
 from graticule.db import sessions as sessions_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.domain.audit import EventType
 from graticule.domain.errors import NoSuchSession
 from graticule.domain.secret import Secret
@@ -57,13 +57,12 @@ class BrowserSessions:
             str(uuid7()), member.id, method, now_ms, now_ms, now_ms + self._lifetime_ms
         )
 
-        def create() -> None:
-            with write(self._engine) as conn:
-                sessions_db.create(conn, session, token_hash=tokens.hash_secret(token.reveal()))
-                who = as_member(member, credential_id=session.id, origin=origin)
-                tell_of_session(conn, who, EventType.SESSION_STARTED, session, now_ms=now_ms)
+        def create(conn: Connection) -> None:
+            sessions_db.create(conn, session, token_hash=tokens.hash_secret(token.reveal()))
+            who = as_member(member, credential_id=session.id, origin=origin)
+            tell_of_session(conn, who, EventType.SESSION_STARTED, session, now_ms=now_ms)
 
-        retry_serialisation(create)
+        transact(self._engine, create)
         log.info("signed in", member_id=member.id, method=method, session_id=session.id)
         return NewSession(session, member, token)
 
@@ -83,16 +82,15 @@ class BrowserSessions:
         """
         require(principal, Action.MANAGE_OWN_ACCOUNT)
 
-        def end() -> bool:
-            with write(self._engine) as conn:
-                ended = sessions_db.end(conn, principal.member_id, session_id)
-                if ended is not None:
-                    tell_of_session(
-                        conn, principal, EventType.SESSION_ENDED, ended, now_ms=self._now_ms()
-                    )
-                return ended is not None
+        def end(conn: Connection) -> bool:
+            ended = sessions_db.end(conn, principal.member_id, session_id)
+            if ended is not None:
+                tell_of_session(
+                    conn, principal, EventType.SESSION_ENDED, ended, now_ms=self._now_ms()
+                )
+            return ended is not None
 
-        ended = retry_serialisation(end)
+        ended = transact(self._engine, end)
         self._authentication.forget()
         if not ended:
             raise NoSuchSession(f"you have no session `{session_id}`")

@@ -16,7 +16,7 @@ from graticule.access.policy import Action, require
 from graticule.access.tokens import NewKey
 from graticule.db import devices as devices_db
 from graticule.db import members as members_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.domain.errors import (
     AccessDenied,
     AuthorizationPending,
@@ -80,16 +80,15 @@ class Devices:
             expires_at_ms=now_ms + CODE_LIFETIME_S * 1000,
         )
 
-        def create() -> None:
-            with write(self._engine) as conn:
-                devices_db.remove_expired(conn, now_ms=now_ms)
-                if devices_db.count(conn) >= DEVICES_MAX:
-                    raise Overloaded(
-                        "too many devices wait to be signed in", retry_after_s=POLL_INTERVAL_S
-                    )
-                devices_db.create(conn, device)
+        def create(conn: Connection) -> None:
+            devices_db.remove_expired(conn, now_ms=now_ms)
+            if devices_db.count(conn) >= DEVICES_MAX:
+                raise Overloaded(
+                    "too many devices wait to be signed in", retry_after_s=POLL_INTERVAL_S
+                )
+            devices_db.create(conn, device)
 
-        retry_serialisation(create)
+        transact(self._engine, create)
         return new
 
     def waiting(self, principal: Principal, user_code: str) -> Device:
@@ -118,17 +117,14 @@ class Devices:
         device = self.waiting(principal, user_code)
         state = DeviceState.APPROVED if approve else DeviceState.DENIED
 
-        def decide() -> bool:
-            with write(self._engine) as conn:
-                return devices_db.decide(
-                    conn,
-                    device.user_code,
-                    state=state,
-                    member_id=principal.member_id,
-                    scopes=principal.scopes,
-                )
-
-        if not retry_serialisation(decide):
+        if not transact(
+            self._engine,
+            devices_db.decide,
+            device.user_code,
+            state=state,
+            member_id=principal.member_id,
+            scopes=principal.scopes,
+        ):
             raise NoSuchDevice("no device waits with this code; it may have expired")
         log.info("device decided", state=state, member_id=principal.member_id)
         return device
@@ -145,23 +141,22 @@ class Devices:
         code_hash = tokens.hash_secret(code)
         new = tokens.new_key()
 
-        def poll() -> Exception | None:
+        def poll(conn: Connection) -> Exception | None:
             now_ms = self._now_ms()
-            with write(self._engine) as conn:
-                device = devices_db.load(conn, code_hash=code_hash)
-                if device is None or device.expires_at_ms <= now_ms:
-                    return ExpiredDevice("the code is unknown, was used, or is too old")
-                if device.state is DeviceState.PENDING:
-                    devices_db.note_poll(conn, code_hash, now_ms=now_ms)
-                    since_ms = now_ms - (device.polled_at_ms or 0)
-                    if since_ms < POLL_INTERVAL_S * 1000:
-                        return SlowDown(f"ask every {POLL_INTERVAL_S} seconds")
-                    return AuthorizationPending("nobody has approved this device yet")
-                if not devices_db.take(conn, code_hash):
-                    return ExpiredDevice("the code is unknown, was used, or is too old")
-                return self._make_key(conn, device, new, now_ms)
+            device = devices_db.load(conn, code_hash=code_hash)
+            if device is None or device.expires_at_ms <= now_ms:
+                return ExpiredDevice("the code is unknown, was used, or is too old")
+            if device.state is DeviceState.PENDING:
+                devices_db.note_poll(conn, code_hash, now_ms=now_ms)
+                since_ms = now_ms - (device.polled_at_ms or 0)
+                if since_ms < POLL_INTERVAL_S * 1000:
+                    return SlowDown(f"ask every {POLL_INTERVAL_S} seconds")
+                return AuthorizationPending("nobody has approved this device yet")
+            if not devices_db.take(conn, code_hash):
+                return ExpiredDevice("the code is unknown, was used, or is too old")
+            return self._make_key(conn, device, new, now_ms)
 
-        refusal = retry_serialisation(poll)
+        refusal = transact(self._engine, poll)
         if refusal is not None:
             raise refusal
         log.info("device signed in", key_id=new.client_id)

@@ -20,7 +20,7 @@ from graticule.db import granted_tables
 from graticule.db import grants as grants_db
 from graticule.db import members as members_db
 from graticule.db import namespaces as namespaces_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.errors import (
     InvalidRequest,
@@ -85,24 +85,23 @@ class Grants:
         """
         require(principal, Action.MANAGE_GRANTS)
 
-        def grant() -> Grant:
-            with write(self._engine) as conn:
-                securable = self._managed(conn, principal, on)
-                grantee = _grantee(conn, principal.organisation_id, to)
-                given = Grant(
-                    id=str(uuid7()),
-                    organisation_id=principal.organisation_id,
-                    on=securable,
-                    grantee=grantee,
-                    privilege=privilege,
-                    granted_by=principal.name,
-                    created_at_ms=self._now_ms(),
-                )
-                given = grants_db.put(conn, given)
-                _record(conn, principal, EventType.GRANT_CREATED, given, now_ms=self._now_ms())
-                return given
+        def grant(conn: Connection) -> Grant:
+            securable = self._managed(conn, principal, on)
+            grantee = _grantee(conn, principal.organisation_id, to)
+            given = Grant(
+                id=str(uuid7()),
+                organisation_id=principal.organisation_id,
+                on=securable,
+                grantee=grantee,
+                privilege=privilege,
+                granted_by=principal.name,
+                created_at_ms=self._now_ms(),
+            )
+            given = grants_db.put(conn, given)
+            _record(conn, principal, EventType.GRANT_CREATED, given, now_ms=self._now_ms())
+            return given
 
-        given = retry_serialisation(grant)
+        given = transact(self._engine, grant)
         self._on_change()
         log.info(
             "privilege granted",
@@ -132,15 +131,14 @@ class Grants:
         """
         require(principal, Action.MANAGE_GRANTS)
 
-        def revoke() -> Grant:
-            with write(self._engine) as conn:
-                grant = _managed_grant(conn, principal, grant_id)
-                if not grants_db.remove(conn, grant.id):
-                    raise _no_such_grant(grant_id)
-                _record(conn, principal, EventType.GRANT_REVOKED, grant, now_ms=self._now_ms())
-                return grant
+        def revoke(conn: Connection) -> Grant:
+            grant = _managed_grant(conn, principal, grant_id)
+            if not grants_db.remove(conn, grant.id):
+                raise _no_such_grant(grant_id)
+            _record(conn, principal, EventType.GRANT_REVOKED, grant, now_ms=self._now_ms())
+            return grant
 
-        revoked = retry_serialisation(revoke)
+        revoked = transact(self._engine, revoke)
         self._on_change()
         log.info("privilege revoked", on=revoked.on.id, to=revoked.grantee.id)
 

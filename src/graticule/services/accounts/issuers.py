@@ -19,7 +19,7 @@ from graticule.access.policy import Action, require
 from graticule.db import issuers as issuers_db
 from graticule.db import members as members_db
 from graticule.db import organisations as organisations_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.db.issuers import KnownIdentity
 from graticule.domain.audit import EventType
 from graticule.domain.errors import (
@@ -111,31 +111,30 @@ class Issuers:
         if client_secret is not None:
             sealed = self._keyring.seal(client_secret, bound_to=_place(issuer_id))
 
-        def create() -> Issuer:
-            with write(self._engine) as conn:
-                issuer = Issuer(
-                    id=issuer_id,
-                    name=name,
-                    url=url,
-                    audiences=wanted,
-                    client_id=client_id,
-                    client_secret=client_secret,
-                    organisation_id=organisations_db.require_by_name(conn, organisation).id,
-                    organisation_claim=organisation_claim,
-                    role_claim=role_claim,
-                    admin_values=tuple(admin_values),
-                    user_values=tuple(user_values),
-                    name_claim=name_claim,
-                    auto_provision=auto_provision,
-                    created_at_ms=self._now_ms(),
-                )
-                if len(issuers_db.list_all(conn, open_secret=self._open)) >= ISSUERS_MAX:
-                    raise InvalidRequest(f"a server has at most {ISSUERS_MAX} issuers")
-                issuers_db.create(conn, issuer, sealed_client_secret=sealed)
-                tell_of_issuer(conn, EventType.ISSUER_CREATED, issuer, now_ms=self._now_ms())
-                return issuer
+        def create(conn: Connection) -> Issuer:
+            issuer = Issuer(
+                id=issuer_id,
+                name=name,
+                url=url,
+                audiences=wanted,
+                client_id=client_id,
+                client_secret=client_secret,
+                organisation_id=organisations_db.require_by_name(conn, organisation).id,
+                organisation_claim=organisation_claim,
+                role_claim=role_claim,
+                admin_values=tuple(admin_values),
+                user_values=tuple(user_values),
+                name_claim=name_claim,
+                auto_provision=auto_provision,
+                created_at_ms=self._now_ms(),
+            )
+            if len(issuers_db.list_all(conn, open_secret=self._open)) >= ISSUERS_MAX:
+                raise InvalidRequest(f"a server has at most {ISSUERS_MAX} issuers")
+            issuers_db.create(conn, issuer, sealed_client_secret=sealed)
+            tell_of_issuer(conn, EventType.ISSUER_CREATED, issuer, now_ms=self._now_ms())
+            return issuer
 
-        issuer = retry_serialisation(create)
+        issuer = transact(self._engine, create)
         self._configured.clear()
         log.info("issuer created", issuer=name)
         return issuer
@@ -234,34 +233,35 @@ class Issuers:
         with read(self._engine) as conn:
             known = _find(conn, issuer, identity)
         if known is None or _is_outdated(known, identity):
-            known = retry_serialisation(lambda: self._bring_up_to_date(issuer, identity))
+            known = transact(self._engine, self._bring_up_to_date, issuer, identity)
         if known.member.disabled_at_ms is not None:
             raise Unauthenticated("the member that this credential belongs to is disabled")
         return known
 
-    def _bring_up_to_date(self, issuer: Issuer, identity: Identity) -> KnownIdentity:
-        with write(self._engine) as conn:
-            known = _find(conn, issuer, identity)
-            if known is None:
-                return self._provision(conn, issuer, identity)
-            if identity.role is None or not _is_outdated(known, identity):
-                return known
-            issuers_db.note_synchronised(conn, known.member.id, at_ms=identity.issued_at_ms)
-            if known.member.role is identity.role:
-                return known
-            member = replace(known.member, role=identity.role)
-            members_db.replace(conn, member)
-            tell_of_member(
-                conn,
-                as_member(member, credential_id=issuer.name),
-                EventType.MEMBER_UPDATED,
-                member,
-                now_ms=self._now_ms(),
-                role=member.role,
-                issuer=issuer.name,
-            )
-            log.info("role follows issuer", member_id=member.id, role=member.role)
-            return replace(known, member=member)
+    def _bring_up_to_date(
+        self, conn: Connection, issuer: Issuer, identity: Identity
+    ) -> KnownIdentity:
+        known = _find(conn, issuer, identity)
+        if known is None:
+            return self._provision(conn, issuer, identity)
+        if identity.role is None or not _is_outdated(known, identity):
+            return known
+        issuers_db.note_synchronised(conn, known.member.id, at_ms=identity.issued_at_ms)
+        if known.member.role is identity.role:
+            return known
+        member = replace(known.member, role=identity.role)
+        members_db.replace(conn, member)
+        tell_of_member(
+            conn,
+            as_member(member, credential_id=issuer.name),
+            EventType.MEMBER_UPDATED,
+            member,
+            now_ms=self._now_ms(),
+            role=member.role,
+            issuer=issuer.name,
+        )
+        log.info("role follows issuer", member_id=member.id, role=member.role)
+        return replace(known, member=member)
 
     def _provision(self, conn: Connection, issuer: Issuer, identity: Identity) -> KnownIdentity:
         if not issuer.auto_provision:
@@ -319,23 +319,22 @@ class Issuers:
             raise InvalidRequest("`subject` has 1 to 255 characters")
         found = self.named(issuer)
 
-        def link() -> Member:
-            with write(self._engine) as conn:
-                owner = members_db.require(conn, principal.organisation_id, member)
-                now_ms = self._now_ms()
-                issuers_db.link(conn, found.id, subject, owner, at_ms=now_ms, now_ms=now_ms)
-                tell_of_member(
-                    conn,
-                    principal,
-                    EventType.MEMBER_UPDATED,
-                    owner,
-                    now_ms=now_ms,
-                    linked=issuer,
-                    subject=subject,
-                )
-                return owner
+        def link(conn: Connection) -> Member:
+            owner = members_db.require(conn, principal.organisation_id, member)
+            now_ms = self._now_ms()
+            issuers_db.link(conn, found.id, subject, owner, at_ms=now_ms, now_ms=now_ms)
+            tell_of_member(
+                conn,
+                principal,
+                EventType.MEMBER_UPDATED,
+                owner,
+                now_ms=now_ms,
+                linked=issuer,
+                subject=subject,
+            )
+            return owner
 
-        linked = retry_serialisation(link)
+        linked = transact(self._engine, link)
         log.info("identity linked", member_id=linked.id, issuer=issuer)
 
     def unlink(self, principal: Principal, member: str, *, issuer: str) -> None:

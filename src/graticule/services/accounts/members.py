@@ -15,7 +15,7 @@ from graticule.access.policy import Action, require
 from graticule.db import grants as grants_db
 from graticule.db import issuers as issuers_db
 from graticule.db import members as members_db
-from graticule.db.engine import read, retry_serialisation, serialise_on, write
+from graticule.db.engine import read, serialise_on, transact
 from graticule.domain.audit import EventType
 from graticule.domain.errors import InvalidName, LastAdmin
 from graticule.domain.identifiers import check_resource_name
@@ -49,20 +49,19 @@ class Members:
         _check_name(name)
         member = Member(str(uuid7()), principal.organisation_id, kind, name, role, self._now_ms())
 
-        def create() -> None:
-            with write(self._engine) as conn:
-                members_db.create(conn, member)
-                tell_of_member(
-                    conn,
-                    principal,
-                    EventType.MEMBER_CREATED,
-                    member,
-                    now_ms=self._now_ms(),
-                    kind=member.kind,
-                    role=member.role,
-                )
+        def create(conn: Connection) -> None:
+            members_db.create(conn, member)
+            tell_of_member(
+                conn,
+                principal,
+                EventType.MEMBER_CREATED,
+                member,
+                now_ms=self._now_ms(),
+                kind=member.kind,
+                role=member.role,
+            )
 
-        retry_serialisation(create)
+        transact(self._engine, create)
         log.info("member created", member_id=member.id, role=role)
         return member
 
@@ -113,30 +112,29 @@ class Members:
         if name is not None:
             _check_name(name)
 
-        def update() -> Member:
-            with write(self._engine) as conn:
-                _in_turn(conn, principal.organisation_id)
-                before = members_db.require(conn, principal.organisation_id, member)
-                after = replace(before, name=name or before.name, role=role or before.role)
-                if is_disabled is not None and is_disabled != (before.disabled_at_ms is not None):
-                    after = replace(after, disabled_at_ms=self._now_ms() if is_disabled else None)
-                if _is_active_admin(before) and not _is_active_admin(after):
-                    _require_other_admin(conn, before)
-                members_db.replace(conn, after)
-                if after.role is not before.role:
-                    # What an issuer said before must not undo it.
-                    issuers_db.note_synchronised(conn, after.id, at_ms=self._now_ms())
-                tell_of_member(
-                    conn,
-                    principal,
-                    EventType.MEMBER_UPDATED,
-                    after,
-                    now_ms=self._now_ms(),
-                    **_changes(before, after),
-                )
-                return after
+        def update(conn: Connection) -> Member:
+            _in_turn(conn, principal.organisation_id)
+            before = members_db.require(conn, principal.organisation_id, member)
+            after = replace(before, name=name or before.name, role=role or before.role)
+            if is_disabled is not None and is_disabled != (before.disabled_at_ms is not None):
+                after = replace(after, disabled_at_ms=self._now_ms() if is_disabled else None)
+            if _is_active_admin(before) and not _is_active_admin(after):
+                _require_other_admin(conn, before)
+            members_db.replace(conn, after)
+            if after.role is not before.role:
+                # What an issuer said before must not undo it.
+                issuers_db.note_synchronised(conn, after.id, at_ms=self._now_ms())
+            tell_of_member(
+                conn,
+                principal,
+                EventType.MEMBER_UPDATED,
+                after,
+                now_ms=self._now_ms(),
+                **_changes(before, after),
+            )
+            return after
 
-        changed = retry_serialisation(update)
+        changed = transact(self._engine, update)
         self._authentication.forget()
         log.info(
             "member changed",
@@ -155,20 +153,17 @@ class Members:
         """
         require(principal, Action.MANAGE_MEMBERS)
 
-        def delete() -> Member:
-            with write(self._engine) as conn:
-                _in_turn(conn, principal.organisation_id)
-                found = members_db.require(conn, principal.organisation_id, member)
-                if _is_active_admin(found):
-                    _require_other_admin(conn, found)
-                grants_db.remove_all_of(conn, found.id)
-                members_db.delete_with_keys(conn, found.id)
-                tell_of_member(
-                    conn, principal, EventType.MEMBER_DELETED, found, now_ms=self._now_ms()
-                )
-                return found
+        def delete(conn: Connection) -> Member:
+            _in_turn(conn, principal.organisation_id)
+            found = members_db.require(conn, principal.organisation_id, member)
+            if _is_active_admin(found):
+                _require_other_admin(conn, found)
+            grants_db.remove_all_of(conn, found.id)
+            members_db.delete_with_keys(conn, found.id)
+            tell_of_member(conn, principal, EventType.MEMBER_DELETED, found, now_ms=self._now_ms())
+            return found
 
-        deleted = retry_serialisation(delete)
+        deleted = transact(self._engine, delete)
         self._authentication.forget()
         log.info("member deleted", member_id=deleted.id)
 

@@ -16,7 +16,7 @@ from graticule.access.tokens import NewKey
 from graticule.db import members as members_db
 from graticule.db import organisations as organisations_db
 from graticule.db import passwords as passwords_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.audit import EventType
 from graticule.domain.errors import AlreadyExists, NoSuchOrganisation
 from graticule.domain.identifiers import check_resource_name
@@ -70,14 +70,13 @@ class Organisations:
         one caller ever gets the credential, and it cannot be read again.
         """
 
-        def bootstrap() -> NewKey | None:
-            with write(self._engine) as conn:
-                if organisations_db.has_any(conn):
-                    return None
-                return self._create_with_key(conn, name, Edition.ENTERPRISE, admin)[1]
+        def bootstrap(conn: Connection) -> NewKey | None:
+            if organisations_db.has_any(conn):
+                return None
+            return self._create_with_key(conn, name, Edition.ENTERPRISE, admin)[1]
 
         try:
-            return retry_serialisation(bootstrap)
+            return transact(self._engine, bootstrap)
         except AlreadyExists:  # the unique name decides between replicas
             return None
 
@@ -93,16 +92,15 @@ class Organisations:
                 return False
         hashed = password_hash()
 
-        def bootstrap() -> bool:
-            with write(self._engine) as conn:
-                if organisations_db.has_any(conn):
-                    return False
-                _, member = self._create(conn, name, Edition.ENTERPRISE, admin)
-                passwords_db.store(conn, member.id, hashed, now_ms=self._now_ms())
-                return True
+        def bootstrap(conn: Connection) -> bool:
+            if organisations_db.has_any(conn):
+                return False
+            _, member = self._create(conn, name, Edition.ENTERPRISE, admin)
+            passwords_db.store(conn, member.id, hashed, now_ms=self._now_ms())
+            return True
 
         try:
-            return retry_serialisation(bootstrap)
+            return transact(self._engine, bootstrap)
         except AlreadyExists:
             return False
 
@@ -115,12 +113,7 @@ class Organisations:
             AlreadyExists: the name is taken.
             InvalidName: a name breaks the naming rules.
         """
-
-        def create() -> tuple[Organisation, NewKey]:
-            with write(self._engine) as conn:
-                return self._create_with_key(conn, name, edition, admin)
-
-        return retry_serialisation(create)
+        return transact(self._engine, self._create_with_key, name, edition, admin)
 
     def _create_with_key(
         self, conn: Connection, name: str, edition: Edition, admin: str
@@ -167,17 +160,16 @@ class Organisations:
             NoSuchOrganisation: no such organisation.
         """
 
-        def change() -> Organisation:
-            with write(self._engine) as conn:
-                found = organisations_db.require_by_name(conn, name)
-                organisations_db.set_edition(conn, found.id, edition)
-                changed = replace(found, edition=edition)
-                tell_of_organisation(
-                    conn, EventType.ORGANISATION_UPDATED, changed, now_ms=self._now_ms()
-                )
-                return changed
+        def change(conn: Connection) -> Organisation:
+            found = organisations_db.require_by_name(conn, name)
+            organisations_db.set_edition(conn, found.id, edition)
+            changed = replace(found, edition=edition)
+            tell_of_organisation(
+                conn, EventType.ORGANISATION_UPDATED, changed, now_ms=self._now_ms()
+            )
+            return changed
 
-        changed = retry_serialisation(change)
+        changed = transact(self._engine, change)
         log.info("edition changed", organisation=name, edition=edition)
         return changed
 
@@ -193,20 +185,19 @@ class Organisations:
         """
         new = tokens.new_key()
 
-        def recover() -> None:
-            with write(self._engine) as conn:
-                member = self._restored_admin(conn, organisation, admin)
-                store_key(
-                    conn,
-                    operator_in(member.organisation_id),
-                    new,
-                    member,
-                    name="recovery",
-                    scopes=ALL_SCOPES,
-                    now_ms=self._now_ms(),
-                )
+        def recover(conn: Connection) -> None:
+            member = self._restored_admin(conn, organisation, admin)
+            store_key(
+                conn,
+                operator_in(member.organisation_id),
+                new,
+                member,
+                name="recovery",
+                scopes=ALL_SCOPES,
+                now_ms=self._now_ms(),
+            )
 
-        retry_serialisation(recover)
+        transact(self._engine, recover)
         log.warning("admin key recovered", organisation=organisation, key_id=new.client_id)
         return new
 
@@ -216,12 +207,7 @@ class Organisations:
         Raises:
             NoSuchOrganisation: no such organisation.
         """
-
-        def restore() -> Member:
-            with write(self._engine) as conn:
-                return self._restored_admin(conn, organisation, admin)
-
-        return retry_serialisation(restore)
+        return transact(self._engine, self._restored_admin, organisation, admin)
 
     def _restored_admin(self, conn: Connection, organisation: str, admin: str) -> Member:
         found = organisations_db.require_by_name(conn, organisation)

@@ -19,7 +19,7 @@ from graticule.db import members as members_db
 from graticule.db import organisations as organisations_db
 from graticule.db import passwords as passwords_db
 from graticule.db import sessions as sessions_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.domain.audit import EventType, Outcome, Subject, SubjectKind
 from graticule.domain.errors import (
     Forbidden,
@@ -186,31 +186,30 @@ class Passwords:
         now_ms = self._now_ms()
         expires_at_ms = now_ms + LINK_LIFETIME_S * 1000
 
-        def create() -> Member:
-            with write(self._engine) as conn:
-                member, principal = find(conn)
-                if member.kind is not MemberKind.USER:
-                    raise WrongState(f"`{member.name}` is a service account; give it an API key")
-                if member.disabled_at_ms is not None:
-                    raise WrongState(f"member `{member.name}` is disabled; enable it first")
-                passwords_db.create_link(
-                    conn,
-                    tokens.hash_secret(token.reveal()),
-                    member.id,
-                    now_ms=now_ms,
-                    expires_at_ms=expires_at_ms,
-                )
-                tell_of_member(
-                    conn,
-                    principal,
-                    EventType.MEMBER_UPDATED,
-                    member,
-                    now_ms=now_ms,
-                    password_link=True,
-                )
-                return member
+        def create(conn: Connection) -> Member:
+            member, principal = find(conn)
+            if member.kind is not MemberKind.USER:
+                raise WrongState(f"`{member.name}` is a service account; give it an API key")
+            if member.disabled_at_ms is not None:
+                raise WrongState(f"member `{member.name}` is disabled; enable it first")
+            passwords_db.create_link(
+                conn,
+                tokens.hash_secret(token.reveal()),
+                member.id,
+                now_ms=now_ms,
+                expires_at_ms=expires_at_ms,
+            )
+            tell_of_member(
+                conn,
+                principal,
+                EventType.MEMBER_UPDATED,
+                member,
+                now_ms=now_ms,
+                password_link=True,
+            )
+            return member
 
-        member = retry_serialisation(create)
+        member = transact(self._engine, create)
         log.info("password link created", member_id=member.id)
         return PasswordLink(token, member, expires_at_ms)
 
@@ -235,24 +234,23 @@ class Passwords:
         with self._turn():
             password_hash = self._hashing.hash(password)
 
-        def use() -> Member:
-            with write(self._engine) as conn:
-                found = self._of_link(conn, token)
-                if not passwords_db.use_link(conn, tokens.hash_secret(token)):
-                    raise NoSuchLink(_NO_LINK)
-                passwords_db.store(conn, found.id, password_hash, now_ms=self._now_ms())
-                sessions_db.end_all(conn, found.id)
-                tell_of_member(
-                    conn,
-                    as_member(found, origin=origin),
-                    EventType.PASSWORD_CHANGED,
-                    found,
-                    now_ms=self._now_ms(),
-                    password_link=True,
-                )
-                return found
+        def use(conn: Connection) -> Member:
+            found = self._of_link(conn, token)
+            if not passwords_db.use_link(conn, tokens.hash_secret(token)):
+                raise NoSuchLink(_NO_LINK)
+            passwords_db.store(conn, found.id, password_hash, now_ms=self._now_ms())
+            sessions_db.end_all(conn, found.id)
+            tell_of_member(
+                conn,
+                as_member(found, origin=origin),
+                EventType.PASSWORD_CHANGED,
+                found,
+                now_ms=self._now_ms(),
+                password_link=True,
+            )
+            return found
 
-        member = retry_serialisation(use)
+        member = transact(self._engine, use)
         self._authentication.forget()
         self._throttle.forgive(account_of(member.organisation_id, member.name))
         log.info("password set by link", member_id=member.id)
@@ -290,22 +288,21 @@ class Passwords:
         with self._turn():
             password_hash = self._hashing.hash(password)
 
-        def store() -> None:
-            with write(self._engine) as conn:
-                if members_db.load(conn, member.organisation_id, member.id) is None:
-                    raise Unauthenticated(_WRONG)  # deleted meanwhile
-                passwords_db.store(conn, member.id, password_hash, now_ms=self._now_ms())
-                if changed_by is not None:
-                    sessions_db.end_all(conn, member.id, but=ending_sessions_but)
-                    tell_of_member(
-                        conn,
-                        changed_by,
-                        EventType.PASSWORD_CHANGED,
-                        member,
-                        now_ms=self._now_ms(),
-                    )
+        def store(conn: Connection) -> None:
+            if members_db.load(conn, member.organisation_id, member.id) is None:
+                raise Unauthenticated(_WRONG)  # deleted meanwhile
+            passwords_db.store(conn, member.id, password_hash, now_ms=self._now_ms())
+            if changed_by is not None:
+                sessions_db.end_all(conn, member.id, but=ending_sessions_but)
+                tell_of_member(
+                    conn,
+                    changed_by,
+                    EventType.PASSWORD_CHANGED,
+                    member,
+                    now_ms=self._now_ms(),
+                )
 
-        retry_serialisation(store)
+        transact(self._engine, store)
         self._authentication.forget()
 
     @contextmanager

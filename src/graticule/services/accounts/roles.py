@@ -11,7 +11,7 @@ from uuid6 import uuid7
 from graticule.access.policy import Action, require
 from graticule.db import members as members_db
 from graticule.db import roles as roles_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.errors import AlreadyExists, InvalidRequest, NoSuchRole, NotFound
 from graticule.domain.grants import EVERYONE, MemberRole
@@ -46,12 +46,11 @@ class Roles:
             str(uuid7()), principal.organisation_id, _checked_name(name), self._now_ms()
         )
 
-        def create() -> None:
-            with write(self._engine) as conn:
-                roles_db.create(conn, role)
-                self._record(conn, principal, EventType.ROLE_CREATED, role)
+        def create(conn: Connection) -> None:
+            roles_db.create(conn, role)
+            self._record(conn, principal, EventType.ROLE_CREATED, role)
 
-        retry_serialisation(create)
+        transact(self._engine, create)
         log.info("role created", role_id=role.id)
         return role
 
@@ -87,15 +86,14 @@ class Roles:
         require(principal, Action.MANAGE_ROLES)
         new_name = _checked_name(name)
 
-        def rename() -> MemberRole:
-            with write(self._engine) as conn:
-                role = _own_role(conn, principal, id_or_name)
-                roles_db.rename(conn, role.id, new_name)
-                renamed = replace(role, name=new_name)
-                self._record(conn, principal, EventType.ROLE_UPDATED, renamed, renamed=role.name)
-                return renamed
+        def rename(conn: Connection) -> MemberRole:
+            role = _own_role(conn, principal, id_or_name)
+            roles_db.rename(conn, role.id, new_name)
+            renamed = replace(role, name=new_name)
+            self._record(conn, principal, EventType.ROLE_UPDATED, renamed, renamed=role.name)
+            return renamed
 
-        return retry_serialisation(rename)
+        return transact(self._engine, rename)
 
     def delete(self, principal: Principal, id_or_name: str) -> None:
         """Delete a role, and take back whatever it was granted.
@@ -106,14 +104,13 @@ class Roles:
         """
         require(principal, Action.MANAGE_ROLES)
 
-        def delete() -> MemberRole:
-            with write(self._engine) as conn:
-                role = _own_role(conn, principal, id_or_name)
-                roles_db.remove(conn, role.id)
-                self._record(conn, principal, EventType.ROLE_DELETED, role)
-                return role
+        def delete(conn: Connection) -> MemberRole:
+            role = _own_role(conn, principal, id_or_name)
+            roles_db.remove(conn, role.id)
+            self._record(conn, principal, EventType.ROLE_DELETED, role)
+            return role
 
-        deleted = retry_serialisation(delete)
+        deleted = transact(self._engine, delete)
         self._on_change()
         log.info("role deleted", role_id=deleted.id)
 
@@ -145,15 +142,14 @@ class Roles:
         """
         require(principal, Action.MANAGE_ROLES)
 
-        def add() -> tuple[MemberRole, Member]:
-            with write(self._engine) as conn:
-                role = _own_role(conn, principal, id_or_name)
-                found = members_db.require(conn, principal.organisation_id, member)
-                roles_db.add_member(conn, role, found)
-                self._record(conn, principal, EventType.ROLE_UPDATED, role, added=found.name)
-                return role, found
+        def add(conn: Connection) -> tuple[MemberRole, Member]:
+            role = _own_role(conn, principal, id_or_name)
+            found = members_db.require(conn, principal.organisation_id, member)
+            roles_db.add_member(conn, role, found)
+            self._record(conn, principal, EventType.ROLE_UPDATED, role, added=found.name)
+            return role, found
 
-        role, added = retry_serialisation(add)
+        role, added = transact(self._engine, add)
         self._on_change()
         log.info("role given", role_id=role.id, member_id=added.id)
 
@@ -167,16 +163,15 @@ class Roles:
         """
         require(principal, Action.MANAGE_ROLES)
 
-        def remove() -> tuple[MemberRole, Member]:
-            with write(self._engine) as conn:
-                role = _own_role(conn, principal, id_or_name)
-                found = members_db.require(conn, principal.organisation_id, member)
-                if not roles_db.remove_member(conn, role.id, found.id):
-                    raise NotFound(f"`{found.name}` does not have the role `{role.name}`")
-                self._record(conn, principal, EventType.ROLE_UPDATED, role, removed=found.name)
-                return role, found
+        def remove(conn: Connection) -> tuple[MemberRole, Member]:
+            role = _own_role(conn, principal, id_or_name)
+            found = members_db.require(conn, principal.organisation_id, member)
+            if not roles_db.remove_member(conn, role.id, found.id):
+                raise NotFound(f"`{found.name}` does not have the role `{role.name}`")
+            self._record(conn, principal, EventType.ROLE_UPDATED, role, removed=found.name)
+            return role, found
 
-        role, removed = retry_serialisation(remove)
+        role, removed = transact(self._engine, remove)
         self._on_change()
         log.info("role taken", role_id=role.id, member_id=removed.id)
 

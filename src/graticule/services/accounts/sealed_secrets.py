@@ -4,15 +4,14 @@ Transactions live here.  There is no principal: this is for whoever runs the ser
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.keyring import Keyring
 from graticule.db import sealed_secrets as sealed_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -78,7 +77,7 @@ class SealedSecrets:
                 after = found[-1].row_id
                 anew = {secret: self._reseal(secret) for secret in found}
                 unopened += sum(sealed is None for sealed in anew.values())
-                resealed += retry_serialisation(partial(self._keep, anew))
+                resealed += transact(self._engine, _keep, anew)
         log.info("secrets sealed anew", key_name=newest, resealed=resealed, unopened=unopened)
         return Rotation(newest, resealed, unopened)
 
@@ -91,10 +90,10 @@ class SealedSecrets:
             return None
         return self._keyring.seal(plain, bound_to=place)
 
-    def _keep(self, anew: dict[sealed_db.SealedSecret, str | None]) -> int:
-        with write(self._engine) as conn:
-            return sum(
-                sealed_db.replace(conn, secret, sealed)
-                for secret, sealed in anew.items()
-                if sealed is not None
-            )
+
+def _keep(conn: Connection, anew: dict[sealed_db.SealedSecret, str | None]) -> int:
+    return sum(
+        sealed_db.replace(conn, secret, sealed)
+        for secret, sealed in anew.items()
+        if sealed is not None
+    )

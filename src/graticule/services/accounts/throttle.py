@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.throttling import (
     ACCOUNT_FAILURES_FREE,
@@ -15,7 +15,7 @@ from graticule.access.throttling import (
     after_failure,
 )
 from graticule.db import sign_in_attempts as attempts_db
-from graticule.db.engine import retry_serialisation, serialise_on, write
+from graticule.db.engine import serialise_on, transact, write
 from graticule.domain.errors import TooManyAttempts
 
 SUBJECTS_MAX: Final = 100_000
@@ -38,36 +38,34 @@ class Throttle:
             (_address(address), ADDRESS_FAILURES_FREE),
         )
 
-        def count() -> None:
+        def count(conn: Connection) -> None:
             now_ms = self._now_ms()
-            with write(self._engine) as conn:
-                seen: list[tuple[str, int, Attempts | None]] = []
-                for subject, free in limits:
-                    serialise_on(conn, f"sign-in {subject}")
-                    before = attempts_db.load(conn, subject)
-                    if before is not None and before.blocked_until_ms > now_ms:
-                        raise _too_many(before.blocked_until_ms - now_ms)
-                    seen.append((subject, free, before))
-                for subject, free, before in seen:
-                    attempts = after_failure(before, free=free, now_ms=now_ms)
-                    attempts_db.store(conn, subject, attempts)
+            seen: list[tuple[str, int, Attempts | None]] = []
+            for subject, free in limits:
+                serialise_on(conn, f"sign-in {subject}")
+                before = attempts_db.load(conn, subject)
+                if before is not None and before.blocked_until_ms > now_ms:
+                    raise _too_many(before.blocked_until_ms - now_ms)
+                seen.append((subject, free, before))
+            for subject, free, before in seen:
+                attempts = after_failure(before, free=free, now_ms=now_ms)
+                attempts_db.store(conn, subject, attempts)
 
-        retry_serialisation(count)
+        transact(self._engine, count)
 
     def succeeded(self, *, account: str, address: str) -> None:
         """Forget the account's failures, and take back the one counted for the address."""
         subject = _address(address)
 
-        def forget() -> None:
-            with write(self._engine) as conn:
-                attempts_db.forget(conn, _account(account))
-                serialise_on(conn, f"sign-in {subject}")
-                before = attempts_db.load(conn, subject)
-                if before is not None:
-                    fewer = Attempts(max(0, before.failures - 1), before.blocked_until_ms)
-                    attempts_db.store(conn, subject, fewer)
+        def forget(conn: Connection) -> None:
+            attempts_db.forget(conn, _account(account))
+            serialise_on(conn, f"sign-in {subject}")
+            before = attempts_db.load(conn, subject)
+            if before is not None:
+                fewer = Attempts(max(0, before.failures - 1), before.blocked_until_ms)
+                attempts_db.store(conn, subject, fewer)
 
-        retry_serialisation(forget)
+        transact(self._engine, forget)
 
     def forgive(self, account: str) -> None:
         """Let an account try again at once: it has got another password."""

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.db import jobs as jobs_db
 from graticule.db import spatial_indexes as spatial_indexes_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.job import Job, JobKind
 from graticule.iceberg import metadata
@@ -85,9 +85,8 @@ class BoxOrders:
             run_after_ms=now_ms,
         )
 
-        def order_once() -> None:
-            with write(self._engine) as conn:
-                jobs_db.enqueue(conn, job, again=True)
-                spatial_indexes_db.boxes_ordered(conn, table_id)
+        def order(conn: Connection) -> None:
+            jobs_db.enqueue(conn, job, again=True)
+            spatial_indexes_db.boxes_ordered(conn, table_id)
 
-        retry_serialisation(order_once)
+        transact(self._engine, order)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.grants import sees_everything
@@ -18,7 +18,7 @@ from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
 from graticule.db import grants as grants_db
 from graticule.db import integrations as integrations_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.audit import EventType, of_catalog
 from graticule.domain.catalog import BucketType, Catalog, OpenCatalog, StorageIntegration
 from graticule.domain.errors import (
@@ -96,39 +96,38 @@ class Catalogs:
         check_boxes(properties or {})
         catalog_id = str(uuid7())
 
-        def create_once() -> CreatedCatalog:
-            with write(self._engine) as conn:
-                found = integrations_db.find(
-                    conn, self._keyring, principal.organisation_id, integration
-                )
-                if found is None:
-                    raise NoSuchIntegration(f"no storage integration is called `{integration}`")
-                warning = _check_bucket(found, force=force)
-                catalog = Catalog(
-                    id=catalog_id,
-                    organisation_id=principal.organisation_id,
-                    integration_id=found.id,
-                    name=name,
-                    location=found.location.join(folder, catalog_id),
-                    properties=dict(properties or {}),
-                    created_at_ms=self._now_ms(),
-                    forced_on=_overruled(found),
-                )
-                catalogs_db.create(conn, catalog)
-                grants_db.own_catalog(conn, principal, catalog)
-                if default_access is not None:
-                    grants_db.open_to_everyone(conn, catalog, default_access, by=principal.name)
-                audit_trail.record(
-                    conn,
-                    principal,
-                    EventType.CATALOG_CREATED,
-                    of_catalog(catalog),
-                    now_ms=catalog.created_at_ms,
-                    details={"integration_id": found.id, "location": catalog.location.uri},
-                )
-                return CreatedCatalog(catalog, found, warning)
+        def create(conn: Connection) -> CreatedCatalog:
+            found = integrations_db.find(
+                conn, self._keyring, principal.organisation_id, integration
+            )
+            if found is None:
+                raise NoSuchIntegration(f"no storage integration is called `{integration}`")
+            warning = _check_bucket(found, force=force)
+            catalog = Catalog(
+                id=catalog_id,
+                organisation_id=principal.organisation_id,
+                integration_id=found.id,
+                name=name,
+                location=found.location.join(folder, catalog_id),
+                properties=dict(properties or {}),
+                created_at_ms=self._now_ms(),
+                forced_on=_overruled(found),
+            )
+            catalogs_db.create(conn, catalog)
+            grants_db.own_catalog(conn, principal, catalog)
+            if default_access is not None:
+                grants_db.open_to_everyone(conn, catalog, default_access, by=principal.name)
+            audit_trail.record(
+                conn,
+                principal,
+                EventType.CATALOG_CREATED,
+                of_catalog(catalog),
+                now_ms=catalog.created_at_ms,
+                details={"integration_id": found.id, "location": catalog.location.uri},
+            )
+            return CreatedCatalog(catalog, found, warning)
 
-        created = retry_serialisation(create_once)
+        created = transact(self._engine, create)
         log.info("catalog created", catalog_id=catalog_id, integration_id=created.integration.id)
         return created
 
@@ -189,18 +188,15 @@ class Catalogs:
         """
         require(principal, Action.MANAGE_CATALOGS)
 
-        def delete_once() -> Catalog:
-            with write(self._engine) as conn:
-                found = catalogs_db.find(conn, principal, id_or_name)
-                if found is None or not catalogs_db.remove(conn, found.id):
-                    raise NoSuchCatalog(f"no catalog is called `{id_or_name}`")
-                subject, now_ms = of_catalog(found), self._now_ms()
-                audit_trail.record(
-                    conn, principal, EventType.CATALOG_DELETED, subject, now_ms=now_ms
-                )
-                return found
+        def delete(conn: Connection) -> Catalog:
+            found = catalogs_db.find(conn, principal, id_or_name)
+            if found is None or not catalogs_db.remove(conn, found.id):
+                raise NoSuchCatalog(f"no catalog is called `{id_or_name}`")
+            subject, now_ms = of_catalog(found), self._now_ms()
+            audit_trail.record(conn, principal, EventType.CATALOG_DELETED, subject, now_ms=now_ms)
+            return found
 
-        deleted = retry_serialisation(delete_once)
+        deleted = transact(self._engine, delete)
         self._opened.clear()
         log.info("catalog deleted", catalog_id=deleted.id)
 

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine
 from graticule.db import bucket_objects as objects_db
 from graticule.db import listing_pages as pages_db
 from graticule.db.bucket_objects import KeyRange, ListedObject
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.db.listing_pages import KnownPage
 from graticule.domain.errors import StorageRefused, StorageUnavailable
 from graticule.domain.location import Location
@@ -258,12 +258,11 @@ class BucketListing:
         self._write(keep, state)
 
     def _write(self, act: Callable[[Connection], None], state: Listing) -> None:
-        def once() -> None:
-            with write(self._engine) as conn:
-                act(conn)
-                self._watch.checkpoint({"listing": state.to_json()}, conn=conn)
+        def both(conn: Connection) -> None:
+            act(conn)
+            self._watch.checkpoint({"listing": state.to_json()}, conn=conn)
 
-        retry_serialisation(once)
+        transact(self._engine, both)
 
 
 def _digest(before: str, page: str) -> str:

@@ -16,7 +16,7 @@ from graticule.db import catalogs as catalogs_db
 from graticule.db import jobs as jobs_db
 from graticule.db import scans as scans_db
 from graticule.db import tables as tables_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.discovery.approval import Wish
 from graticule.discovery.ignoring import Ignored
 from graticule.discovery.names_in_use import NamesInUse
@@ -226,21 +226,20 @@ class Discovery:
             report = marked(report, place.location.bucket, registered)
         now_ms = self._now_ms()
 
-        def propose_once() -> None:
-            with write(self._engine) as conn:
-                run.require_lease(conn)
-                scans_db.move(
-                    conn,
-                    job.id,
-                    expected=ScanState.RUNNING,
-                    to=ScanState.REGISTERED if registered_now else ScanState.PROPOSED,
-                    now_ms=now_ms,
-                    report=report,
-                    progress=progress,
-                    digest=digest,
-                )
+        def propose(conn: Connection) -> None:
+            run.require_lease(conn)
+            scans_db.move(
+                conn,
+                job.id,
+                expected=ScanState.RUNNING,
+                to=ScanState.REGISTERED if registered_now else ScanState.PROPOSED,
+                now_ms=now_ms,
+                report=report,
+                progress=progress,
+                digest=digest,
+            )
 
-        retry_serialisation(propose_once)
+        transact(self._engine, propose)
         self._handoffs.remove(catalog, job.id)
         return {
             "tables": len(report["tables"]),

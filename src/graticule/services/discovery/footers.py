@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.db import file_inspections as inspections_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.db.file_inspections import KeptInspection
 from graticule.discovery.grouping import StoredObject
 from graticule.discovery.inspection import FileInspection
@@ -162,12 +162,11 @@ class Footers:
         if not found:
             return
 
-        def once() -> None:
-            with write(self._engine) as conn:
-                inspections_db.keep(conn, self._place.integration_id, found)
-                self._watch.checkpoint(checkpoint, conn=conn)
+        def keep(conn: Connection) -> None:
+            inspections_db.keep(conn, self._place.integration_id, found)
+            self._watch.checkpoint(checkpoint, conn=conn)
 
-        retry_serialisation(once)
+        transact(self._engine, keep)
 
 
 def _batches(files: Iterable[StoredObject]) -> Iterator[list[StoredObject]]:

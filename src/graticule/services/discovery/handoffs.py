@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from graticule.access.keyring import Keyring
 from graticule.db import file_inspections as inspections_db
 from graticule.db import scan_parts as parts_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.db.file_inspections import KeptInspection
 from graticule.db.scan_parts import HandedPart, PartState, Remains
 from graticule.discovery.grouping import StoredObject
@@ -195,7 +195,7 @@ class Handoffs:
                 parts_db.create(conn, scan_id, named)
 
             # The row first: what may lie in the bucket is known, and removed at the end.
-            self._transact(note)
+            transact(self._engine, note)
             attempt.store.put_if_absent(staging.join("pending", named.name).uri, data)
             run.progress({"phase": "handing over", **attempt.counts, "parts": number + 1})
         state = replace(state, phase="out", heard_at_ms=self._now_ms())
@@ -297,7 +297,7 @@ class Handoffs:
         except CatalogError as error:
             log.warning("files of a scan are not removed", scan_id=scan_id, reason=error.message)
             return
-        self._transact(lambda conn: parts_db.mark_removed(conn, scan_id))
+        transact(self._engine, parts_db.mark_removed, scan_id)
 
     def remove_remains(self, stopping: threading.Event) -> None:
         """Remove what scans left behind that were cancelled or failed.
@@ -318,7 +318,7 @@ class Handoffs:
         if catalog is not None:
             self.remove(catalog, each.scan_id)
         if is_last:
-            self._transact(lambda conn: parts_db.forget(conn, each.scan_id))
+            transact(self._engine, parts_db.forget, each.scan_id)
 
     def _parts(self, scan_id: str) -> list[HandedPart]:
         with read(self._engine) as conn:
@@ -337,14 +337,7 @@ class Handoffs:
             attempt.run.checkpoint(kept, conn=conn)
             act(conn)
 
-        self._transact(both)
-
-    def _transact(self, act: Callable[[Connection], None]) -> None:
-        def once() -> None:
-            with write(self._engine) as conn:
-                act(conn)
-
-        retry_serialisation(once)
+        transact(self._engine, both)
 
 
 def _summary(parts: Sequence[HandedPart]) -> Json:

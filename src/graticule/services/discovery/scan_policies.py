@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.policy import Action, require
 from graticule.db import scan_policies as scan_policies_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.discovery.ignoring import Ignored, checked_patterns
 from graticule.discovery.proposal import Confidence
 from graticule.domain.audit import EventType, of_catalog
@@ -73,16 +73,15 @@ class ScanPolicies:
         return self.ignored(catalog)
 
     def _save(self, principal: Principal, catalog: OpenCatalog, policy: ScanPolicy) -> None:
-        def once() -> None:
-            with write(self._engine) as conn:
-                scan_policies_db.save(conn, catalog.catalog.id, policy)
-                audit_trail.record(
-                    conn,
-                    principal,
-                    EventType.SCAN_POLICY_CHANGED,
-                    of_catalog(catalog.catalog),
-                    now_ms=self._now_ms(),
-                    details={"ignored": policy.ignored, "auto_approve": policy.auto_approve},
-                )
+        def save(conn: Connection) -> None:
+            scan_policies_db.save(conn, catalog.catalog.id, policy)
+            audit_trail.record(
+                conn,
+                principal,
+                EventType.SCAN_POLICY_CHANGED,
+                of_catalog(catalog.catalog),
+                now_ms=self._now_ms(),
+                details={"ignored": policy.ignored, "auto_approve": policy.auto_approve},
+            )
 
-        retry_serialisation(once)
+        transact(self._engine, save)

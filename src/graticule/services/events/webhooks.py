@@ -15,7 +15,7 @@ from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import catalogs as catalogs_db
 from graticule.db import webhooks as webhooks_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.errors import InvalidRequest, NoSuchWebhook
 from graticule.domain.identifiers import check_resource_name
@@ -71,26 +71,25 @@ class Webhooks:
                 )
         checked = self._outbound.check_url(url, of="url")
 
-        def create_once() -> Webhook:
-            with write(self._engine) as conn:
-                now_ms = self._now_ms()
-                webhook = Webhook(
-                    id=str(uuid7()),
-                    organisation_id=principal.organisation_id,
-                    name=name,
-                    url=checked,
-                    types=types,
-                    catalog_id=self._catalog_id(conn, principal, catalog),
-                    object_id=object_id,
-                    secret=webhook_signatures.new_secret(),
-                    is_enabled=True,
-                    created_at_ms=now_ms,
-                )
-                webhooks_db.create(conn, self._keyring, webhook)
-                record(conn, principal, EventType.WEBHOOK_CREATED, _subject(webhook), now_ms=now_ms)
-                return webhook
+        def create(conn: Connection) -> Webhook:
+            now_ms = self._now_ms()
+            webhook = Webhook(
+                id=str(uuid7()),
+                organisation_id=principal.organisation_id,
+                name=name,
+                url=checked,
+                types=types,
+                catalog_id=self._catalog_id(conn, principal, catalog),
+                object_id=object_id,
+                secret=webhook_signatures.new_secret(),
+                is_enabled=True,
+                created_at_ms=now_ms,
+            )
+            webhooks_db.create(conn, self._keyring, webhook)
+            record(conn, principal, EventType.WEBHOOK_CREATED, _subject(webhook), now_ms=now_ms)
+            return webhook
 
-        return retry_serialisation(create_once)
+        return transact(self._engine, create)
 
     def _catalog_id(
         self, conn: Connection, principal: Principal, catalog: str | None
@@ -130,33 +129,31 @@ class Webhooks:
         """Switch a webhook on or off.  What waits for it is kept, and goes out once it is on."""
         require(principal, Action.MANAGE_WEBHOOKS)
 
-        def set_once() -> Webhook:
-            with write(self._engine) as conn:
-                found = self._find(conn, principal, id_or_name)
-                webhooks_db.set_enabled(conn, found.id, is_enabled=is_enabled)
-                did = EventType.WEBHOOK_ENABLED if is_enabled else EventType.WEBHOOK_DISABLED
-                record(conn, principal, did, _subject(found), now_ms=self._now_ms())
-                return replace(found, is_enabled=is_enabled)
+        def switch(conn: Connection) -> Webhook:
+            found = self._find(conn, principal, id_or_name)
+            webhooks_db.set_enabled(conn, found.id, is_enabled=is_enabled)
+            did = EventType.WEBHOOK_ENABLED if is_enabled else EventType.WEBHOOK_DISABLED
+            record(conn, principal, did, _subject(found), now_ms=self._now_ms())
+            return replace(found, is_enabled=is_enabled)
 
-        return retry_serialisation(set_once)
+        return transact(self._engine, switch)
 
     def delete(self, principal: Principal, id_or_name: str) -> None:
         """Delete a webhook, with the history of its deliveries."""
         require(principal, Action.MANAGE_WEBHOOKS)
 
-        def delete_once() -> None:
-            with write(self._engine) as conn:
-                found = self._find(conn, principal, id_or_name)
-                webhooks_db.remove(conn, found.id)
-                record(
-                    conn,
-                    principal,
-                    EventType.WEBHOOK_DELETED,
-                    _subject(found),
-                    now_ms=self._now_ms(),
-                )
+        def delete(conn: Connection) -> None:
+            found = self._find(conn, principal, id_or_name)
+            webhooks_db.remove(conn, found.id)
+            record(
+                conn,
+                principal,
+                EventType.WEBHOOK_DELETED,
+                _subject(found),
+                now_ms=self._now_ms(),
+            )
 
-        retry_serialisation(delete_once)
+        transact(self._engine, delete)
 
     def deliveries(
         self, principal: Principal, id_or_name: str, *, after: str | None = None, limit: int

@@ -6,16 +6,15 @@ once in this process; other processes use what they know for `CATALOG_CACHE_MS` 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final, TypedDict
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import integrations as integrations_db
-from graticule.db.engine import retry_serialisation, write
+from graticule.db.engine import transact
 from graticule.domain.audit import EventType, of_integration
 from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
 from graticule.domain.errors import InvalidRequest, Outdated, WrongState
@@ -184,7 +183,7 @@ class IntegrationUpdates:
                     "look at it again"
                 )
             step = _Step(found, replace(change(found), version=found.version + 1))
-            if retry_serialisation(partial(self._keep, principal, step, told, details)):
+            if transact(self._engine, self._keep, principal, step, told, details):
                 self._invalidate(found.id)
                 said = told.value.replace(".", " ").replace("_", " ")
                 log.info(said, integration_id=found.id, version=step.after.version, **details)
@@ -192,22 +191,26 @@ class IntegrationUpdates:
         raise Outdated(f"`{id_or_name}` is being changed by others; try again")
 
     def _keep(
-        self, principal: Principal, step: _Step, told: EventType, details: Mapping[str, Any]
+        self,
+        conn: Connection,
+        principal: Principal,
+        step: _Step,
+        told: EventType,
+        details: Mapping[str, Any],
     ) -> bool:
-        with write(self._engine) as conn:
-            kept = integrations_db.update_described(
-                conn, self._keyring, step.after, expected_version=step.before.version
+        kept = integrations_db.update_described(
+            conn, self._keyring, step.after, expected_version=step.before.version
+        )
+        if kept:
+            audit_trail.record(
+                conn,
+                principal,
+                told,
+                of_integration(step.after),
+                now_ms=self._now_ms(),
+                details=details,
             )
-            if kept:
-                audit_trail.record(
-                    conn,
-                    principal,
-                    told,
-                    of_integration(step.after),
-                    now_ms=self._now_ms(),
-                    details=details,
-                )
-            return kept
+        return kept
 
     def _updated(
         self, principal: Principal, found: StorageIntegration, changes: IntegrationChanges

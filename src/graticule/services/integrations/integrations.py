@@ -14,7 +14,7 @@ from uuid6 import uuid7
 from graticule.access.keyring import Keyring
 from graticule.access.policy import Action, require
 from graticule.db import integrations as integrations_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.audit import EventType, of_integration
 from graticule.domain.catalog import AccessKeys, BucketType, StorageIntegration
 from graticule.domain.errors import NoSuchIntegration
@@ -77,12 +77,11 @@ class Integrations:
         require(principal, Action.CREATE_INTEGRATIONS)
         integration = self.checked(principal, new)
 
-        def create_once() -> None:
-            with write(self._engine) as conn:
-                integrations_db.create(conn, self._keyring, integration)
-                self._tell(conn, principal, EventType.INTEGRATION_CREATED, integration)
+        def create(conn: Connection) -> None:
+            integrations_db.create(conn, self._keyring, integration)
+            self._tell(conn, principal, EventType.INTEGRATION_CREATED, integration)
 
-        retry_serialisation(create_once)
+        transact(self._engine, create)
         log.info(
             "integration created", integration_id=integration.id, location=integration.location.uri
         )
@@ -169,17 +168,14 @@ class Integrations:
         """
         require(principal, Action.MANAGE_INTEGRATIONS)
 
-        def delete_once() -> StorageIntegration:
-            with write(self._engine) as conn:
-                found = integrations_db.find(
-                    conn, self._keyring, principal.organisation_id, id_or_name
-                )
-                if found is None or not integrations_db.remove(conn, found.id):
-                    raise NoSuchIntegration(f"no storage integration is called `{id_or_name}`")
-                self._tell(conn, principal, EventType.INTEGRATION_DELETED, found)
-                return found
+        def delete(conn: Connection) -> StorageIntegration:
+            found = integrations_db.find(conn, self._keyring, principal.organisation_id, id_or_name)
+            if found is None or not integrations_db.remove(conn, found.id):
+                raise NoSuchIntegration(f"no storage integration is called `{id_or_name}`")
+            self._tell(conn, principal, EventType.INTEGRATION_DELETED, found)
+            return found
 
-        deleted = retry_serialisation(delete_once)
+        deleted = transact(self._engine, delete)
         self._invalidate(deleted.id)
         log.info("integration deleted", integration_id=deleted.id)
 

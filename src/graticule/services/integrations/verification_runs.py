@@ -12,13 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, Protocol
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.keyring import Keyring
 from graticule.db import integrations as integrations_db
 from graticule.db import verifications as verifications_db
-from graticule.db.engine import read, retry_serialisation, serialise_on, write
+from graticule.db.engine import read, serialise_on, transact, write
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import BucketType, StorageIntegration
 from graticule.domain.errors import NoSuchIntegration, Overloaded
@@ -131,7 +131,7 @@ class VerificationRuns:
         )
         current = None
         try:
-            begun, current = retry_serialisation(lambda: self._create_unless_running(wanted))
+            begun, current = transact(self._engine, self._create_unless_running, wanted)
         finally:
             if current is None:
                 slot.release()
@@ -225,22 +225,19 @@ class VerificationRuns:
         self._pool.shutdown(wait=True)
 
     def _create_unless_running(
-        self, wanted: Verification
+        self, conn: Connection, wanted: Verification
     ) -> tuple[Verification, StorageIntegration | None]:
         """The verification that runs from now on, with what is to be verified; or that ran."""
-        with write(self._engine) as conn:
-            serialise_on(conn, f"verification {wanted.integration_id}")
-            running = verifications_db.running(
-                conn, wanted.integration_id, now_ms=wanted.started_at_ms
-            )
-            if running is not None:
-                return running, None
-            # Again: one that has just ended may have learnt something.
-            current = integrations_db.load(conn, self._keyring, wanted.integration_id)
-            if current is None:
-                raise NoSuchIntegration("the storage integration was deleted")
-            verifications_db.create(conn, wanted)
-            return wanted, current
+        serialise_on(conn, f"verification {wanted.integration_id}")
+        running = verifications_db.running(conn, wanted.integration_id, now_ms=wanted.started_at_ms)
+        if running is not None:
+            return running, None
+        # Again: one that has just ended may have learnt something.
+        current = integrations_db.load(conn, self._keyring, wanted.integration_id)
+        if current is None:
+            raise NoSuchIntegration("the storage integration was deleted")
+        verifications_db.create(conn, wanted)
+        return wanted, current
 
     def _run(
         self,
@@ -261,9 +258,9 @@ class VerificationRuns:
                 stopping=self._stopping,
             )
             if self._stopping.is_set():
-                retry_serialisation(lambda: self._interrupt(begun, report))
+                transact(self._engine, self._interrupt, begun, report)
                 return
-            retry_serialisation(lambda: self._finish(integration, begun, by, report))
+            transact(self._engine, self._finish, integration, begun, by, report)
             _tell(integration, begun, report)
         except Exception:
             log.exception("verification broke off", integration_id=integration.id)
@@ -274,6 +271,7 @@ class VerificationRuns:
 
     def _finish(
         self,
+        conn: Connection,
         integration: StorageIntegration,
         begun: Verification,
         by: Principal | None,
@@ -282,46 +280,44 @@ class VerificationRuns:
         now_ms = self._now_ms()
         bucket_type = _bucket_type(integration, report)
         pays = bucket_type is BucketType.REQUESTER_PAYS or bool(report.requester_pays)
-        with write(self._engine) as conn:
-            kept = integrations_db.keep_findings(
+        kept = integrations_db.keep_findings(
+            conn,
+            integration,
+            passed=report.passed,
+            bucket_type=bucket_type,
+            requester_pays=integration.requester_pays or pays,
+            now_ms=now_ms,
+            verify_at_ms=self._next_ms(now_ms),
+        )
+        state = VerificationState.PASSED if report.passed else VerificationState.FAILED
+        verifications_db.finish(
+            conn,
+            begun.id,
+            state=state if kept else VerificationState.OUTDATED,
+            checks=report.checks,
+            bucket_type=bucket_type,
+            now_ms=now_ms,
+        )
+        if kept and by is not None:
+            record(
                 conn,
-                integration,
-                passed=report.passed,
-                bucket_type=bucket_type,
-                requester_pays=integration.requester_pays or pays,
+                by,
+                EventType.INTEGRATION_VERIFIED,
+                Subject(SubjectKind.INTEGRATION, integration.id, integration.name),
                 now_ms=now_ms,
-                verify_at_ms=self._next_ms(now_ms),
+                details={"verification_id": begun.id, "passed": report.passed},
             )
-            state = VerificationState.PASSED if report.passed else VerificationState.FAILED
-            verifications_db.finish(
-                conn,
-                begun.id,
-                state=state if kept else VerificationState.OUTDATED,
-                checks=report.checks,
-                bucket_type=bucket_type,
-                now_ms=now_ms,
-            )
-            if kept and by is not None:
-                record(
-                    conn,
-                    by,
-                    EventType.INTEGRATION_VERIFIED,
-                    Subject(SubjectKind.INTEGRATION, integration.id, integration.name),
-                    now_ms=now_ms,
-                    details={"verification_id": begun.id, "passed": report.passed},
-                )
 
-    def _interrupt(self, begun: Verification, report: Report) -> None:
+    def _interrupt(self, conn: Connection, begun: Verification, report: Report) -> None:
         """The server stops: what was cut off says nothing about the store."""
-        with write(self._engine) as conn:
-            verifications_db.finish(
-                conn,
-                begun.id,
-                state=VerificationState.INTERRUPTED,
-                checks=report.checks,
-                bucket_type=begun.bucket_type,
-                now_ms=self._now_ms(),
-            )
+        verifications_db.finish(
+            conn,
+            begun.id,
+            state=VerificationState.INTERRUPTED,
+            checks=report.checks,
+            bucket_type=begun.bucket_type,
+            now_ms=self._now_ms(),
+        )
 
     def _next_ms(self, now_ms: int) -> int | None:
         if self._period_s == 0:

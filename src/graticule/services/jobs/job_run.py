@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 
 from graticule.db import jobs as jobs_db
-from graticule.db.engine import retry_serialisation, write
+from graticule.db.engine import transact, write
 from graticule.domain.job import Job, JobCancelled, JobStopped, LeaseLost
 
 Json = dict[str, Any]
@@ -61,15 +61,14 @@ class JobRun:
             JobStopped: do not go on.  Nothing was written if the lease is lost.
         """
         if conn is not None:
-            if not jobs_db.keep_checkpoint(conn, self.job, checkpoint):
-                raise LeaseLost
+            self._keep_checkpoint(conn, checkpoint)
             return
-        retry_serialisation(lambda: self._checkpoint(checkpoint))
+        transact(self._engine, self._keep_checkpoint, checkpoint)
         self.go_on()
 
-    def _checkpoint(self, checkpoint: Json) -> None:
-        with write(self._engine) as conn:
-            self.checkpoint(checkpoint, conn=conn)
+    def _keep_checkpoint(self, conn: Connection, checkpoint: Json) -> None:
+        if not jobs_db.keep_checkpoint(conn, self.job, checkpoint):
+            raise LeaseLost
 
     def require_lease(self, conn: Connection) -> None:
         """In a transaction that only the holder of the lease may commit.

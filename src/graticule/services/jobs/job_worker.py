@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import Engine
 
 from graticule.db import jobs as jobs_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.domain.errors import (
     CatalogError,
     CommitConflict,
@@ -263,19 +263,17 @@ class JobWorker:
     def _finish(
         self, run: JobRun, state: JobState, *, result: Json | None = None, error: str | None = None
     ) -> JobState | None:
-        def finish_once() -> JobState | None:
-            with write(self._engine) as conn:
-                return jobs_db.finish(
-                    conn,
-                    run.job,
-                    state,
-                    now_ms=self._now_ms(),
-                    result=result,
-                    error=error,
-                    progress=run.shown,
-                )
-
-        if retry_serialisation(finish_once) is None:
+        ended = transact(
+            self._engine,
+            jobs_db.finish,
+            run.job,
+            state,
+            now_ms=self._now_ms(),
+            result=result,
+            error=error,
+            progress=run.shown,
+        )
+        if ended is None:
             return None
         tell = log.info if state is not JobState.FAILED else log.warning
         tell("job ended", job_id=run.job.id, kind=run.job.kind, state=state, error=error)
@@ -284,15 +282,12 @@ class JobWorker:
     def _give_back(
         self, run: JobRun, *, run_after_ms: int, error: str | None = None, counts: bool = True
     ) -> None:
-        def give_back_once() -> None:
-            with write(self._engine) as conn:
-                jobs_db.give_back(
-                    conn,
-                    run.job,
-                    run_after_ms=run_after_ms,
-                    error=error,
-                    counts=counts,
-                    progress=run.shown,
-                )
-
-        retry_serialisation(give_back_once)
+        transact(
+            self._engine,
+            jobs_db.give_back,
+            run.job,
+            run_after_ms=run_after_ms,
+            error=error,
+            counts=counts,
+            progress=run.shown,
+        )

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.policy import Action, require
 from graticule.db import jobs as jobs_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.errors import NoSuchJob
 from graticule.domain.job import Job, JobKind, JobState
@@ -65,26 +65,25 @@ class Jobs:
         """
         require(principal, Action.MANAGE_JOBS)
 
-        def cancel_once() -> Job:
-            with write(self._engine) as conn:
-                now_ms = self._now_ms()
-                found = jobs_db.cancel(conn, principal.organisation_id, job_id, now_ms=now_ms)
-                if found is None:
-                    raise _no_such(job_id)
-                if found.is_cancelling or found.finished_at_ms == now_ms:
-                    subject = Subject(SubjectKind.JOB, found.id, found.kind.value)
-                    details = {"subject_id": found.subject_id}
-                    audit_trail.record(
-                        conn,
-                        principal,
-                        EventType.JOB_CANCELLED,
-                        subject,
-                        now_ms=now_ms,
-                        details=details,
-                    )
-                return found
+        def cancel(conn: Connection) -> Job:
+            now_ms = self._now_ms()
+            found = jobs_db.cancel(conn, principal.organisation_id, job_id, now_ms=now_ms)
+            if found is None:
+                raise _no_such(job_id)
+            if found.is_cancelling or found.finished_at_ms == now_ms:
+                subject = Subject(SubjectKind.JOB, found.id, found.kind.value)
+                details = {"subject_id": found.subject_id}
+                audit_trail.record(
+                    conn,
+                    principal,
+                    EventType.JOB_CANCELLED,
+                    subject,
+                    now_ms=now_ms,
+                    details=details,
+                )
+            return found
 
-        return retry_serialisation(cancel_once)
+        return transact(self._engine, cancel)
 
     def counts(self) -> Mapping[tuple[JobKind, JobState], int]:
         """How many jobs of each kind wait, and how many run, for all organisations."""

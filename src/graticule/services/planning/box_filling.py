@@ -11,12 +11,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from graticule.db import computed_boxes as computed_boxes_db
 from graticule.db.computed_boxes import ReadFile
-from graticule.db.engine import retry_serialisation, write
+from graticule.db.engine import transact
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.inspection_codec import to_bytes
 from graticule.domain.errors import NoSuchFile, StorageRefused, UnreadableFile
@@ -153,15 +153,14 @@ class BoxFilling:
         if not found:
             return
 
-        def keep_once() -> None:
-            with write(self._engine) as conn:
-                self._run.require_lease(conn)
-                field_id = self._in_files.field_id
-                if field_id is not None:
-                    computed_boxes_db.keep(conn, self._table_id, field_id, found)
+        def keep(conn: Connection) -> None:
+            self._run.require_lease(conn)
+            field_id = self._in_files.field_id
+            if field_id is not None:
+                computed_boxes_db.keep(conn, self._table_id, field_id, found)
 
         try:
-            retry_serialisation(keep_once)
+            transact(self._engine, keep)
         except IntegrityError as error:
             raise NoSuchFile("the table was dropped") from error
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from graticule.access.keyring import Keyring
 from graticule.db import computed_boxes as computed_boxes_db
 from graticule.db import spatial_indexes as spatial_indexes_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.job import Job
 from graticule.iceberg import metadata
 from graticule.planning.index import FileIndex
@@ -155,10 +155,4 @@ class BoxJobs:
         gone: Sequence[str] = [path for path in kept if path not in paths]
         if len(gone) < max(FORGOTTEN_MIN, len(paths)):
             return
-        field_id = in_files.field_id
-
-        def forget_once() -> None:
-            with write(self._engine) as conn:
-                computed_boxes_db.forget(conn, table.record.id, field_id, gone)
-
-        retry_serialisation(forget_once)
+        transact(self._engine, computed_boxes_db.forget, table.record.id, in_files.field_id, gone)

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.db import spatial_indexes as spatial_indexes_db
-from graticule.db.engine import retry_serialisation, write
+from graticule.db.engine import transact
 from graticule.services.catalog.index_orders import order_repair
 from graticule.services.catalog.wanted_indexes import WantedIndex
 from graticule.services.planning.stored_indexes import UnusableIndex
@@ -25,13 +25,12 @@ class IndexRepairs:
         if wanted.table.catalog.integration.read_only:
             return False
 
-        def order_once() -> None:
-            with write(self._engine) as conn:
-                now_ms = self._now_ms()
-                if spatial_indexes_db.mark_damaged(
-                    conn, wanted.key.table_id, found.location, found.damage, now_ms=now_ms
-                ):
-                    order_repair(conn, wanted, damage=found.damage, now_ms=now_ms)
+        def order(conn: Connection) -> None:
+            now_ms = self._now_ms()
+            if spatial_indexes_db.mark_damaged(
+                conn, wanted.key.table_id, found.location, found.damage, now_ms=now_ms
+            ):
+                order_repair(conn, wanted, damage=found.damage, now_ms=now_ms)
 
-        retry_serialisation(order_once)
+        transact(self._engine, order)
         return True

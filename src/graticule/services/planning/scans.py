@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.db import jobs as jobs_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import InvalidRequest, NoSuchFile, PlanFailed, UnreadableFile
 from graticule.domain.identifiers import TableIdentifier
@@ -199,18 +199,14 @@ class Scans:
 
     def cancel(self, principal: Principal, wait: Wait) -> None:
         """A plan waits no more.  Its index is built on only if somebody else waits for it."""
-
-        def leave_once() -> None:
-            with write(self._engine) as conn:
-                index_orders.leave(
-                    conn,
-                    principal.organisation_id,
-                    wait.job_id,
-                    wait.waiter,
-                    now_ms=self._now_ms(),
-                )
-
-        retry_serialisation(leave_once)
+        transact(
+            self._engine,
+            index_orders.leave,
+            principal.organisation_id,
+            wait.job_id,
+            wait.waiter,
+            now_ms=self._now_ms(),
+        )
 
     def _is_heavy(self, wanted: WantedIndex) -> bool:
         if not wanted.is_kept or wanted.table.catalog.integration.read_only:
@@ -222,12 +218,11 @@ class Scans:
     def _order(self, principal: Principal, wanted: WantedIndex) -> Wait | None:
         waiter = secrets.token_hex(_WAITER_BYTES)
 
-        def order_once() -> Job | None:
-            with write(self._engine) as conn:
-                now_ms = self._now_ms()
-                return order_for_plan(conn, principal, wanted, waiter=waiter, now_ms=now_ms)
+        def order(conn: Connection) -> Job | None:
+            now_ms = self._now_ms()
+            return order_for_plan(conn, principal, wanted, waiter=waiter, now_ms=now_ms)
 
-        job = retry_serialisation(order_once)
+        job = transact(self._engine, order)
         return None if job is None else Wait(job.id, waiter)
 
     def _job(self, principal: Principal, job_id: str) -> Job | None:

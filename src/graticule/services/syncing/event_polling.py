@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.db import event_queues as event_queues_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.discovery.object_events import ObjectEvent, object_events
 from graticule.domain.errors import CatalogError, InvalidRequest, NoSuchCatalog
 from graticule.domain.event_queue import EventQueue, QueueFacts
@@ -141,13 +141,14 @@ class EventPolling:
             thread.start()
 
     def _claim(self, queue: EventQueue) -> bool:
-        def claim_once() -> bool:
-            with write(self._engine) as conn:
-                return event_queues_db.claim(
-                    conn, queue, self._owner, now_ms=self._now_ms(), lease_s=self._lease_s
-                )
-
-        return retry_serialisation(claim_once)
+        return transact(
+            self._engine,
+            event_queues_db.claim,
+            queue,
+            self._owner,
+            now_ms=self._now_ms(),
+            lease_s=self._lease_s,
+        )
 
     # In a thread of each queue
 
@@ -216,55 +217,52 @@ class EventPolling:
             self._wake()
 
     def _tell(self, queue: EventQueue, facts: QueueFacts, batch: _Batch) -> None:
-        def tell_once() -> None:
-            with write(self._engine) as conn:
-                event_queues_db.tell_answered(
-                    conn,
-                    queue,
-                    facts,
-                    now_ms=self._now_ms(),
-                    received=len(batch.understood) + batch.unreadable,
-                    unreadable=batch.unreadable,
-                    unreadable_error=batch.error,
-                )
-
-        retry_serialisation(tell_once)
+        transact(
+            self._engine,
+            event_queues_db.tell_answered,
+            queue,
+            facts,
+            now_ms=self._now_ms(),
+            received=len(batch.understood) + batch.unreadable,
+            unreadable=batch.unreadable,
+            unreadable_error=batch.error,
+        )
 
     def _failed(self, queue: EventQueue, reason: str) -> int:
         """Write down why; returns for how long to leave the queue alone."""
         log.warning("queue not read", url=queue.url, reason=reason)
         self._facts.clear()
 
-        def tell_once() -> int:
-            with write(self._engine) as conn:
-                event_queues_db.tell_failed(conn, queue, reason)
-                told = event_queues_db.load(conn, queue.catalog_id)
-                return 1 if told is None else told.failures
+        def tell(conn: Connection) -> int:
+            event_queues_db.tell_failed(conn, queue, reason)
+            told = event_queues_db.load(conn, queue.catalog_id)
+            return 1 if told is None else told.failures
 
         try:
-            failures = retry_serialisation(tell_once)
+            failures = transact(self._engine, tell)
         except CatalogError:
             failures = 1  # the database is away
         return min(RETRY_MS_MAX, RETRY_MS << min(failures - 1, _DOUBLINGS_MAX))
 
     def _prolong(self, queue: EventQueue) -> bool:
-        def prolong_once() -> bool:
-            with write(self._engine) as conn:
-                return event_queues_db.prolong(
-                    conn, queue, self._owner, now_ms=self._now_ms(), lease_s=self._lease_s
-                )
-
-        return retry_serialisation(prolong_once)
+        return transact(
+            self._engine,
+            event_queues_db.prolong,
+            queue,
+            self._owner,
+            now_ms=self._now_ms(),
+            lease_s=self._lease_s,
+        )
 
     def _let_go(self, queue: EventQueue, *, after_ms: int) -> None:
-        def release_once() -> None:
-            with write(self._engine) as conn:
-                event_queues_db.release(
-                    conn, queue, self._owner, next_poll_ms=self._now_ms() + after_ms
-                )
-
         try:
-            retry_serialisation(release_once)
+            transact(
+                self._engine,
+                event_queues_db.release,
+                queue,
+                self._owner,
+                next_poll_ms=self._now_ms() + after_ms,
+            )
         except CatalogError as error:
             log.warning("queue not let go", url=queue.url, reason=error.message)
 

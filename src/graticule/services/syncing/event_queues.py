@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.policy import Action, require
 from graticule.db import event_queues as event_queues_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.discovery.queue_address import QueueAddress, parse_queue
 from graticule.domain.catalog import OpenCatalog, StorageIntegration
 from graticule.domain.errors import InvalidRequest
@@ -67,31 +67,29 @@ class EventQueues:
             )
         url = address_of(integration, queue).url
 
-        def put_once() -> EventQueue:
-            with write(self._engine) as conn:
-                kept = event_queues_db.keep(
-                    conn,
-                    catalog.catalog.id,
-                    integration_id=integration.id,
-                    url=url,
-                    now_ms=self._now_ms(),
-                )
-                tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), queue=url)
-                return kept
+        def put(conn: Connection) -> EventQueue:
+            kept = event_queues_db.keep(
+                conn,
+                catalog.catalog.id,
+                integration_id=integration.id,
+                url=url,
+                now_ms=self._now_ms(),
+            )
+            tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), queue=url)
+            return kept
 
-        return _settings(integration, retry_serialisation(put_once))
+        return _settings(integration, transact(self._engine, put))
 
     def remove(self, principal: Principal, catalog: OpenCatalog) -> None:
         """Read the catalog's queue no more; what is in it stays there."""
         require(principal, Action.SCAN_CATALOG)
 
-        def remove_once() -> None:
-            with write(self._engine) as conn:
-                if not event_queues_db.remove(conn, catalog.catalog.id):
-                    return
-                tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), queue=None)
+        def remove(conn: Connection) -> None:
+            if not event_queues_db.remove(conn, catalog.catalog.id):
+                return
+            tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), queue=None)
 
-        retry_serialisation(remove_once)
+        transact(self._engine, remove)
 
 
 def address_of(integration: StorageIntegration, queue: str) -> QueueAddress:

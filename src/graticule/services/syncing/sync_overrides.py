@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from graticule.access.policy import Action, require
 from graticule.db import table_sync_settings as settings_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.grants import Privilege
@@ -61,23 +61,22 @@ class SyncOverrides:
             )
         kept = replace(wanted, table_id=table_id, next_run_ms=due_ms)
 
-        def keep_once() -> TableSyncSettings:
-            with write(self._engine) as conn:
-                if kept == TableSyncSettings(table_id):
-                    settings_db.remove(conn, table_id)
-                else:
-                    settings_db.keep(conn, kept)
-                tell_of_settings(
-                    conn,
-                    principal,
-                    catalog,
-                    now_ms=now_ms,
-                    table=str(identifier),
-                    schedule=kept.schedule.value,
-                )
-                return kept
+        def keep(conn: Connection) -> TableSyncSettings:
+            if kept == TableSyncSettings(table_id):
+                settings_db.remove(conn, table_id)
+            else:
+                settings_db.keep(conn, kept)
+            tell_of_settings(
+                conn,
+                principal,
+                catalog,
+                now_ms=now_ms,
+                table=str(identifier),
+                schedule=kept.schedule.value,
+            )
+            return kept
 
-        return retry_serialisation(keep_once)
+        return transact(self._engine, keep)
 
     def _table(
         self, principal: Principal, catalog: OpenCatalog, identifier: TableIdentifier

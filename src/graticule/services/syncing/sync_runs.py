@@ -17,7 +17,7 @@ from graticule.db import sync_settings as sync_settings_db
 from graticule.db import syncs as syncs_db
 from graticule.db import table_sync_settings as table_sync_settings_db
 from graticule.db import tables as tables_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.discovery.diff import DeletionGuard
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
@@ -195,28 +195,27 @@ class SyncRuns:
     def _end(
         self, sync: Sync, state: SyncState, report: Json, principal: Principal | None = None
     ) -> None:
-        def end_once() -> None:
-            with write(self._engine) as conn:
-                ended = syncs_db.move(
+        def end(conn: Connection) -> None:
+            ended = syncs_db.move(
+                conn,
+                sync.id,
+                expected=SyncState.RUNNING,
+                to=state,
+                now_ms=self._now_ms(),
+                report=report,
+            )
+            is_told = state in {SyncState.SUCCEEDED, SyncState.NEEDS_CONFIRMATION}
+            if ended and is_told and principal is not None:
+                tell_of_sync(
                     conn,
-                    sync.id,
-                    expected=SyncState.RUNNING,
-                    to=state,
+                    principal,
+                    EventType.SYNC_FINISHED,
+                    sync,
                     now_ms=self._now_ms(),
                     report=report,
                 )
-                is_told = state in {SyncState.SUCCEEDED, SyncState.NEEDS_CONFIRMATION}
-                if ended and is_told and principal is not None:
-                    tell_of_sync(
-                        conn,
-                        principal,
-                        EventType.SYNC_FINISHED,
-                        sync,
-                        now_ms=self._now_ms(),
-                        report=report,
-                    )
 
-        retry_serialisation(end_once)
+        transact(self._engine, end)
 
 
 def tell_of_sync(

@@ -15,7 +15,7 @@ from graticule.db import catalogs as catalogs_db
 from graticule.db import dirty_objects as dirty_objects_db
 from graticule.db import sync_settings as sync_settings_db
 from graticule.db import table_sync_settings as table_sync_settings_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.discovery.object_events import ObjectEvent, object_events
 from graticule.discovery.path_grammar import reason_to_ignore
 from graticule.domain.catalog import OpenCatalog
@@ -147,11 +147,9 @@ class SyncSchedule:
         if not changed:
             return 0
 
-        def mark_once() -> None:
-            with write(self._engine) as conn:
-                dirty_objects_db.mark(conn, catalog.catalog.id, changed, now_ms=self._now_ms())
-
-        retry_serialisation(mark_once)
+        transact(
+            self._engine, dirty_objects_db.mark, catalog.catalog.id, changed, now_ms=self._now_ms()
+        )
         self._order(catalog, SyncTrigger.EVENT, EVENTS, after_ms=GATHERING_MS)
         return len(changed)
 
@@ -217,16 +215,15 @@ class SyncSchedule:
         Then nothing is changed, and whatever asked for it will ask again.
         """
 
-        def order_once() -> None:
-            with write(self._engine) as conn:
-                if not only_if(conn):
-                    raise WrongState("somebody else has ordered it")
-                self._syncing.order(
-                    conn, catalog, {"tables": tables}, trigger=trigger, by=by, after_ms=after_ms
-                )
+        def order(conn: Connection) -> None:
+            if not only_if(conn):
+                raise WrongState("somebody else has ordered it")
+            self._syncing.order(
+                conn, catalog, {"tables": tables}, trigger=trigger, by=by, after_ms=after_ms
+            )
 
         try:
-            retry_serialisation(order_once)
+            transact(self._engine, order)
         except WrongState:
             return
 
@@ -249,11 +246,10 @@ class SyncSchedule:
         changed: Callable[[SyncSettings], SyncSettings],
         details: Json,
     ) -> SyncSettings:
-        def keep_once() -> SyncSettings:
-            with write(self._engine) as conn:
-                wanted = changed(sync_settings_db.load(conn, catalog.catalog.id))
-                sync_settings_db.keep(conn, wanted)
-                tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), **details)
-                return wanted
+        def keep(conn: Connection) -> SyncSettings:
+            wanted = changed(sync_settings_db.load(conn, catalog.catalog.id))
+            sync_settings_db.keep(conn, wanted)
+            tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), **details)
+            return wanted
 
-        return retry_serialisation(keep_once)
+        return transact(self._engine, keep)

@@ -10,7 +10,7 @@ from uuid6 import uuid7
 from graticule.access.policy import Action, require
 from graticule.db import jobs as jobs_db
 from graticule.db import syncs as syncs_db
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact, write
 from graticule.domain.audit import EventType
 from graticule.domain.catalog import OpenCatalog
 from graticule.domain.errors import (
@@ -69,15 +69,14 @@ class Syncing:
             "member_id": principal.member_id,
         }
 
-        def start_once() -> Sync:
-            with write(self._engine) as conn:
-                sync = self.order(
-                    conn, catalog, parameters, trigger=SyncTrigger.REQUEST, by=principal.name
-                )
-                tell_of_sync(conn, principal, EventType.SYNC_STARTED, sync, now_ms=self._now_ms())
-                return sync
+        def start(conn: Connection) -> Sync:
+            sync = self.order(
+                conn, catalog, parameters, trigger=SyncTrigger.REQUEST, by=principal.name
+            )
+            tell_of_sync(conn, principal, EventType.SYNC_STARTED, sync, now_ms=self._now_ms())
+            return sync
 
-        return retry_serialisation(start_once)
+        return transact(self._engine, start)
 
     def order(
         self,
@@ -154,21 +153,20 @@ class Syncing:
         }
         parameters = {**sync.parameters, "confirmed": confirmed, "tables": list(confirmed)}
 
-        def confirm_once() -> None:
-            with write(self._engine) as conn:
-                now_ms = self._now_ms()
-                syncs_db.refuse_second(conn, catalog.catalog.id, now_ms=now_ms)
-                self._move(
-                    conn,
-                    sync,
-                    SyncState.NEEDS_CONFIRMATION,
-                    SyncState.RUNNING,
-                    parameters=parameters,
-                )
-                self._enqueue(conn, catalog, sync, run_after_ms=now_ms)
-                tell_of_sync(conn, principal, EventType.SYNC_CONFIRMED, sync, now_ms=self._now_ms())
+        def confirm(conn: Connection) -> None:
+            now_ms = self._now_ms()
+            syncs_db.refuse_second(conn, catalog.catalog.id, now_ms=now_ms)
+            self._move(
+                conn,
+                sync,
+                SyncState.NEEDS_CONFIRMATION,
+                SyncState.RUNNING,
+                parameters=parameters,
+            )
+            self._enqueue(conn, catalog, sync, run_after_ms=now_ms)
+            tell_of_sync(conn, principal, EventType.SYNC_CONFIRMED, sync, now_ms=self._now_ms())
 
-        retry_serialisation(confirm_once)
+        transact(self._engine, confirm)
         return self.get(principal, catalog, sync_id)
 
     def discard(self, principal: Principal, catalog: OpenCatalog, sync_id: str) -> Sync:
@@ -180,12 +178,11 @@ class Syncing:
         """
         sync = self._waiting(principal, catalog, sync_id)
 
-        def discard_once() -> None:
-            with write(self._engine) as conn:
-                self._move(conn, sync, SyncState.NEEDS_CONFIRMATION, SyncState.DISCARDED)
-                tell_of_sync(conn, principal, EventType.SYNC_DISCARDED, sync, now_ms=self._now_ms())
+        def discard(conn: Connection) -> None:
+            self._move(conn, sync, SyncState.NEEDS_CONFIRMATION, SyncState.DISCARDED)
+            tell_of_sync(conn, principal, EventType.SYNC_DISCARDED, sync, now_ms=self._now_ms())
 
-        retry_serialisation(discard_once)
+        transact(self._engine, discard)
         return self.get(principal, catalog, sync_id)
 
     def _table(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from secrets import randbits
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
@@ -17,7 +17,7 @@ from graticule.db import discovered_files as discovered_files_db
 from graticule.db import syncs as syncs_db
 from graticule.db import tables as tables_db
 from graticule.db.discovered_files import InventoryChange
-from graticule.db.engine import read, retry_serialisation, write
+from graticule.db.engine import read, transact
 from graticule.discovery.diff import FileState, KnownFile
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog, TableRecord
@@ -131,28 +131,27 @@ class Undoing:
             for outcome in report.get("tables", ())
         ]
 
-        def end_once() -> None:
-            with write(self._engine) as conn:
-                now_ms = self._now_ms()
-                syncs_db.move(
-                    conn,
-                    sync.id,
-                    expected=sync.state,
-                    to=SyncState.UNDONE,
-                    now_ms=now_ms,
-                    report=report,
-                )
-                subject = Subject(SubjectKind.SYNC, sync.id, sync.id, sync.catalog_id)
-                audit_trail.record(
-                    conn,
-                    principal,
-                    EventType.SYNC_UNDONE,
-                    subject,
-                    now_ms=now_ms,
-                    details={"tables": [str(plan.record.identifier) for plan in plans]},
-                )
+        def end(conn: Connection) -> None:
+            now_ms = self._now_ms()
+            syncs_db.move(
+                conn,
+                sync.id,
+                expected=sync.state,
+                to=SyncState.UNDONE,
+                now_ms=now_ms,
+                report=report,
+            )
+            subject = Subject(SubjectKind.SYNC, sync.id, sync.id, sync.catalog_id)
+            audit_trail.record(
+                conn,
+                principal,
+                EventType.SYNC_UNDONE,
+                subject,
+                now_ms=now_ms,
+                details={"tables": [str(plan.record.identifier) for plan in plans]},
+            )
 
-        retry_serialisation(end_once)
+        transact(self._engine, end)
         return self._syncing.get(principal, catalog, sync_id)
 
     def _tables_in_place(self, catalog: OpenCatalog) -> Sequence[str]:
