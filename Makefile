@@ -79,8 +79,11 @@ demo: .venv/.demo
 
 ENGINES := $(patsubst tests/engines/environments/%.txt,.venv-%/.ready,$(wildcard tests/engines/environments/*.txt))
 
+# As many processes as there are cores share the tests; `make test PROCESSES=0` runs them in one.
+PROCESSES ?= auto
+
 test: .venv/.dev .venv-iam/.ready .venv-aws/.ready .tools/java/.ready $(TRINO_READY) .tools/javascript/.ready $(ENGINES)
-	$(RUN)/pytest $(ARGS)
+	$(RUN)/pytest --numprocesses $(PROCESSES) --maxprocesses 4 $(ARGS)
 
 # Tests of clients that claims stand on as well.
 CLAIMING := $(shell grep -l engine_matrix tests/clients/test_*.py)

@@ -9,6 +9,7 @@ from support.database import (
     postgres_database,
     sqlite_database,
 )
+from support.division import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from support.engine_page import pytest_runtest_makereport, pytest_sessionfinish
 from support.lake import raw
 from support.logs import logs_restored, quiet_logs
@@ -29,8 +30,10 @@ __all__ = [
     "ministack",
     "postgres",
     "postgres_database",
+    "pytest_collection_modifyitems",
     "pytest_runtest_makereport",
     "pytest_sessionfinish",
+    "pytest_xdist_make_scheduler",
     "quiet_logs",
     "raw",
     "seaweedfs",

@@ -163,7 +163,11 @@ def test_a_request_is_written_for_people_too(logs_restored):
     )
 
 
-@pytest.mark.parametrize("secret", [NEW.client_secret.reveal(), JWT, "AKIAABCDEFGHIJKLMNOP"])
+@pytest.mark.parametrize(
+    "secret",
+    [NEW.client_secret.reveal(), JWT, "AKIAABCDEFGHIJKLMNOP"],
+    ids=["API key", "JWT", "access key"],
+)
 def test_no_path_or_request_id_brings_a_secret_into_the_line_of_a_request(written, secret):
     _request(f"/catalog/{secret}", request_id=secret.encode())
 

@@ -57,7 +57,9 @@ def test_a_document_past_the_limit_is_neither_written_nor_read(store, folder, fi
             files.read(store, location)
 
 
-@pytest.mark.parametrize("stored", [b"{}", b"", gzip.compress(DOCUMENT)[:-9]])
+@pytest.mark.parametrize(
+    "stored", [b"{}", b"", gzip.compress(DOCUMENT)[:-9]], ids=["plain", "empty", "cut off"]
+)
 def test_a_broken_gzip_file_is_refused_by_name(store, folder, files, stored):
     location = f"{folder.prefix}broken.gz.metadata.json"
     store.put_if_absent(location, stored)

@@ -1,5 +1,6 @@
 """Which way a client gets at files: the table of situations, and what holds in all of them."""
 
+from dataclasses import astuple
 from itertools import product
 
 import pytest
@@ -140,7 +141,13 @@ def expected(situation):
     return None
 
 
-@pytest.mark.parametrize("situation", EVERY_SITUATION, ids=str)
+def _named(situation):
+    """The same in every process, as what a set looks like is not."""
+    accepted, *others = astuple(situation)
+    return f"{'+'.join(sorted(accepted))} {others}"
+
+
+@pytest.mark.parametrize("situation", EVERY_SITUATION, ids=_named)
 def test_all_192_situations_are_decided_and_say_why(situation):
     choice = choose(situation)
 

@@ -91,6 +91,7 @@ def test_a_key_ring_is_read_in_order_and_never_shown():
         (f"k1:{new_key()},k1:{new_key()}", "same name"),
         (f"a.b:{new_key()}", "must be letters"),
     ],
+    ids=range(6),
 )
 def test_a_malformed_key_ring_is_refused_without_quoting_a_key(text, message):
     with pytest.raises(ValueError, match=message) as refused:
