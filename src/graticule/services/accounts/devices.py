@@ -117,14 +117,15 @@ class Devices:
         device = self.waiting(principal, user_code)
         state = DeviceState.APPROVED if approve else DeviceState.DENIED
 
-        if not transact(
+        is_decided = transact(
             self._engine,
             devices_db.decide,
             device.user_code,
             state=state,
             member_id=principal.member_id,
             scopes=principal.scopes,
-        ):
+        )
+        if not is_decided:
             raise NoSuchDevice("no device waits with this code; it may have expired")
         log.info("device decided", state=state, member_id=principal.member_id)
         return device
@@ -138,29 +139,28 @@ class Devices:
             AccessDenied: somebody refused, or the member is disabled.
             ExpiredDevice: unknown, used, or too old.
         """
-        code_hash = tokens.hash_secret(code)
         new = tokens.new_key()
-
-        def poll(conn: Connection) -> Exception | None:
-            now_ms = self._now_ms()
-            device = devices_db.load(conn, code_hash=code_hash)
-            if device is None or device.expires_at_ms <= now_ms:
-                return ExpiredDevice("the code is unknown, was used, or is too old")
-            if device.state is DeviceState.PENDING:
-                devices_db.note_poll(conn, code_hash, now_ms=now_ms)
-                since_ms = now_ms - (device.polled_at_ms or 0)
-                if since_ms < POLL_INTERVAL_S * 1000:
-                    return SlowDown(f"ask every {POLL_INTERVAL_S} seconds")
-                return AuthorizationPending("nobody has approved this device yet")
-            if not devices_db.take(conn, code_hash):
-                return ExpiredDevice("the code is unknown, was used, or is too old")
-            return self._make_key(conn, device, new, now_ms)
-
-        refusal = transact(self._engine, poll)
+        refusal = transact(self._engine, self._poll, tokens.hash_secret(code), new)
         if refusal is not None:
             raise refusal
         log.info("device signed in", key_id=new.client_id)
         return new
+
+    def _poll(self, conn: Connection, code_hash: str, new: NewKey) -> Exception | None:
+        """Why there is no key; returned, since that the device has asked is to be kept."""
+        now_ms = self._now_ms()
+        device = devices_db.load(conn, code_hash=code_hash)
+        if device is None or device.expires_at_ms <= now_ms:
+            return ExpiredDevice("the code is unknown, was used, or is too old")
+        if device.state is DeviceState.PENDING:
+            devices_db.note_poll(conn, code_hash, now_ms=now_ms)
+            since_ms = now_ms - (device.polled_at_ms or 0)
+            if since_ms < POLL_INTERVAL_S * 1000:
+                return SlowDown(f"ask every {POLL_INTERVAL_S} seconds")
+            return AuthorizationPending("nobody has approved this device yet")
+        if not devices_db.take(conn, code_hash):
+            return ExpiredDevice("the code is unknown, was used, or is too old")
+        return self._make_key(conn, device, new, now_ms)
 
     @staticmethod
     def _make_key(

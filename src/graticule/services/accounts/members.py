@@ -111,30 +111,15 @@ class Members:
         require(principal, Action.MANAGE_MEMBERS)
         if name is not None:
             _check_name(name)
-
-        def update(conn: Connection) -> Member:
-            _in_turn(conn, principal.organisation_id)
-            before = members_db.require(conn, principal.organisation_id, member)
-            after = replace(before, name=name or before.name, role=role or before.role)
-            if is_disabled is not None and is_disabled != (before.disabled_at_ms is not None):
-                after = replace(after, disabled_at_ms=self._now_ms() if is_disabled else None)
-            if _is_active_admin(before) and not _is_active_admin(after):
-                _require_other_admin(conn, before)
-            members_db.replace(conn, after)
-            if after.role is not before.role:
-                # What an issuer said before must not undo it.
-                issuers_db.note_synchronised(conn, after.id, at_ms=self._now_ms())
-            tell_of_member(
-                conn,
-                principal,
-                EventType.MEMBER_UPDATED,
-                after,
-                now_ms=self._now_ms(),
-                **_changes(before, after),
-            )
-            return after
-
-        changed = transact(self._engine, update)
+        changed = transact(
+            self._engine,
+            self._update,
+            principal,
+            member,
+            name=name,
+            role=role,
+            is_disabled=is_disabled,
+        )
         self._authentication.forget()
         log.info(
             "member changed",
@@ -143,6 +128,37 @@ class Members:
             is_disabled=changed.disabled_at_ms is not None,
         )
         return changed
+
+    def _update(
+        self,
+        conn: Connection,
+        principal: Principal,
+        member: str,
+        *,
+        name: str | None,
+        role: Role | None,
+        is_disabled: bool | None,
+    ) -> Member:
+        _in_turn(conn, principal.organisation_id)
+        before = members_db.require(conn, principal.organisation_id, member)
+        after = replace(before, name=name or before.name, role=role or before.role)
+        if is_disabled is not None and is_disabled != (before.disabled_at_ms is not None):
+            after = replace(after, disabled_at_ms=self._now_ms() if is_disabled else None)
+        if _is_active_admin(before) and not _is_active_admin(after):
+            _require_other_admin(conn, before)
+        members_db.replace(conn, after)
+        if after.role is not before.role:
+            # What an issuer said before must not undo it.
+            issuers_db.note_synchronised(conn, after.id, at_ms=self._now_ms())
+        tell_of_member(
+            conn,
+            principal,
+            EventType.MEMBER_UPDATED,
+            after,
+            now_ms=self._now_ms(),
+            **_changes(before, after),
+        )
+        return after
 
     def delete(self, principal: Principal, member: str) -> None:
         """Delete a member; its API keys, sessions, roles and grants end with it.

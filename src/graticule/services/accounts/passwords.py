@@ -182,35 +182,31 @@ class Passwords:
         return self._create_link(find)
 
     def _create_link(self, find: Callable[[Connection], tuple[Member, Principal]]) -> PasswordLink:
+        link = transact(self._engine, self._store_link, find)
+        log.info("password link created", member_id=link.member.id)
+        return link
+
+    def _store_link(
+        self, conn: Connection, find: Callable[[Connection], tuple[Member, Principal]]
+    ) -> PasswordLink:
+        member, principal = find(conn)
+        if member.kind is not MemberKind.USER:
+            raise WrongState(f"`{member.name}` is a service account; give it an API key")
+        if member.disabled_at_ms is not None:
+            raise WrongState(f"member `{member.name}` is disabled; enable it first")
         token = tokens.new_secret(LINK_PREFIX)
         now_ms = self._now_ms()
         expires_at_ms = now_ms + LINK_LIFETIME_S * 1000
-
-        def create(conn: Connection) -> Member:
-            member, principal = find(conn)
-            if member.kind is not MemberKind.USER:
-                raise WrongState(f"`{member.name}` is a service account; give it an API key")
-            if member.disabled_at_ms is not None:
-                raise WrongState(f"member `{member.name}` is disabled; enable it first")
-            passwords_db.create_link(
-                conn,
-                tokens.hash_secret(token.reveal()),
-                member.id,
-                now_ms=now_ms,
-                expires_at_ms=expires_at_ms,
-            )
-            tell_of_member(
-                conn,
-                principal,
-                EventType.MEMBER_UPDATED,
-                member,
-                now_ms=now_ms,
-                password_link=True,
-            )
-            return member
-
-        member = transact(self._engine, create)
-        log.info("password link created", member_id=member.id)
+        passwords_db.create_link(
+            conn,
+            tokens.hash_secret(token.reveal()),
+            member.id,
+            now_ms=now_ms,
+            expires_at_ms=expires_at_ms,
+        )
+        tell_of_member(
+            conn, principal, EventType.MEMBER_UPDATED, member, now_ms=now_ms, password_link=True
+        )
         return PasswordLink(token, member, expires_at_ms)
 
     def member_of_link(self, token: str) -> Member:

@@ -95,41 +95,61 @@ class Catalogs:
         check_mode(properties or {})
         check_boxes(properties or {})
         catalog_id = str(uuid7())
-
-        def create(conn: Connection) -> CreatedCatalog:
-            found = integrations_db.find(
-                conn, self._keyring, principal.organisation_id, integration
-            )
-            if found is None:
-                raise NoSuchIntegration(f"no storage integration is called `{integration}`")
-            warning = _check_bucket(found, force=force)
-            catalog = Catalog(
-                id=catalog_id,
-                organisation_id=principal.organisation_id,
-                integration_id=found.id,
-                name=name,
-                location=found.location.join(folder, catalog_id),
-                properties=dict(properties or {}),
-                created_at_ms=self._now_ms(),
-                forced_on=_overruled(found),
-            )
-            catalogs_db.create(conn, catalog)
-            grants_db.own_catalog(conn, principal, catalog)
-            if default_access is not None:
-                grants_db.open_to_everyone(conn, catalog, default_access, by=principal.name)
-            audit_trail.record(
-                conn,
-                principal,
-                EventType.CATALOG_CREATED,
-                of_catalog(catalog),
-                now_ms=catalog.created_at_ms,
-                details={"integration_id": found.id, "location": catalog.location.uri},
-            )
-            return CreatedCatalog(catalog, found, warning)
-
-        created = transact(self._engine, create)
+        created = transact(
+            self._engine,
+            self._create,
+            principal,
+            catalog_id,
+            name=name,
+            integration=integration,
+            folder=folder,
+            properties=properties or {},
+            force=force,
+            default_access=default_access,
+        )
         log.info("catalog created", catalog_id=catalog_id, integration_id=created.integration.id)
         return created
+
+    def _create(
+        self,
+        conn: Connection,
+        principal: Principal,
+        catalog_id: str,
+        *,
+        name: str,
+        integration: str,
+        folder: str,
+        properties: Mapping[str, str],
+        force: bool,
+        default_access: Privilege | None,
+    ) -> CreatedCatalog:
+        found = integrations_db.find(conn, self._keyring, principal.organisation_id, integration)
+        if found is None:
+            raise NoSuchIntegration(f"no storage integration is called `{integration}`")
+        warning = _check_bucket(found, force=force)
+        catalog = Catalog(
+            id=catalog_id,
+            organisation_id=principal.organisation_id,
+            integration_id=found.id,
+            name=name,
+            location=found.location.join(folder, catalog_id),
+            properties=dict(properties),
+            created_at_ms=self._now_ms(),
+            forced_on=_overruled(found),
+        )
+        catalogs_db.create(conn, catalog)
+        grants_db.own_catalog(conn, principal, catalog)
+        if default_access is not None:
+            grants_db.open_to_everyone(conn, catalog, default_access, by=principal.name)
+        audit_trail.record(
+            conn,
+            principal,
+            EventType.CATALOG_CREATED,
+            of_catalog(catalog),
+            now_ms=catalog.created_at_ms,
+            details={"integration_id": found.id, "location": catalog.location.uri},
+        )
+        return CreatedCatalog(catalog, found, warning)
 
     def list(self, principal: Principal, *, after: str | None = None, limit: int) -> Page:
         require(principal, Action.LIST_CATALOGS)

@@ -64,31 +64,30 @@ class Jobs:
             NoSuchJob: the organisation has none of that id.
         """
         require(principal, Action.MANAGE_JOBS)
-
-        def cancel(conn: Connection) -> Job:
-            now_ms = self._now_ms()
-            found = jobs_db.cancel(conn, principal.organisation_id, job_id, now_ms=now_ms)
-            if found is None:
-                raise _no_such(job_id)
-            if found.is_cancelling or found.finished_at_ms == now_ms:
-                subject = Subject(SubjectKind.JOB, found.id, found.kind.value)
-                details = {"subject_id": found.subject_id}
-                audit_trail.record(
-                    conn,
-                    principal,
-                    EventType.JOB_CANCELLED,
-                    subject,
-                    now_ms=now_ms,
-                    details=details,
-                )
-            return found
-
-        return transact(self._engine, cancel)
+        return transact(self._engine, self._cancel, principal, job_id)
 
     def counts(self) -> Mapping[tuple[JobKind, JobState], int]:
         """How many jobs of each kind wait, and how many run, for all organisations."""
         with read(self._engine) as conn:
             return jobs_db.counts(conn)
+
+    def _cancel(self, conn: Connection, principal: Principal, job_id: str) -> Job:
+        now_ms = self._now_ms()
+        found = jobs_db.cancel(conn, principal.organisation_id, job_id, now_ms=now_ms)
+        if found is None:
+            raise _no_such(job_id)
+        if found.is_cancelling or found.finished_at_ms == now_ms:
+            subject = Subject(SubjectKind.JOB, found.id, found.kind.value)
+            details = {"subject_id": found.subject_id}
+            audit_trail.record(
+                conn,
+                principal,
+                EventType.JOB_CANCELLED,
+                subject,
+                now_ms=now_ms,
+                details=details,
+            )
+        return found
 
 
 def _no_such(job_id: str) -> NoSuchJob:

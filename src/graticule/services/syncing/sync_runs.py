@@ -88,11 +88,11 @@ class SyncRuns:
             catalog = self._catalogs.open(principal, sync.catalog_id)
             report = self._sync(principal, catalog, sync, run)
         except JobCancelled:
-            self._end(sync, SyncState.FAILED, {"error": "it was cancelled"})
+            transact(self._engine, self._end, sync, SyncState.FAILED, {"error": "it was cancelled"})
             raise
         except CatalogError as error:
             if not isinstance(error, _PASSING) or job.attempts >= jobs_db.ATTEMPTS_MAX:
-                self._end(sync, SyncState.FAILED, {"error": error.message})
+                transact(self._engine, self._end, sync, SyncState.FAILED, {"error": error.message})
             raise
         states = {outcome["status"] for outcome in report["tables"]}
         state = SyncState.SUCCEEDED
@@ -100,7 +100,7 @@ class SyncRuns:
             state = SyncState.FAILED
         if Status.NEEDS_CONFIRMATION in states:
             state = SyncState.NEEDS_CONFIRMATION
-        self._end(sync, state, report, principal)
+        transact(self._engine, self._end, sync, state, report, principal)
         return {"sync_id": sync_id, "state": state.value}
 
     def _sync(self, principal: Principal, catalog: OpenCatalog, sync: Sync, run: JobRun) -> Json:
@@ -193,29 +193,31 @@ class SyncRuns:
             }
 
     def _end(
-        self, sync: Sync, state: SyncState, report: Json, principal: Principal | None = None
+        self,
+        conn: Connection,
+        sync: Sync,
+        state: SyncState,
+        report: Json,
+        principal: Principal | None = None,
     ) -> None:
-        def end(conn: Connection) -> None:
-            ended = syncs_db.move(
+        ended = syncs_db.move(
+            conn,
+            sync.id,
+            expected=SyncState.RUNNING,
+            to=state,
+            now_ms=self._now_ms(),
+            report=report,
+        )
+        is_told = state in {SyncState.SUCCEEDED, SyncState.NEEDS_CONFIRMATION}
+        if ended and is_told and principal is not None:
+            tell_of_sync(
                 conn,
-                sync.id,
-                expected=SyncState.RUNNING,
-                to=state,
+                principal,
+                EventType.SYNC_FINISHED,
+                sync,
                 now_ms=self._now_ms(),
                 report=report,
             )
-            is_told = state in {SyncState.SUCCEEDED, SyncState.NEEDS_CONFIRMATION}
-            if ended and is_told and principal is not None:
-                tell_of_sync(
-                    conn,
-                    principal,
-                    EventType.SYNC_FINISHED,
-                    sync,
-                    now_ms=self._now_ms(),
-                    report=report,
-                )
-
-        transact(self._engine, end)
 
 
 def tell_of_sync(

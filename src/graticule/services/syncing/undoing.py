@@ -130,29 +130,35 @@ class Undoing:
             else outcome
             for outcome in report.get("tables", ())
         ]
-
-        def end(conn: Connection) -> None:
-            now_ms = self._now_ms()
-            syncs_db.move(
-                conn,
-                sync.id,
-                expected=sync.state,
-                to=SyncState.UNDONE,
-                now_ms=now_ms,
-                report=report,
-            )
-            subject = Subject(SubjectKind.SYNC, sync.id, sync.id, sync.catalog_id)
-            audit_trail.record(
-                conn,
-                principal,
-                EventType.SYNC_UNDONE,
-                subject,
-                now_ms=now_ms,
-                details={"tables": [str(plan.record.identifier) for plan in plans]},
-            )
-
-        transact(self._engine, end)
+        transact(self._engine, self._end, principal, sync, report, plans)
         return self._syncing.get(principal, catalog, sync_id)
+
+    def _end(
+        self,
+        conn: Connection,
+        principal: Principal,
+        sync: Sync,
+        report: Json,
+        plans: Sequence[_Plan],
+    ) -> None:
+        now_ms = self._now_ms()
+        syncs_db.move(
+            conn,
+            sync.id,
+            expected=sync.state,
+            to=SyncState.UNDONE,
+            now_ms=now_ms,
+            report=report,
+        )
+        subject = Subject(SubjectKind.SYNC, sync.id, sync.id, sync.catalog_id)
+        audit_trail.record(
+            conn,
+            principal,
+            EventType.SYNC_UNDONE,
+            subject,
+            now_ms=now_ms,
+            details={"tables": [str(plan.record.identifier) for plan in plans]},
+        )
 
     def _tables_in_place(self, catalog: OpenCatalog) -> Sequence[str]:
         with read(self._engine) as conn:
