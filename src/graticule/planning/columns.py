@@ -1,6 +1,6 @@
 """The columns and partition specs of a table as planning sees them, from its metadata document."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from graticule.iceberg import metadata
@@ -14,7 +14,35 @@ _VOID: Final = "void"
 
 def columns_of(schema: Json) -> dict[str, Column]:
     """The columns that a filter can name, by full name."""
-    return {name: Column(int(field["id"]), field["type"]) for name, field in fields_by_name(schema)}
+    return {
+        name: Column(int(field["id"]), field["type"], is_nested=name != field["name"])
+        for name, field in fields_by_name(schema)
+    }
+
+
+def ids_of(schema: Json, names: Collection[str], *, case_sensitive: bool) -> frozenset[int]:
+    """The fields that a client names, wherever they are; those that are none are left out."""
+    wanted = set(names) if case_sensitive else {name.lower() for name in names}
+    return frozenset(
+        field_id
+        for name, field_id in _all_ids(schema, "")
+        if (name if case_sensitive else name.lower()) in wanted
+    )
+
+
+def _all_ids(kind: Any, prefix: str) -> Iterator[tuple[str, int]]:
+    """Every field of a type by full name, as `a.b`, `list.element`, `map.key`."""
+    if not isinstance(kind, dict):
+        return
+    parts = [(field["name"], field["id"], field.get("type")) for field in kind.get("fields") or []]
+    parts += [
+        (name, kind[f"{name}-id"], kind.get(name))
+        for name in ("element", "key", "value")
+        if f"{name}-id" in kind
+    ]
+    for name, field_id, inner in parts:
+        yield f"{prefix}{name}", int(field_id)
+        yield from _all_ids(inner, f"{prefix}{name}.")
 
 
 def fields_by_name(schema: Json) -> Iterator[tuple[str, Json]]:

@@ -136,7 +136,10 @@ def _age(entry: DataFileEntry) -> int:
 
 
 def _partition(entry: DataFileEntry) -> _Partition:
-    return entry.spec_id, entry.partition
+    """Partitions are one if no value differs: NaN is itself there, and -0.0 is not 0.0."""
+    return entry.spec_id, tuple(
+        value.hex() if isinstance(value, float) else value for value in entry.partition
+    )
 
 
 def _flat(groups: Mapping[_Partition, list[int]]) -> Iterator[int]:

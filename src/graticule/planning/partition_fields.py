@@ -4,13 +4,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from graticule.iceberg.values import TIMESTAMP_TYPES, kind_of, units_per_day
 
 _TRUNCATE: Final = re.compile(r"truncate\[(\d+)\]")
 _DECIMAL_SCALE: Final = re.compile(r"decimal\s*\(\s*\d+\s*,\s*(\d+)\s*\)")
+_EXACT: Final = Context(prec=100)
+"""By default sums are rounded to 28 digits, and columns may have 38."""
+_ENDS: Final = (2**31, 2**63)
+"""What the integers of 32 and of 64 bits are all below."""
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _HOURS_PER_DAY: Final = 24
 _CODE_POINT_MAX: Final = 0x10FFFF
@@ -25,8 +29,8 @@ class PartitionField:
     transform: str
 
 
-def result_type(transform: str, source_type: str) -> str:
-    """The type of a transform's values."""
+def result_type(transform: str, source_type: str | None) -> str | None:
+    """The type of a transform's values; None where it is that of a source that nobody knows."""
     kind = transform.partition("[")[0].lower()
     match kind:
         case "bucket" | "year" | "month" | "hour":
@@ -106,14 +110,20 @@ def _truncate(transform: str, kind: str, source_type: str, value: Any) -> Limits
     width = int(match[1])
     match kind:
         case "int" | "long":
-            return value, value + width - 1
+            last = value + width - 1
+            # Java's truncation of the least numbers of 32 or 64 bits comes out among the largest.
+            if any(value < end <= last for end in _ENDS):
+                return None, None
+            return value, last
         case "decimal":
             scale = _DECIMAL_SCALE.fullmatch(source_type.lower())
             if scale is None:
                 return None, None
-            return value, value + Decimal(width - 1).scaleb(-int(scale[1]))
+            rest = Decimal(width - 1).scaleb(-int(scale[1]))
+            return value, _EXACT.add(value, rest)
         case "string":
-            return value, _after_prefix(value) if len(value) >= width else value
+            # Code points, by the specification; who counted anything else cut nothing shorter.
+            return value, _after_prefix(value) if len(value.encode()) >= width else value
         case "binary":
             return value, _after_prefix_bytes(value) if len(value) >= width else value
     return None, None

@@ -36,8 +36,9 @@ from graticule.spatial.bounding_box import WHOLE_PLANE
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS
 
 _UNORDERED: Final = frozenset({"uuid"})
-"""Types whose bounds writers have ordered in more than one way: only equal bounds mean anything."""
+"""Types that some order otherwise than others: only what is equal is certain."""
 
+_ORDERS: Final = frozenset({"lt", "lt-eq", "gt", "gt-eq"})
 _WITHOUT_BOUNDS: Final = frozenset({"geometry", "geography", "variant", "unknown"})
 _LARGEST: Final = WHOLE_PLANE[3]
 
@@ -48,6 +49,8 @@ class Column:
 
     field_id: int
     type: str
+    is_nested: bool = False
+    """In a struct, which may be null as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,8 @@ def _leaf(
         return op == "not-in"
     if op in {"starts-with", "not-starts-with"} and kind_of(column.type) != "string":
         return True
+    if op in _ORDERS and kind_of(column.type) in _UNORDERED:
+        return True
     try:
         values = {value for literal in literals for value in _candidates(column.type, literal)}
         return _Leaf(op, name, column, tuple(sorted(values)))
@@ -275,7 +280,8 @@ def _from_metrics(entry: DataFileEntry, column: Column) -> _Facts:
         low=low,
         high=high,
         all_null=bool(values) and nulls == values,
-        no_null=nulls == 0,
+        # Not all writers count a field as null where the struct around it is.
+        no_null=nulls == 0 and not column.is_nested,
         all_nan=bool(values) and nans == values,
         no_nan=nans == 0,
     )

@@ -19,13 +19,13 @@ Json = dict[str, Any]
 def content_file(
     entry: DataFileEntry,
     *,
-    partition_types: Sequence[str],
+    partition_types: Sequence[str | None],
     stats_fields: Collection[int] = (),
 ) -> Json:
     """A data or delete file.
 
-    `partition_types` are the result types of the transforms of the file's spec; `stats_fields` the
-    ids of the columns whose metrics were asked for.
+    `partition_types` are the result types of the transforms of the file's spec, None where nobody
+    knows it any more; `stats_fields` the ids of the columns whose metrics were asked for.
 
     Raises:
         InvalidRequest: a partition value that is not of its type.
@@ -37,7 +37,7 @@ def content_file(
         "file-path": entry.path,
         "file-format": entry.file_format.lower(),
         "partition": [
-            to_json_value(type_, value)
+            None if type_ is None else to_json_value(type_, value)
             for type_, value in zip(partition_types, entry.partition, strict=True)
         ],
         "file-size-in-bytes": entry.size_bytes,
@@ -66,7 +66,7 @@ def file_scan_task(
     entry: DataFileEntry,
     residual: Any,
     *,
-    partition_types: Sequence[str],
+    partition_types: Sequence[str | None],
     stats_fields: Collection[int] = (),
     delete_file_references: Sequence[int] = (),
 ) -> Json:
@@ -107,8 +107,11 @@ def _keyed(metric: Mapping[int, Any], fields: frozenset[int]) -> Json:
     return {"keys": keys, "values": [metric[key] for key in keys]}
 
 
-def partition_types(document: Json) -> dict[int, list[str]]:
-    """The types of the partition values of each of a table's specs, by the spec's id."""
+def partition_types(document: Json) -> dict[int, list[str | None]]:
+    """The types of the partition values of each of a table's specs, by the spec's id.
+
+    A column that was dropped keeps its type only as long as a schema that has it is kept.
+    """
     types = {
         int(field["id"]): str(field["type"])
         for schema in metadata.schemas(document)
@@ -116,7 +119,7 @@ def partition_types(document: Json) -> dict[int, list[str]]:
     }
     return {
         int(spec["spec-id"]): [
-            result_type(field["transform"], types.get(int(field["source-id"]), "string"))
+            result_type(field["transform"], types.get(int(field["source-id"])))
             for field in spec.get("fields") or []
         ]
         for spec in metadata.partition_specs(document)

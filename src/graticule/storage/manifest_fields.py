@@ -1,13 +1,13 @@
 """From the decoded records of manifests to columns of files: what each field means."""
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
 import numpy as np
 
+from graticule.iceberg.values import DECIMAL_DIGITS_MAX, decode_value
 from graticule.planning.file_columns import ABSENT, FileColumns, encoded_details
 from graticule.planning.ragged import ByteMaps, IntMaps, RaggedBytes, RaggedInts
 from graticule.storage.avro_columns import Column, Decoder, Ints, NotColumnar
@@ -228,6 +228,6 @@ def _converter(column: Column) -> Callable[[bytes], object]:
         case "fixed", "uuid":
             return lambda data: UUID(bytes=data)
         case _, "decimal":
-            scale = int(logical.get("scale", 0))
-            return lambda data: Decimal(int.from_bytes(data, signed=True)).scaleb(-scale)
+            exact = f"decimal({DECIMAL_DIGITS_MAX}, {int(logical.get('scale', 0))})"
+            return lambda data: decode_value(exact, data)
     return bytes

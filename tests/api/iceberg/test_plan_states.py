@@ -6,7 +6,9 @@ import weakref
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyiceberg.types import LongType
 
 from graticule.api import plan_tokens
 from graticule.planning.file_columns import FileColumns
@@ -249,6 +251,51 @@ def test_plan_tasks_stand_for_all_that_the_first_answer_leaves_out(table, monkey
     assert len(answer["plan-tasks"]) == min(parts_max, 3)
     assert sorted(task["data-file"]["file-path"] for task in table.whole(answer)) == whole
     assert len(set(whole)) == 7
+
+
+def test_a_filter_names_columns_of_the_schema_that_it_is_asked_by(catalog, http):
+    """A column that has taken over the name of another says nothing of the other's files."""
+    client = catalog.pyiceberg()
+    client.create_namespace("ns")
+    written = client.create_table(
+        "ns.t", pa.schema([("id", pa.int64()), ("height", pa.float32()), ("small", pa.int32())])
+    )
+    written.append(
+        pa.table({"id": [0], "height": [1.0], "small": [1]}, written.schema().as_arrow())
+    )
+    with written.update_schema() as change:
+        change.rename_column("height", "depth")
+        change.update_column("small", LongType())
+        change.delete_column("id")
+    with written.update_schema() as change:
+        change.add_column("height", LongType())
+    later = pa.schema([("depth", pa.float32()), ("small", pa.int64()), ("height", pa.int64())])
+    written.append(pa.table({"depth": [5.0], "small": [2**40], "height": [9]}, later))
+    table = PlannedTable(catalog, http, "ns", "t")
+    first, second = snapshot_ids(table)
+    [old] = table.files({"snapshot-id": first})
+    [new] = set(table.files()) - {old}
+
+    def planned(op, name, value, **body):
+        filter_ = {"type": op, "term": name, "value": value}
+        return set(table.files({"filter": filter_, **body}))
+
+    assert planned("gt", "depth", 2) == {new}
+    assert planned("lt", "depth", 2) == {old}
+    assert planned("gt", "height", 100) == {old}  # nobody knows what is in it there
+    assert planned("gt", "small", 5) == {new}
+    assert planned("lt", "small", 5) == {old}
+    assert planned("gt", "id", 100) == {old, new}  # a name of nothing leaves out nothing
+    then = {"snapshot-id": first, "use-snapshot-schema": True}
+    assert planned("gt", "height", 2, **then) == set()
+    assert planned("gt", "depth", 2, **then) == {old}
+    assert planned("gt", "id", 100, **then) == set()
+    assert planned("gt", "height", 2, **{"snapshot-id": first}) == {old}
+    assert planned("gt", "HEIGHT", 100, **{"snapshot-id": second}) == {old, new}
+    body = {"filter": {"type": "gt", "term": "DEPTH", "value": 2}, "case-sensitive": False}
+    assert table.files(body) == [new]
+    [task] = table.plan({**body, "stats-fields": ["Depth"]}).json()["file-scan-tasks"]
+    assert task["data-file"]["lower-bounds"] == {"keys": [2], "values": ["0000A040"]}
 
 
 # Ranges.

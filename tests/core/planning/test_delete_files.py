@@ -1,5 +1,6 @@
 """Which deletes go with which data file: the rules, and that looking up says what trying says."""
 
+import math
 from dataclasses import replace
 
 from hypothesis import given
@@ -82,6 +83,20 @@ def test_what_has_no_number_is_older_than_everything():
     unnumbered = replace(DATA_FILE, sequence_number=None)
     assert applying(equality(1), positions(0), entry=unnumbered) == [0, 1]
     assert applying(replace(positions(), sequence_number=None)) == []
+
+
+def test_partitions_of_numbers_are_told_apart_as_their_writers_did():
+    """NaN is no other partition than NaN, and rows of -0.0 are not in the partition of 0.0."""
+    for value in (math.nan, -0.0, 0.0, 1.5):
+        entry = replace(DATA_FILE, partition=(value,))
+        deletes = [
+            kind(partition=(other,))
+            for other in (float("nan"), -0.0, 0.0, 1.5)
+            for kind in (positions, equality, vector)
+        ]
+        ours = 3 * [str(other) for other in (math.nan, -0.0, 0.0, 1.5)].index(str(value))
+        assert applying(*deletes, entry=entry) == [ours + 1, ours + 2]
+        assert applying(deletes[ours], entry=entry) == [0]
 
 
 PARTITIONS = st.sampled_from([(), ("x",), ("y",), (None,)])

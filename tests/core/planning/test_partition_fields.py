@@ -88,6 +88,25 @@ def test_what_the_other_transforms_imply(transform, value, expected):
     assert implied(transform, "long", value) == expected
 
 
+def test_a_decimal_of_38_digits_lies_within_its_truncation():
+    value = Decimal("123456789012345678901234567890123456.70")
+    says = implied("truncate[10]", "decimal(38, 2)", value)
+    assert (says.low, says.high) == (value, Decimal("123456789012345678901234567890123456.79"))
+
+
+@pytest.mark.parametrize("end", [2**31, 2**63])
+def test_the_least_integers_may_come_out_of_a_truncation_among_the_largest(end):
+    """-2**31 truncated to 5 is -2147483650, which is 2147483646 in 32 bits."""
+    assert implied("truncate[5]", "long", end - 2) == Implied()
+    assert implied("truncate[5]", "long", end - 5) == Implied(end - 5, end - 1)
+
+
+def test_a_text_cut_by_bytes_or_surrogates_lies_within_its_truncation():
+    says = implied("truncate[4]", "string", "\N{SNAKE}")
+    assert says.low <= "\N{SNAKE}s" <= says.high
+    assert implied("truncate[4]", "string", "abc").high == "abc"
+
+
 @pytest.mark.parametrize(
     ("transform", "source", "expected"),
     [
@@ -99,6 +118,8 @@ def test_what_the_other_transforms_imply(transform, value, expected):
         ("day", "timestamp", "date"),
         ("hour", "timestamptz", "int"),
         ("void", "decimal(9, 2)", "decimal(9, 2)"),
+        ("bucket[16]", None, "int"),
+        ("identity", None, None),
     ],
 )
 def test_result_types(transform, source, expected):

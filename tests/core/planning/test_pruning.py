@@ -1,5 +1,6 @@
 import math
 import struct
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -184,6 +185,28 @@ def test_literals_are_bound_by_the_type_of_the_column(column, bounds, literal):
 def test_uuid_bounds_have_no_certain_order():
     entry = file(key=(UUID(int=7), UUID(int=9)))
     assert may(Comparison("eq", "key", str(UUID(int=6))), entry)
+
+
+@pytest.mark.parametrize("op", ["lt", "lt-eq", "gt", "gt-eq"])
+def test_uuids_have_no_certain_order(op):
+    """Java compares halves as signed numbers, others bytes."""
+    lowest, highest = UUID(int=1), UUID(int=2**128 - 1)
+    fields = [PartitionField(COLUMNS["key"].field_id, "identity")]
+    for value, literal in ((lowest, highest), (highest, lowest)):
+        assert may(Comparison(op, "key", str(literal)), file(partition=(value,)), fields)
+        assert may(Comparison(op, "key", str(literal)), file(key=(value, value)))
+    entry = file(partition=(lowest,))
+    assert not may(Comparison("eq", "key", str(highest)), entry, fields)
+    assert may(Comparison("eq", "key", str(lowest)), entry, fields)
+
+
+def test_a_field_may_be_null_with_its_struct_though_nobody_counted_it():
+    inside = {"a.b": replace(COLUMNS["id"], is_nested=True)}
+    entry = file(id=(3, 9), nulls={1: 0}, values={1: 10})
+    assert may(Unary("is-null", "a.b"), entry, columns=inside)
+    assert not may(Comparison("eq", "a.b", 2), entry, columns=inside)
+    fields = [PartitionField(1, "identity")]
+    assert not may(Unary("is-null", "a.b"), file(partition=(3,)), fields, columns=inside)
 
 
 def test_a_literal_against_float32_means_both_of_its_widths():

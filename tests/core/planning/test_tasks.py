@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -6,7 +7,7 @@ import pytest
 
 from graticule.domain.errors import InvalidRequest
 from graticule.planning.files import DataFileEntry
-from graticule.planning.tasks import content_file, file_scan_task
+from graticule.planning.tasks import content_file, file_scan_task, partition_types
 from graticule.spatial.bounding_box import WHOLE_PLANE
 
 ENTRY = DataFileEntry(
@@ -47,6 +48,26 @@ def test_a_data_file_without_statistics():
     assert '"partition": ["2020-01-01", 1.0,' in json.dumps(
         content_file(ENTRY, partition_types=TYPES)
     )
+
+
+def test_a_partition_value_whose_type_nobody_knows_any_more_is_null():
+    """The column was dropped, and every schema that had it has expired."""
+    document = {
+        "schemas": [{"schema-id": 3, "fields": [{"id": 9, "name": "x", "type": "long"}]}],
+        "partition-specs": [
+            {
+                "spec-id": 1,
+                "fields": [
+                    {"source-id": 1, "field-id": 1000, "name": "a", "transform": "identity"},
+                    {"source-id": 1, "field-id": 1001, "name": "b", "transform": "bucket[4]"},
+                    {"source-id": 9, "field-id": 1002, "name": "c", "transform": "identity"},
+                ],
+            }
+        ],
+    }
+    types = partition_types(document)[1]
+    entry = replace(ENTRY, partition=(Decimal("1.2"), 3, 5))
+    assert content_file(entry, partition_types=types)["partition"] == [None, 3, 5]
 
 
 def test_statistics_of_the_columns_that_were_asked_for():

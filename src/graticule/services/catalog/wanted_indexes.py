@@ -11,8 +11,8 @@ from graticule.planning.table_places import TablePlace, crs_of, edges_of, place_
 
 Json = dict[str, Any]
 
-BOX_RULES_VERSION: Final = 4
-"""To be raised when boxes are found in another way: then every index is built anew."""
+BOX_RULES_VERSION: Final = 5
+"""To be raised when boxes or entries are read in another way: then every index is built anew."""
 
 _RULES_BYTES: Final = 4
 

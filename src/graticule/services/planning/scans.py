@@ -24,7 +24,7 @@ from graticule.domain.tenancy import Principal
 from graticule.iceberg import metadata
 from graticule.iceberg.expressions import AlwaysTrue, Expression
 from graticule.planning import pruning
-from graticule.planning.columns import columns_of, specs_of
+from graticule.planning.columns import columns_of, ids_of, specs_of
 from graticule.planning.files import DataFileEntry
 from graticule.planning.positions import Positions
 from graticule.planning.scan_tasks import ScanTasks
@@ -245,7 +245,7 @@ class Scans:
             return Plan(table.record.id, int(snapshot["snapshot-id"]))
         columns, specs = columns_of(schema), specs_of(document)
         bound = pruning.bind(request.filter, columns, specs, case_sensitive=request.case_sensitive)
-        stats = frozenset(columns[n].field_id for n in request.stats_fields if n in columns)
+        stats = ids_of(schema, request.stats_fields, case_sensitive=request.case_sensitive)
         found = ScanTasks(document, specs, files.deletes, request.filter, stats)
         needs_metrics = bool(stats) or not bound.is_trivial
         candidates = _between(_candidates(files, request), part)
