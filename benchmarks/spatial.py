@@ -33,7 +33,7 @@ GEO = json.dumps(
         "columns": {"geometry": {"encoding": "WKB", "geometry_types": []}},
     }
 )
-FOOTERS = 1_000
+FOOTERS = 4_000
 FILES = 100_000
 SEED = 20_261_121
 

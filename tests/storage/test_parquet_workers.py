@@ -27,7 +27,7 @@ def workers():
 def test_a_worker_answers_like_the_function(workers):
     expected = inspect(Ranges(GOOD), len(GOOD))
     assert workers.inspect(Ranges(GOOD), len(GOOD)) == expected
-    assert workers.inspect_to_bytes(Ranges(GOOD), len(GOOD)) == to_bytes(expected)
+    assert workers.inspect_to_bytes([(Ranges(GOOD), len(GOOD))] * 2) == [to_bytes(expected)] * 2
 
 
 def test_geometries_are_read_within_the_budget(workers):
@@ -88,14 +88,26 @@ def damaged_footers():
 
 
 def test_no_footer_can_end_this_process(workers):
-    reasons = []
+    reasons = {}
     for data in damaged_footers():
         try:
             workers.inspect(Ranges(data), len(data))
         except UnreadableFile as error:
-            reasons.append(error.message)
+            reasons[error.message] = data
     assert reasons
-    assert workers.inspect(Ranges(GOOD), len(GOOD)).rows == 1
+    [good] = workers.inspect_to_bytes([(Ranges(GOOD), len(GOOD))])
+    assert good == to_bytes(inspect(Ranges(GOOD), len(GOOD)))
+
+    # Nor does it take the files with it that are inspected at the same time.
+    ends = reasons["reading it ended the process that tried"]
+    short = GOOD[:-10]
+    several = [(Ranges(data), len(data)) for data in (GOOD, ends, short, GOOD)]
+    first, ended, broken, last = workers.inspect_to_bytes(several)
+    assert (first, last) == (good, good)
+    assert [ended.message, broken.message] == [
+        "reading it ended the process that tried",
+        "it does not end like a Parquet file",
+    ]
 
 
 LARGE = parquet(

@@ -18,7 +18,7 @@ from graticule.discovery.handoff import (
     part_from_bytes,
 )
 from graticule.discovery.inspection_codec import CODEC_VERSION
-from graticule.domain.errors import Unavailable, UnreadableFile
+from graticule.domain.errors import Unavailable
 from graticule.scaleout.bucket import Bucket, NotRead
 from graticule.scaleout.server import NotWanted, Server, ServerFailed
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -79,8 +79,9 @@ def _answer(bucket: Bucket, workers: InspectionWorkers, file: StoredObject) -> A
             raise Unavailable(str(error)) from error
 
     try:
-        return Answer(workers.inspect_to_bytes(read, file.size_bytes))
-    except UnreadableFile as error:
-        return Answer(None, error.message[:REASON_CHARACTERS_MAX])
+        [outcome] = workers.inspect_to_bytes([(read, file.size_bytes)])
     except Unavailable:
         return NOT_INSPECTED
+    if isinstance(outcome, bytes):
+        return Answer(outcome)
+    return Answer(None, outcome.message[:REASON_CHARACTERS_MAX])

@@ -56,7 +56,8 @@ def read_schema(metadata: pq.FileMetaData) -> FileSchema:
     """Translate the schema.  Columns of types that Iceberg lacks are left out and listed."""
     global _last_read  # noqa: PLW0603 - a cache: without effect on any result
     schema, last = metadata.schema, _last_read
-    arrow_schema = schema.to_arrow_schema()
+    # What is said of the file, such as where it lies, is not what its columns are.
+    arrow_schema = schema.to_arrow_schema().remove_metadata()
     if (
         last is not None
         and schema.equals(last[0])

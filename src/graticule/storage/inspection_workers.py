@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
@@ -20,14 +21,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.inspection_codec import to_bytes
-from graticule.domain.errors import CatalogError, Unavailable, UnreadableFile
+from graticule.domain.errors import (
+    CatalogError,
+    StorageUnavailable,
+    Unavailable,
+    UnreadableFile,
+)
 from graticule.storage.parquet import (
     TAIL_BYTES,
     ReadRange,
     fetch_footer,
     inspect,
     inspect_footer,
-    parse_footer,
     read_tail,
 )
 
@@ -42,6 +47,8 @@ START_TIMEOUT_S: Final = 60.0
 FOOTERS_REMEMBERED: Final = 32
 TAIL_SPARE_BYTES: Final = 1024
 TAIL_BYTES_MAX: Final = 1024 * 1024
+TAILS_SENT_BYTES_MAX: Final = 1024 * 1024
+"""At once, but for the last of them."""
 
 _SECRET_PREFIXES: Final = ("GRATICULE_", "AWS_")
 
@@ -77,13 +84,57 @@ class InspectionWorkers:
         found: FileInspection = self._do(read, _Task(size_bytes, budget_bytes), self._timeout_s)
         return found
 
-    def inspect_to_bytes(self, read: ReadRange, size_bytes: int) -> bytes:
-        """As `inspect`, the outcome encoded by `discovery.inspection_codec`.
+    def inspect_to_bytes(
+        self, files: Iterable[tuple[ReadRange, int]]
+    ) -> list[bytes | CatalogError]:
+        """As `inspect` of each file and its size, the outcome encoded by `inspection_codec`.
 
-        Encoding costs less than sending the values themselves from process to process.
+        What is wrong with one file is its outcome, and the others have theirs.  Encoding costs less
+        than sending the values themselves from process to process, and sending many files at once
+        less than one by one.
+
+        Raises:
+            StorageUnavailable: the store does not answer, which says nothing about any file.
+            Unavailable: the worker cannot be started.
         """
-        found: bytes = self._do(read, _Task(size_bytes, is_encoded=True), self._timeout_s)
-        return found
+        outcomes: list[bytes | CatalogError] = []
+        some: list[tuple[int, _Task]] = []
+        held_bytes = 0
+        for number, (read, size_bytes) in enumerate(files):
+            outcomes.append(b"")
+            try:
+                tail = self._tails.fetch_footer(read, size_bytes)
+            except (StorageUnavailable, Unavailable):
+                raise
+            except CatalogError as error:
+                outcomes[number] = error
+                continue
+            some.append((number, _Task(size_bytes, tail=tail)))
+            held_bytes += len(tail)
+            if held_bytes > TAILS_SENT_BYTES_MAX:
+                self._encode(some, outcomes)
+                some, held_bytes = [], 0
+        self._encode(some, outcomes)
+        return outcomes
+
+    def _encode(
+        self, some: Sequence[tuple[int, "_Task"]], outcomes: list[bytes | CatalogError]
+    ) -> None:
+        """Inspect what was fetched, and put what is found where it belongs."""
+        if not some:
+            return
+        footers = _Footers([(task.size_bytes, task.tail) for _, task in some])
+        try:
+            found = self._send(_nothing_more, footers, self._timeout_s)
+        except UnreadableFile as error:
+            if len(some) == 1:
+                outcomes[some[0][0]] = error
+                return
+            for one in some:  # one of them ends or stalls whoever reads it
+                self._encode([one], outcomes)
+            return
+        for (number, _), (kind, value) in zip(some, found, strict=True):
+            outcomes[number] = value if kind == _DONE else UnreadableFile(value)
 
     def compute(
         self,
@@ -106,7 +157,9 @@ class InspectionWorkers:
 
     def _do(self, read: ReadRange, task: "_Task", timeout_s: float) -> Any:
         fetch = read_tail if task.budget_bytes else self._tails.fetch_footer
-        task = task._replace(tail=fetch(read, task.size_bytes))
+        return self._send(read, task._replace(tail=fetch(read, task.size_bytes)), timeout_s)
+
+    def _send(self, read: ReadRange, task: "_Task | _Footers", timeout_s: float) -> Any:
         worker = self._idle.get()
         try:
             return worker.inspect(read, task, timeout_s)
@@ -136,10 +189,19 @@ class _Task(NamedTuple):
 
     size_bytes: int
     budget_bytes: int = 0
-    is_encoded: bool = False
     tail: bytes = b""
     known: "tuple[FileInspection, Wanted] | None" = None
     """Where to go on, if only the rest of one column is to be read."""
+
+
+class _Footers(NamedTuple):
+    """What a worker is sent of many files: the size of each and its footer."""
+
+    files: list[tuple[int, bytes]]
+
+
+def _nothing_more(_offset: int, _length: int) -> bytes:
+    raise AssertionError("a footer is all that is read")
 
 
 class _Tails:
@@ -166,10 +228,10 @@ class _Worker:
         self._pipe: Connection | None = None
         self._answered = select.poll()
 
-    def inspect(self, read: ReadRange, task: _Task, timeout_s: float) -> Any:
+    def inspect(self, read: ReadRange, task: _Task | _Footers, timeout_s: float) -> Any:
         pipe = self._started()
         try:
-            pipe.send(tuple(task))
+            pipe.send((type(task).__name__, *task))
             return self._serve_reads(pipe, read, timeout_s)
         except (EOFError, ConnectionError) as error:
             self.stop()
@@ -258,7 +320,12 @@ def _work(pipe: Connection) -> None:
     with suppress(EOFError, ConnectionError):
         pipe.send(_READY)
         while True:
-            task = _Task(*pipe.recv())
+            kind, *values = pipe.recv()
+            if kind == _Footers.__name__:
+                found = [_encoded(tail, size_bytes) for size_bytes, tail in _Footers(*values).files]
+                pipe.send((_DONE, found))
+                continue
+            task = _Task(*values)
             read = _remote_read(pipe, task.size_bytes - len(task.tail), task.tail)
             pipe.send(_answer(read, task))
 
@@ -279,7 +346,7 @@ def _remote_read(pipe: Connection, tail_at: int, tail: bytes) -> ReadRange:
 def _answer(read: ReadRange, task: _Task) -> tuple[str, Any]:
     try:
         if task.known is None and not task.budget_bytes:
-            found = inspect_footer(parse_footer(task.tail), task.size_bytes)
+            found = inspect_footer(task.tail, task.size_bytes)
         else:
             # Not where only footers are read: it needs libraries that a cluster may not have.
             from graticule.storage.parquet_computed import (  # noqa: PLC0415
@@ -297,7 +364,14 @@ def _answer(read: ReadRange, task: _Task) -> tuple[str, Any]:
         return _UNREADABLE, error.message
     except CatalogError as error:
         return _GAVE_UP, error.message
-    return _DONE, to_bytes(found) if task.is_encoded else found
+    return _DONE, found
+
+
+def _encoded(footer: bytes, size_bytes: int) -> tuple[str, Any]:
+    try:
+        return _DONE, to_bytes(inspect_footer(footer, size_bytes))
+    except UnreadableFile as error:
+        return _UNREADABLE, error.message
 
 
 if __name__ == "__main__":

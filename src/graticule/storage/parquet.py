@@ -7,7 +7,7 @@ One exception: pyarrow ends the process over some footers that contradict themse
 strangers use `inspection_workers`, which runs the same functions where that does no harm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -19,8 +19,10 @@ from graticule.domain.errors import CatalogError, UnreadableFile
 from graticule.planning.row_group import RowGroupSpan
 from graticule.spatial.geoparquet import GEO_KEY, Broken, GeoMetadata, parse_geo
 from graticule.storage.arrow_types import read_schema
+from graticule.storage.familiar_footers import FamiliarFooters
 from graticule.storage.parquet_boxes import BoxReader
 from graticule.storage.parquet_metrics import collect
+from graticule.storage.row_groups import ArrowRowGroups, Footer
 
 ReadRange = Callable[[int, int], bytes]
 """`read(offset, length)` returns exactly that many bytes of one version of one file."""
@@ -41,7 +43,7 @@ def inspect(read: ReadRange, size_bytes: int) -> FileInspection:
     Raises:
         UnreadableFile: not a Parquet file, cut short, encrypted, or corrupt.
     """
-    return inspect_footer(read_footer(read, size_bytes), size_bytes)
+    return inspect_footer(fetch_footer(read, size_bytes), size_bytes)
 
 
 def read_tail(read: ReadRange, size_bytes: int, *, tail_bytes: int = TAIL_BYTES) -> bytes:
@@ -107,44 +109,75 @@ def parse_footer(footer: bytes) -> pq.FileMetaData:
         raise UnreadableFile(f"its footer is corrupt: {error}") from error
 
 
-def inspect_footer(metadata: pq.FileMetaData, size_bytes: int) -> FileInspection:
+FAMILIAR: Final = FamiliarFooters()
+"""Those that came before, which only save time."""
+
+
+def inspect_footer(
+    footer: bytes, size_bytes: int, familiar: FamiliarFooters = FAMILIAR
+) -> FileInspection:
+    """What `fetch_footer` has fetched, understood.
+
+    Raises:
+        UnreadableFile: it is corrupt, or contradicts itself or the size of the file.
+    """
+    alike = familiar.read(footer[:-_TRAILER_BYTES])
+    if alike is not None:
+        return _understood(alike, size_bytes, len(footer))
+    metadata = parse_footer(footer)
+    try:
+        schema = read_schema(metadata)
+        read = Footer(
+            schema,
+            metadata.num_rows,
+            ArrowRowGroups(metadata),
+            metadata.metadata or {},
+            metadata.created_by or "",
+        )
+    # A footer that parses may still hold anything: to the caller all of it is one thing.
+    except Exception as error:
+        raise UnreadableFile(f"its footer cannot be understood: {error!r}") from error
+    found = _understood(read, size_bytes, len(footer))
+    familiar.learn(
+        footer[:-_TRAILER_BYTES],
+        read,
+        lambda other: _understood(other, size_bytes, len(footer)) == found,
+    )
+    return found
+
+
+def _understood(footer: Footer, size_bytes: int, footer_bytes: int) -> FileInspection:
     """The pure part of `inspect`.
 
     Raises:
         UnreadableFile: the footer contradicts itself or the size of the file.
     """
     try:
-        return _inspect(metadata, size_bytes)
+        return _inspect(footer, size_bytes - footer_bytes)
     except CatalogError:
         raise
-    # A footer that parses may still hold anything: to the caller all of it is one thing.
     except Exception as error:
         raise UnreadableFile(f"its footer cannot be understood: {error!r}") from error
 
 
-def _inspect(metadata: pq.FileMetaData, size_bytes: int) -> FileInspection:
-    schema = read_schema(metadata)
+def _inspect(footer: Footer, data_end: int) -> FileInspection:
+    schema, row_groups = footer.schema, footer.row_groups
     names = [field["name"] for field in schema.fields]
     if len(set(names)) != len(names):
         raise UnreadableFile("two of its columns have the same name")
-    key_values = metadata.metadata or {}
-    geo = parse_geo(key_values.get(GEO_KEY.encode()))
+    geo = parse_geo(footer.key_values.get(GEO_KEY.encode()))
     notes = [geo.reason] if isinstance(geo, Broken) else []
-    row_groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    # pyarrow aborts the process when a column is asked for that a row group does not have.
-    if any(row_group.num_columns != metadata.num_columns for row_group in row_groups):
-        raise UnreadableFile("its row groups do not have the columns of its schema")
     boxes = BoxReader(
         row_groups,
         schema,
         geo if isinstance(geo, GeoMetadata) else None,
-        _texts(key_values),
+        _texts(footer.key_values),
     )
     collected = collect(row_groups, schema.leaves, keep=boxes.needed_statistics)
     geometry = boxes.inspect(collected.statistics)
-    spans = _spans(metadata, row_groups, collected.group_bytes, size_bytes)
+    spans = _spans(footer, collected.group_bytes, data_end)
     return FileInspection(
-        rows=metadata.num_rows,
+        rows=footer.rows,
         row_groups=spans,
         split_offsets=_split_offsets(spans),
         fields=schema.fields,
@@ -152,14 +185,14 @@ def _inspect(metadata: pq.FileMetaData, size_bytes: int) -> FileInspection:
         geometry=geometry,
         primary_geometry=boxes.primary(),
         positions=None if boxes.declares_any else boxes.positions(collected.statistics),
-        created_by=metadata.created_by or "",
+        created_by=footer.created_by,
         unsupported_columns=schema.unsupported,
         notes=tuple(notes),
         field_ids=schema.field_ids,
     )
 
 
-def _texts(key_values: dict[bytes, bytes]) -> dict[str, str]:
+def _texts(key_values: Mapping[bytes, bytes]) -> dict[str, str]:
     """Entries that a CRS may point at; the schema that Arrow leaves behind is none."""
     return {
         key.decode(errors="replace"): value.decode(errors="replace")
@@ -168,29 +201,20 @@ def _texts(key_values: dict[bytes, bytes]) -> dict[str, str]:
     }
 
 
-def _spans(
-    metadata: pq.FileMetaData,
-    row_groups: Sequence[pq.RowGroupMetaData],
-    group_bytes: Sequence[int],
-    size_bytes: int,
-) -> tuple[RowGroupSpan, ...]:
+def _spans(footer: Footer, group_bytes: Sequence[int], data_end: int) -> tuple[RowGroupSpan, ...]:
     """Where row groups begin, and what they take; one without columns begins nowhere, at 0."""
-    spans = []
-    data_end = size_bytes - metadata.serialized_size - _TRAILER_BYTES
-    for index, row_group in enumerate(row_groups):
-        start = 0
-        if row_group.num_columns:
-            chunk = row_group.column(0)
-            start = chunk.data_page_offset
-            if chunk.has_dictionary_page and chunk.dictionary_page_offset:
-                start = min(start, chunk.dictionary_page_offset)
-            if start + chunk.total_compressed_size > data_end:
-                raise UnreadableFile(f"row group {index} lies beyond the end of the data")
-        spans.append(RowGroupSpan(start, group_bytes[index], row_group.num_rows))
-    rows = sum(span.rows for span in spans)
-    if rows != metadata.num_rows:
-        raise UnreadableFile(f"it claims {metadata.num_rows} rows but its row groups hold {rows}")
-    return tuple(spans)
+    starts = footer.row_groups.starts or [(0, 0)] * len(group_bytes)
+    for index, (start, first_bytes) in enumerate(starts):
+        if first_bytes and start + first_bytes > data_end:
+            raise UnreadableFile(f"row group {index} lies beyond the end of the data")
+    group_rows = footer.row_groups.rows
+    rows = sum(group_rows)
+    if rows != footer.rows:
+        raise UnreadableFile(f"it claims {footer.rows} rows but its row groups hold {rows}")
+    return tuple(
+        RowGroupSpan(start, size_bytes, count)
+        for (start, _), size_bytes, count in zip(starts, group_bytes, group_rows, strict=True)
+    )
 
 
 def _split_offsets(spans: Sequence[RowGroupSpan]) -> tuple[int, ...]:

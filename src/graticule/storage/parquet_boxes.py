@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from graticule.discovery.inspection import (
     BoxSource,
     Counts,
@@ -49,6 +47,7 @@ from graticule.storage.parquet_geometry import (
     declared_geometries,
 )
 from graticule.storage.parquet_metrics import ChunkStatistics
+from graticule.storage.row_groups import RowGroups
 
 _POINT_TYPES: Final = frozenset({"Point", "MultiPoint"})
 Statistics = Mapping[str, Sequence[ChunkStatistics]]
@@ -59,13 +58,13 @@ class BoxReader:
 
     def __init__(
         self,
-        row_groups: Sequence[pq.RowGroupMetaData],
+        row_groups: RowGroups,
         schema: FileSchema,
         geo: GeoMetadata | None,
         key_values: Mapping[str, str],
     ) -> None:
         self._row_groups = row_groups
-        self._group_rows = [row_group.num_rows for row_group in row_groups]
+        self._group_rows = row_groups.rows
         self._leaves = {leaf.path: leaf for leaf in schema.leaves}
         self._geo = geo
         plain = [leaf.path for leaf in schema.leaves if _is_coordinate(leaf)]
@@ -112,7 +111,7 @@ class BoxReader:
                     rows=self._group_rows[group],
                     is_lonlat=True,
                 )
-                for group in range(len(self._row_groups))
+                for group in range(len(self._group_rows))
             )
             if all(box.status is not BoxStatus.UNKNOWN for box in boxes):
                 return GeometryInspection(
@@ -184,7 +183,7 @@ class BoxReader:
         return least
 
     def _native_boxes(self, column: DeclaredGeometry) -> "_Native":
-        groups = range(len(self._row_groups))
+        groups = range(len(self._group_rows))
         if column.leaf is None or not column.leaf.is_geospatial:
             return _Native([UNKNOWN if rows else EMPTY for rows in self._group_rows])
         boxes, codes = [], set[int]()
@@ -193,13 +192,12 @@ class BoxReader:
             if not self._group_rows[group]:
                 boxes.append(EMPTY)
                 continue
-            chunk = self._row_groups[group].column(column.leaf.ordinal)
-            found = chunk.geo_statistics if chunk.is_geo_stats_set else None
+            found = self._row_groups.place(column.leaf, group)
             if found is None:
                 boxes.append(UNKNOWN)
                 codes.add(0)
                 continue
-            codes.update(found.geospatial_types or (0,))
+            codes.update(found.types or (0,))
             heights.add(found.zmin, found.zmax)
             measures.add(found.mmin, found.mmax)
             boxes.append(_native_box(found.xmin, found.ymin, found.xmax, found.ymax, column=column))

@@ -7,12 +7,13 @@ minimum to a Python date or decimal costs more than the rest of the inspection t
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Context, Decimal
-from typing import Any, Final, NamedTuple
-
-import pyarrow.parquet as pq
+from itertools import starmap
+from operator import eq
+from typing import Any, Final, NamedTuple, cast
 
 from graticule.discovery.inspection import ColumnMetrics
 from graticule.storage.arrow_types import UNKNOWN_TYPE, Leaf
+from graticule.storage.row_groups import Chunks, RowGroups
 
 STRING_BOUND_CHARACTERS: Final = 16
 """Iceberg's default `truncate(16)`, counted in Unicode code points."""
@@ -44,80 +45,68 @@ class ChunkStatistics(NamedTuple):
 
 
 def collect(
-    row_groups: Sequence[pq.RowGroupMetaData], leaves: Sequence[Leaf], *, keep: Iterable[str] = ()
+    row_groups: RowGroups, leaves: Sequence[Leaf], *, keep: Iterable[str] = ()
 ) -> Collected:
     """Everything at once; `keep` are paths of columns whose row groups are asked for."""
     kept = frozenset(keep)
     metrics: dict[str, ColumnMetrics] = {}
     statistics: dict[str, list[ChunkStatistics]] = {}
-    group_bytes = [0] * len(row_groups)
+    sizes: list[Sequence[int]] = []
     for leaf in leaves:
-        into: list[ChunkStatistics] | None = None
-        if leaf.path in kept:
-            into = statistics[leaf.path] = []
-        elif leaf.type is None or leaf.type == UNKNOWN_TYPE:
-            for at, row_group in enumerate(row_groups):
-                group_bytes[at] += row_group.column(leaf.ordinal).total_compressed_size
+        is_kept = leaf.path in kept
+        if not is_kept and (leaf.type is None or leaf.type == UNKNOWN_TYPE):
+            sizes.append(row_groups.sizes(leaf))
             continue
-        metrics[leaf.path] = _column_metrics(leaf, row_groups, into, group_bytes)
+        translate = None if leaf.repeated or leaf.is_geospatial else _translator(leaf)
+        chunks = row_groups.chunks(leaf, with_bounds=is_kept or translate is not None)
+        sizes.append(chunks.sizes)
+        if is_kept:
+            each = zip(chunks.values, chunks.nulls, chunks.lows, chunks.highs, strict=True)
+            statistics[leaf.path] = list(starmap(ChunkStatistics, each))
+        metrics[leaf.path] = _column_metrics(leaf, chunks, translate)
+    group_bytes = list(map(sum, zip(*sizes, strict=True))) or [0] * len(row_groups.rows)
     return Collected(metrics, statistics, group_bytes)
 
 
-def _column_metrics(
-    leaf: Leaf,
-    row_groups: Sequence[pq.RowGroupMetaData],
-    into: list[ChunkStatistics] | None,
-    group_bytes: list[int],
-) -> ColumnMetrics:
-    """One pass over the row groups; pyarrow's calls are what it costs, so each is made once."""
-    translate = None if leaf.repeated or leaf.is_geospatial else _translator(leaf)
-    ordinal, bounded = leaf.ordinal, translate is not None
-    values, nulls, before = 0, 0, sum(group_bytes)
-    knows_nulls = True
-    lows: list[Any] = []
-    highs: list[Any] = []
-    for at, row_group in enumerate(row_groups):
-        chunk = row_group.column(ordinal)
-        group_bytes[at] += chunk.total_compressed_size
-        chunk_values = chunk.num_values
-        values += chunk_values
-        chunk_nulls = low = high = None
-        found = chunk.statistics
-        if found is not None:
-            if found.has_null_count:
-                chunk_nulls = found.null_count
-            if (bounded or into is not None) and found.has_min_max:
-                low, high = found.min_raw, found.max_raw
-        if chunk_nulls is None:
-            knows_nulls = False
-        else:
-            nulls += chunk_nulls
-        if into is not None:
-            into.append(ChunkStatistics(chunk_values, chunk_nulls, low, high))
-        if not bounded or not chunk_values or chunk_values == chunk_nulls:
-            continue
-        if low is None or high is None:
-            bounded = False
-            continue
-        lows.append(low)
-        highs.append(high)
-    size_bytes = sum(group_bytes) - before
+def _column_metrics(leaf: Leaf, chunks: Chunks, translate: "Translate | None") -> ColumnMetrics:
+    type_, size_bytes = leaf.type or UNKNOWN_TYPE, sum(chunks.sizes)
     if leaf.repeated:
         # Counts of elements include rows with an empty list: they are no metrics of Iceberg's.
-        return ColumnMetrics(leaf.type or UNKNOWN_TYPE, size_bytes, None, None)
+        return ColumnMetrics(type_, size_bytes, None, None)
+    counts = chunks.nulls
+    nulls = None if None in counts else sum(cast(Sequence[int], counts))
     lower = upper = None
+    if translate is not None:
+        lower, upper = _bounds(leaf, chunks, translate)
+    return ColumnMetrics(type_, size_bytes, sum(chunks.values), nulls, lower, upper)
+
+
+def _bounds(leaf: Leaf, chunks: Chunks, translate: "Translate") -> "Bounds":
+    """Of all row groups together; none, if one that holds values says nothing."""
+    lows, highs = chunks.lows, chunks.highs
+    is_empty = map(eq, chunks.values, chunks.nulls)
+    if None in lows or None in highs or 0 in chunks.values or any(is_empty):
+        filled = [
+            (low, high)
+            for values, nulls, low, high in zip(
+                chunks.values, chunks.nulls, lows, highs, strict=True
+            )
+            if values not in (0, nulls)
+        ]
+        if any(low is None or high is None for low, high in filled):
+            return None, None
+        lows, highs = [low for low, _ in filled], [high for _, high in filled]
     # A NaN among the statistics makes every comparison false: it must not be carried along.
-    if bounded and lows and translate is not None and not _has_nan(leaf, (*lows, *highs)):
-        key = _orderings(leaf)
-        if key is not None:
-            lows, highs = list(map(key, lows)), list(map(key, highs))
-        lower, upper = translate(min(lows), max(highs))
-    null_count = nulls if knows_nulls else None
-    return ColumnMetrics(leaf.type or UNKNOWN_TYPE, size_bytes, values, null_count, lower, upper)
+    if not lows or (leaf.physical in _FLOATING and _has_nan((*lows, *highs))):
+        return None, None
+    key = _orderings(leaf)
+    if key is not None:
+        lows, highs = list(map(key, lows)), list(map(key, highs))
+    return translate(min(lows), max(highs))
 
 
-def _has_nan(leaf: Leaf, values: Iterable[Any]) -> bool:
-    return leaf.physical in _FLOATING and any(value != value for value in values)  # noqa: PLR0124
+def _has_nan(values: Iterable[Any]) -> bool:
+    return any(value != value for value in values)  # noqa: PLR0124
 
 
 def _orderings(leaf: Leaf) -> Callable[[Any], Any] | None:

@@ -23,8 +23,6 @@ from graticule.domain.errors import (
     CatalogError,
     NoSuchFile,
     StorageRefused,
-    StorageUnavailable,
-    Unavailable,
     UnreadableFile,
 )
 from graticule.services.discovery.bucket_listing import Place
@@ -37,7 +35,7 @@ from graticule.storage.s3 import ObjectStore
 Json = dict[str, Any]
 
 FETCHES_AT_ONCE: Final = 16
-FILES_A_TASK: Final = 4
+FILES_A_TASK: Final = 8
 TASKS_AHEAD: Final = 2 * FETCHES_AT_ONCE
 FLUSH_FILES: Final = 250
 FLUSH_S: Final = 0.5
@@ -134,29 +132,10 @@ class Footers:
                 pool.shutdown(cancel_futures=True)
 
     def _inspect_some(self, files: Sequence[StoredObject]) -> list[KeptInspection]:
-        return [self._inspect(stored) for stored in files]
-
-    def _inspect(self, stored: StoredObject) -> KeptInspection:
-        """The inspection, or why there is none: one bad file is a line in the report."""
-        kept = KeptInspection(stored.key, stored.size_bytes, stored.etag, None, None)
-        try:
-            found = self._workers.inspect_to_bytes(
-                reader_of(self._store, stored), stored.size_bytes
-            )
-        except (StorageUnavailable, Unavailable):
-            raise
-        except UnreadableFile as error:
-            return kept._replace(error=error.message)
-        except NoSuchFile:
-            return kept._replace(error="removed since it was listed", is_final=False)
-        except StorageRefused as error:
-            reason = f"cannot be read: {error.message}"
-            if error.context.get("code") in PRECONDITION_CODES:
-                reason = "replaced since it was listed; scan again"
-            return kept._replace(error=reason, is_final=False)
-        except CatalogError as error:
-            return kept._replace(error=f"cannot be read: {error.message}", is_final=False)
-        return kept._replace(inspection=found)
+        outcomes = self._workers.inspect_to_bytes(
+            (reader_of(self._store, stored), stored.size_bytes) for stored in files
+        )
+        return [_kept(*each) for each in zip(files, outcomes, strict=True)]
 
     def _flush(self, found: Sequence[KeptInspection], checkpoint: Json) -> None:
         if not found:
@@ -167,6 +146,23 @@ class Footers:
             self._watch.checkpoint(checkpoint, conn=conn)
 
         transact(self._engine, keep)
+
+
+def _kept(stored: StoredObject, outcome: bytes | CatalogError) -> KeptInspection:
+    """The inspection, or why there is none: one bad file is a line in the report."""
+    kept = KeptInspection(stored.key, stored.size_bytes, stored.etag, None, None)
+    match outcome:
+        case bytes():
+            return kept._replace(inspection=outcome)
+        case UnreadableFile():
+            return kept._replace(error=outcome.message)
+        case NoSuchFile():
+            return kept._replace(error="removed since it was listed", is_final=False)
+        case StorageRefused() if outcome.context.get("code") in PRECONDITION_CODES:
+            reason = "replaced since it was listed; scan again"
+            return kept._replace(error=reason, is_final=False)
+        case _:
+            return kept._replace(error=f"cannot be read: {outcome.message}", is_final=False)
 
 
 def _batches(files: Iterable[StoredObject]) -> Iterator[list[StoredObject]]:
