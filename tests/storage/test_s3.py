@@ -160,6 +160,20 @@ def test_a_store_reaches_nothing_outside_its_root(open_store, uri):
         next(store.list(Location("lake", "other")))
 
 
+def test_a_confined_store_reaches_its_folders_and_objects_and_no_neighbour(store, folder):
+    names = ("t/a", "t/deep/b", "t2/a", "one", "one.more")
+    for uri in uris(folder, *names):
+        store.put_if_absent(uri, b"x")
+    confined = store.confined(uris(folder, "t/", "one"))
+
+    reachable = uris(folder, "t/a", "t/deep/b", "one")
+    assert [confined.get(uri) for uri in reachable] == [b"x"] * 3
+    for uri in uris(folder, "t2/a", "one.more"):
+        with pytest.raises(InvalidLocation, match="does not lie where the table's files are"):
+            confined.get(uri)
+        assert store.exists(uri)
+
+
 def test_the_old_spellings_of_the_scheme_reach_the_same_object(store, folder):
     (uri,) = uris(folder, "key")
     store.put_if_absent(uri, b"x")

@@ -148,6 +148,11 @@ class TableRecord:
     updated_at_ms: int
     sources: tuple[str, ...] = ()
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where its files may lie: what readers' credentials open, and all that is read for it."""
+        return (self.location.prefix, *self.sources)
+
 
 @dataclass(frozen=True, slots=True)
 class StorageCredential:

@@ -7,6 +7,7 @@ import random
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from hashlib import md5
 from typing import Final
@@ -85,6 +86,7 @@ class ObjectStore:
         gate: Gate | None = None,
     ) -> None:
         self.root = root
+        self._places: tuple[str, ...] | None = None
         self._read_only = read_only
         self._encryption = encryption_headers(kms_key_arn)
         self._requests = S3Requests(
@@ -97,6 +99,17 @@ class ObjectStore:
             when_refused=when_refused,
             gate=gate,
         )
+
+    def confined(self, places: Sequence[str]) -> "ObjectStore":
+        """The same store for the objects in these folders, which end with `/`, or of these names.
+
+        What a table's metadata names is up to whoever writes it, so on behalf of a table nothing is
+        opened but what its own readers could open.
+        """
+        own = copy(self)
+        keys = (place.partition("://")[2].partition("/")[2] for place in places)
+        own._places = tuple(keys)  # noqa: SLF001 - of our own class
+        return own
 
     def get(
         self,
@@ -322,6 +335,10 @@ class ObjectStore:
             raise InvalidLocation(f"`{uri}` is not an object inside `{self.root}`")
         if not {".", ".."}.isdisjoint(key.split("/")):
             raise InvalidLocation(f"`{uri}` contains a `.` or `..` segment")
+        if self._places is not None and not any(
+            key.startswith(place) if place.endswith("/") else key == place for place in self._places
+        ):
+            raise InvalidLocation(f"`{uri}` does not lie where the table's files are")
         return key
 
     def _get(

@@ -277,3 +277,23 @@ def _keys_below(table):
     prefix = location.removeprefix("s3://lake/")
     listed = table.raw.s3.list_objects_v2(Bucket="lake", Prefix=f"{prefix}/")
     return [row["Key"] for row in listed["Contents"]]
+
+
+def test_nothing_is_read_for_a_table_that_its_own_readers_could_not_read(table):
+    """Else whoever writes one table learns of all others what their manifests and footers say."""
+    http, theirs = table.raw.http, table.raw.http.get(table.url).json()["metadata"]
+    spying = f"{table.url}_spy"
+    schema = {"type": "struct", "fields": theirs["schemas"][-1]["fields"]}
+    http.post(spying.rpartition("/")[0], json={"name": "cities_spy", "schema": schema})
+    snapshot = {**theirs["snapshots"][-1], "schema-id": 0}
+    snapshot.pop("parent-snapshot-id", None)
+    ref = {"ref-name": "main", "type": "branch", "snapshot-id": snapshot["snapshot-id"]}
+    updates = [{"action": "add-snapshot", "snapshot": snapshot}]
+    updates.append({"action": "set-snapshot-ref", **ref})
+    made = http.post(spying, json={"requirements": [], "updates": updates})
+    assert made.status_code == 200, made.text
+    plan = http.post(f"{spying}/plan", json={}).json()
+    assert plan["status"] == "failed"
+    assert plan["error"]["message"].endswith("does not lie where the table's files are")
+    files = http.get(table.files_url.replace("tables/cities", "tables/cities_spy"))
+    assert files.json()["detail"] == plan["error"]["message"]

@@ -111,10 +111,11 @@ class BoxJobs:
         index = self._indexing.files_of(wanted).index
         in_files = PlaceInFiles(table.document, wanted.place)
         todo = self._todo(table, index, in_files)
+        store = self._credentials.store_for(table.catalog.integration, in_background=True)
         filling = BoxFilling(
             self._engine,
             self._workers,
-            self._credentials.store_for(table.catalog.integration, in_background=True),
+            store.confined(table.record.places),
             in_files=in_files,
             run=run,
             tally=tally,

@@ -117,7 +117,7 @@ class FileSearch:
         paths = {at: listing.paths[at].decode() for at in listing.unknown}
         if in_files.field_id is None or not paths:
             return dict.fromkeys(paths)
-        known = self._computed.files(placed.table_id, in_files.field_id, list(paths.values()))
+        known = self._computed.files(placed.record.id, in_files.field_id, list(paths.values()))
         return {at: known[path].error if path in known else None for at, path in paths.items()}
 
     def _row_groups(
@@ -136,6 +136,7 @@ class FileSearch:
         if rest:
             entries = placed.index.entries(listing.positions[rest], with_metrics=False)
             store = self._credentials.store_for(catalog.integration, in_background=True)
+            store = store.confined(placed.record.places)
             reader = FooterReader(store, self._workers, placed.document, placed.place)
             read = reader.read(dict(zip(rest, entries, strict=True)))
             known |= {at: boxes.row_groups for at, boxes in read.items()}

@@ -315,6 +315,7 @@ class Indexing:
     ) -> SnapshotReader:
         integration = wanted.table.catalog.integration
         store = self._credentials.store_for(integration, in_background=True)
+        store = store.confined(wanted.table.record.places)
         document, place = wanted.table.document, wanted.place
         in_files = PlaceInFiles(document, place)
         computed = partial(self._computed.of_files, wanted.key.table_id, in_files)

@@ -6,7 +6,7 @@ What searches, maps and reports answer about is found here; what they answer is 
 from dataclasses import dataclass
 from typing import Any, Final
 
-from graticule.domain.catalog import OpenCatalog
+from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.tenancy import Principal
@@ -42,7 +42,7 @@ class FileQuery:
 class PlacedSnapshot:
     """A snapshot's files, and the area among their coordinates; a new table has no snapshot."""
 
-    table_id: str
+    record: TableRecord
     document: Json
     snapshot_id: int | None
     index: FileIndex
@@ -90,7 +90,7 @@ class PlacedSnapshots:
             snapshot_id, index, place = found.snapshot_id, found.index, found.place
         crs = crs_of(table.document, metadata.current_schema(table.document), place)
         area = None if query.area is None else query.area.placed_on(crs)
-        return PlacedSnapshot(table.record.id, table.document, snapshot_id, index, place, crs, area)
+        return PlacedSnapshot(table.record, table.document, snapshot_id, index, place, crs, area)
 
     def predicate(
         self,

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from graticule.domain.errors import NoSuchFile, UnreadableFile
+from graticule.domain.errors import InvalidLocation, NoSuchFile, UnreadableFile
 from graticule.iceberg import metadata
 from graticule.planning.entry_boxes import boxes_from_manifests
 from graticule.planning.file_boxes import FileBoxes
@@ -155,7 +155,7 @@ class SnapshotReader:
             raise UnreadableFile(
                 "the snapshot has no manifest list; format version 1 files are too old"
             )
-        listed = read_manifest_list(self._store.get(at), of=at)
+        listed = read_manifest_list(self._get(at), of=at)
         return [manifest for manifest in listed if manifest.may_hold_live_files]
 
     def _read(self, manifests: Sequence[Manifest]) -> Iterator[ManifestFiles]:
@@ -164,10 +164,16 @@ class SnapshotReader:
         try:
             for start in range(0, len(manifests), MANIFESTS_AT_ONCE):
                 some = manifests[start : start + MANIFESTS_AT_ONCE]
-                fetched = pool.map(lambda manifest: self._store.get(manifest.path), some)
+                fetched = pool.map(lambda manifest: self._get(manifest.path), some)
                 yield from read_manifests(self._going_on(zip(some, fetched, strict=True)))
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _get(self, at: str) -> bytes:
+        try:
+            return self._store.get(at)
+        except InvalidLocation as error:
+            raise UnreadableFile(error.message) from error
 
     def _going_on(self, steps: Iterable[T]) -> Iterator[T]:
         for step in steps:

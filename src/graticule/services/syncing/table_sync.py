@@ -91,7 +91,8 @@ class TableSyncs:
         def attempt(record: TableRecord) -> Json:
             nonlocal looked
             document = self._documents.parsed(record, catalog.integration)
-            inventory = self._inventory(store, record, document)
+            own = store.confined(record.places)
+            inventory = self._inventory(own, record, document)
             if looked is None:
                 looked = look(
                     store,
@@ -101,7 +102,7 @@ class TableSyncs:
                     excluded=self._catalog_roots(catalog),
                 )
             trial = Attempt(
-                store,
+                own,
                 record,
                 document,
                 inventory,

@@ -213,6 +213,7 @@ class Undoing:
             inventory = discovered_files_db.load(conn, table_id)
         if record is None:
             return None
+        store = store.confined(record.places)
         document = self._documents.parsed(record, catalog.integration)
         made = snapshots_of_sync(document, sync.id)
         if not made or snapshots_of_sync(document, sync.id, key=UNDONE_SYNC_ID):
