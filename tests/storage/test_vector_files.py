@@ -15,7 +15,8 @@ from shapely import Point, Polygon
 from graticule.domain.errors import UnreadableFile
 from graticule.spatial.hilbert import hilbert_order
 from graticule.storage import vector_files
-from graticule.storage.vector_files import BOX_COLUMNS, convert
+from graticule.storage.vector_files import convert
+from graticule.storage.vector_layers import BOX_COLUMNS
 
 PLACES = geopandas.GeoDataFrame(
     {"name": ["Paris", "Łódź", "Lima"], "people": [2_100_000, 650_000, 10_000_000]},
@@ -137,6 +138,9 @@ def test_parts_in_other_reference_systems_are_not_mixed(tmp_path, into):
 
 
 BROKEN = {
+    "packed.csv.gz": ("CSV", b"\x1f\x8b\x08"),
+    "parquet.csv": ("CSV", b"PAR1" + b"\0" * 40 + b"PAR1"),
+    "latin.csv": ("CSV", "name,lon,lat\nKöln,6.9,50.9\n".encode("latin-1")),
     "cut.geojson": ("GeoJSON", b'{"type": "FeatureCollection", "features": [{"type": "Fea'),
     "text.fgb": ("FlatGeobuf", b"no FlatGeobuf at all"),
     "cut.fgb": ("FlatGeobuf", b"fgb\x03fgb\x00" + b"\xff" * 64),
@@ -154,6 +158,25 @@ def test_a_broken_file_is_named_and_says_nothing_of_this_machine(tmp_path, into,
         convert([tmp_path / name], format_, into)
     assert f"`{name}`" in refused.value.message
     assert str(tmp_path) not in refused.value.message
+    assert "/gdal/" not in refused.value.message
+
+
+def test_geometries_without_any_other_column_are_a_table_too(tmp_path, into):
+    bare = {"type": "Feature", "properties": {}, "geometry": {"type": "Point"}}
+    lines = [{**bare, "geometry": {"type": "Point", "coordinates": [x, 2]}} for x in (1, 5)]
+    (tmp_path / "bare.geojsonl").write_text("\n".join(map(json.dumps, lines)))
+    [layer] = convert([tmp_path / "bare.geojsonl"], "GeoJSON", into)
+    assert sorted(read(layer).geometry.x) == [1, 5]
+
+
+def test_what_no_library_foresaw_is_told_and_not_taken_for_a_lack_of_memory(
+    tmp_path, into, monkeypatch
+):
+    """The driver's own words stay unknown: the process has not got what names the driver."""
+    monkeypatch.setattr(vector_files, "_WANTED", "ANOTHER_NAME")
+    PLACES.to_file(tmp_path / "places.fgb")
+    with pytest.raises(UnreadableFile, match="cannot be made into a table: 'CONVERSION_DRIVERS'"):
+        convert([tmp_path / "places.fgb"], "FlatGeobuf", into)
 
 
 def test_a_file_that_names_other_files_opens_none_of_them(tmp_path, into):

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import unquote
 
 NAME_CHARACTERS_MAX: Final = 128
+LAYER_CHARACTERS_MAX: Final = 100
 
 _MARK_CHARACTERS: Final = 6
 _ILLEGAL: Final = re.compile(r"[^a-z0-9_]+")
@@ -55,15 +56,33 @@ def table_name(text: str) -> str:
     Accents are dropped, percent escapes undone.  Text without a single letter or digit of ASCII, or
     that is too long, ends in a mark of its own.
     """
-    plain = unicodedata.normalize("NFKD", unquote(text).lower())
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    name = _ILLEGAL.sub("_", plain).strip("_")
+    name = _letters_of(text)
     if not name:
         return f"table_{mark(text)}" if text else "table"
     name = f"t_{name}" if name[0].isdigit() else name
     if len(name) <= NAME_CHARACTERS_MAX:
         return name
     return f"{name[: NAME_CHARACTERS_MAX - _MARK_CHARACTERS - 1].rstrip('_')}_{mark(text)}"
+
+
+def names_of_layers(table: str, layers: Sequence[str]) -> list[str]:
+    """What the tables are called that the layers of one dataset become: the only one as asked."""
+    if len(layers) == 1:
+        return [table]
+    words = [_letters_of(layer)[:LAYER_CHARACTERS_MAX] for layer in layers]
+    return [
+        f"{table}_{word}"
+        if word and words.count(word) == 1
+        else "_".join(filter(None, (table, word, mark(layer))))
+        for word, layer in zip(words, layers, strict=True)
+    ]
+
+
+def _letters_of(text: str) -> str:
+    """The part of a name that the text makes; empty if it has no letter or digit of ASCII."""
+    plain = unicodedata.normalize("NFKD", unquote(text).lower())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return _ILLEGAL.sub("_", plain).strip("_")
 
 
 def mark(text: str) -> str:

@@ -17,6 +17,7 @@ from pyiceberg.manifest import (
     data_file_with_partition,
     manifest_entry_schema_with_data_file,
 )
+from pyiceberg.types import NestedField, StructType
 
 from graticule.domain.errors import UnreadableFile
 from graticule.iceberg.values import encode_value
@@ -102,6 +103,29 @@ def _batches(entries: Sequence[DataFileEntry], size: int) -> Iterator[Sequence[D
         yield entries[start : start + size]
 
 
+def _in_avro(partition_type: StructType) -> StructType:
+    """The same fields under names that every Avro library takes; readers go by their ids.
+
+    Java and PyIceberg allow letters of any script, but Avro's C library, which DuckDB has, ends the
+    process over them.
+    """
+    return StructType(
+        *(
+            NestedField(field.field_id, _avro_name(field.name), field.field_type, required=False)
+            for field in partition_type.fields
+        )
+    )
+
+
+def _avro_name(name: str) -> str:
+    """Spelled as the reference implementation spells what it has to: `_x` and the code point."""
+    plain = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter == "_") else f"_x{ord(letter):X}"
+        for letter in name
+    )
+    return f"_{plain}" if plain[0].isdigit() else plain
+
+
 class _ManifestWriter:
     """Everything that manifests of one spec share."""
 
@@ -109,7 +133,7 @@ class _ManifestWriter:
         self, schema: Json, spec: Json, snapshot_id: int, format_version: FormatVersion
     ) -> None:
         self._format_version = format_version
-        partition_type = spec_model(spec).partition_type(schema_model(schema))
+        partition_type = _in_avro(spec_model(spec).partition_type(schema_model(schema)))
         self._types = [str(field.field_type) for field in partition_type.fields]
         self._avro_schema = manifest_entry_schema_with_data_file(
             format_version, data_file_with_partition(partition_type, format_version)

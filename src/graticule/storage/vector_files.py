@@ -2,12 +2,12 @@
 
 GDAL reads them, in a process of its own: what strangers wrote may end it, fill its memory or, were
 it let, send it elsewhere.  So only the drivers of the format are loaded, and no request leaves the
-process.  Rows are written in Hilbert order with their boxes in columns, so every engine skips what
-a map window does not touch.
+process.
 """
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -19,10 +19,8 @@ from pathlib import Path
 from threading import Timer
 from typing import Any, Final
 
-import numpy as np
-
 from graticule.domain.errors import Unavailable, UnreadableFile
-from graticule.spatial.hilbert import hilbert_order
+from graticule.storage.vector_layers import Layer, NotReadableError
 
 Json = dict[str, Any]
 Progress = Callable[[Json], None]
@@ -30,14 +28,6 @@ Progress = Callable[[Json], None]
 TIMEOUT_S: Final = 3600.0
 MEMORY_BYTES_MAX: Final = 8 * 1024**3
 """Of the process: all rows of a layer are sorted in memory."""
-FILE_BYTES: Final = 256 * 1024**2
-"""Of rows as Arrow holds them, in one Parquet file."""
-ROW_GROUP_BYTES: Final = 16 * 1024**2
-ROW_GROUP_ROWS: Final = (1_000, 100_000)
-
-GEOMETRY: Final = "geometry"
-BOX_COLUMNS: Final = ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax")
-
 DRIVERS: Final = {
     "CSV": ("CSV",),
     "GeoJSON": ("GeoJSON", "GeoJSONSeq"),
@@ -51,6 +41,10 @@ DRIVERS: Final = {
 """Of GDAL, by the name that discovery has for a format."""
 
 _PREFIXES: Final = {"FlatGeobuf": b"fgb", "GeoPackage": b"SQLite format 3\0"}
+_PARQUET: Final = b"PAR1"
+_BEGINNING_BYTES: Final = 16
+_OWN_SOURCE: Final = re.compile(r"In file \S+, at line \d+, return \S+")
+"""What GDAL says of itself where it has nothing to say of the file."""
 _POSITIONS: Final = {
     "X_POSSIBLE_NAMES": "lon,lng,long,longitude,x,easting",
     "Y_POSSIBLE_NAMES": "lat,latitude,y,northing",
@@ -58,8 +52,6 @@ _POSITIONS: Final = {
     "KEEP_GEOM_COLUMNS": "YES",
     "AUTODETECT_TYPE": "YES",
 }
-_LONGITUDES: Final = {"lon", "lng", "long", "longitude"}
-_LATITUDES: Final = {"lat", "latitude"}
 _SECRET_PREFIXES: Final = ("GRATICULE_", "AWS_")
 _NO_NETWORK: Final = dict.fromkeys(("GDAL_HTTP_PROXY", "GDAL_HTTPS_PROXY"), "http://127.0.0.1:1")
 """Where nobody answers: some formats name schemas to be downloaded."""
@@ -166,10 +158,6 @@ def _kept() -> dict[str, str]:
 # In the process.
 
 
-class _NotReadableError(Exception):
-    """Its message is for whoever asked for the conversion."""
-
-
 def _work() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -178,10 +166,13 @@ def _work() -> None:
         _check_drivers()
         request = json.load(sys.stdin)
         _say({"layers": list(_layers(request))})
-    except _NotReadableError as error:
+    except NotReadableError as error:
         _say({"unreadable": str(error)})
     except MemoryError:
         _say({"unreadable": "it needs more memory than there is for a conversion"})
+    # What libraries do not foresee is told as well: nobody sees where this process writes errors.
+    except Exception as error:  # noqa: BLE001
+        _say({"unreadable": f"its rows cannot be made into a table: {error}"})
 
 
 def _say(what: Json) -> None:
@@ -194,9 +185,9 @@ def _check_drivers() -> None:
 
     wanted, loaded = set(os.environ[_WANTED].split(",")), set(pyogrio.list_drivers())
     if not loaded:
-        raise _NotReadableError(f"this GDAL cannot read {' or '.join(sorted(wanted))} files")
+        raise NotReadableError(f"this GDAL cannot read {' or '.join(sorted(wanted))} files")
     if not loaded <= wanted:
-        raise _NotReadableError("GDAL loads drivers that it was told to skip")
+        raise NotReadableError("GDAL loads drivers that it was told to skip")
 
 
 def _layers(request: Mapping[str, Any]) -> Iterator[Json]:
@@ -214,10 +205,11 @@ def _layers(request: Mapping[str, Any]) -> Iterator[Json]:
             read.append(_read(file, layer, request["format"]))
             done += read[-1].table.num_rows
             _say({"phase": "reading", "rows": done})
-        whole = _Layer.of_all(read)
+        whole = Layer.of_all(read)
         folder = Path(request["into"]) / f"{number:05d}"
         folder.mkdir()
-        written = [str(file) for file in whole.write(folder)]
+        files = whole.write(folder, lambda rows: _say({"phase": "writing", "rows": rows}))
+        written = [str(file) for file in files]
         yield {"name": name, "files": written, "rows": whole.table.num_rows}
 
 
@@ -230,20 +222,25 @@ def _source(file: Path) -> str:
 def _layer_names(file: Path, format_: str) -> list[str]:
     import pyogrio  # noqa: PLC0415
 
-    beginning = _PREFIXES.get(format_, b"")
     with file.open("rb") as opened:
-        if opened.read(len(beginning)) != beginning:
-            raise _NotReadableError(f"`{file.name}` is no {format_} file")
+        beginning = opened.read(_BEGINNING_BYTES)
+    if beginning.startswith(_PARQUET):
+        raise NotReadableError(
+            f"`{file.name}` is a Parquet file, whatever its name says; with the suffix .parquet a "
+            "scan finds it"
+        )
+    if not beginning.startswith(_PREFIXES.get(format_, b"")):
+        raise NotReadableError(f"`{file.name}` is no {format_} file")
     try:
         names = [str(name) for name, _type in pyogrio.list_layers(_source(file))]
     except pyogrio.errors.DataSourceError as error:
         raise _not_readable(file, format_, error) from error
     if not names:
-        raise _NotReadableError(f"`{file.name}` cannot be read as {format_}: it holds no layer")
+        raise NotReadableError(f"`{file.name}` cannot be read as {format_}: it holds no layer")
     return names
 
 
-def _read(file: Path, layer: str, format_: str) -> "_Layer":
+def _read(file: Path, layer: str, format_: str) -> Layer:
     import pyogrio  # noqa: PLC0415
 
     options = _POSITIONS if format_ == "CSV" else {}
@@ -253,153 +250,13 @@ def _read(file: Path, layer: str, format_: str) -> "_Layer":
         raise _not_readable(file, format_, error) from error
     except RuntimeError as error:
         raise _not_readable(file, format_, error) from error
-    return _Layer.of_gdal(table, meta["geometry_name"] or "wkb_geometry", file.name)
+    return Layer.of_gdal(table, meta["geometry_name"] or "wkb_geometry", file.name)
 
 
-def _not_readable(file: Path, format_: str, error: Exception) -> _NotReadableError:
+def _not_readable(file: Path, format_: str, error: Exception) -> NotReadableError:
     said = str(error).partition("; ")[0].replace(f"{file.parent}/", "")
-    return _NotReadableError(f"`{file.name}` cannot be read as {format_}: {said}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """Rows with a column of WKB, if they have geometries, and its reference system as PROJJSON."""
-
-    table: Any
-    crs: Json | None
-    source: str
-
-    @classmethod
-    def of_gdal(cls, table: Any, geometry: str, source: str) -> "_Layer":
-        import pyarrow as pa  # noqa: PLC0415
-
-        if geometry not in table.column_names:
-            return cls(_without_extensions(table), None, source)
-        position = table.column_names.index(geometry)
-        metadata = table.schema.field(position).metadata or {}
-        crs = json.loads(metadata.get(b"ARROW:extension:metadata") or b"{}").get("crs")
-        values = table.column(position)
-        others = _without_extensions(table.remove_column(position))
-        field = pa.field(_unused(GEOMETRY, others.column_names), pa.binary())
-        return cls(others.append_column(field, values), crs, source)
-
-    @classmethod
-    def of_all(cls, layers: Sequence["_Layer"]) -> "_Layer":
-        import pyarrow as pa  # noqa: PLC0415
-
-        first = layers[0]
-        other = next((layer for layer in layers if layer.crs != first.crs), None)
-        if other is not None:
-            raise _NotReadableError(
-                f"`{other.source}` is in another reference system than `{first.source}`"
-            )
-        try:
-            table = pa.concat_tables(
-                [layer.table for layer in layers], promote_options="permissive"
-            )
-        except pa.ArrowException as error:
-            raise _NotReadableError(f"the files' columns do not go together: {error}") from error
-        return cls(table, first.crs, first.source)
-
-    def write(self, folder: Path) -> Iterator[Path]:
-        """Parquet files, in Hilbert order of the boxes of their rows."""
-        import pyarrow.parquet as pq  # noqa: PLC0415
-
-        table = self._sorted() if GEOMETRY in self.table.column_names else self.table
-        bytes_per_row = max(1, table.nbytes // max(1, table.num_rows))
-        group_rows = min(
-            max(ROW_GROUP_BYTES // bytes_per_row, ROW_GROUP_ROWS[0]), ROW_GROUP_ROWS[1]
-        )
-        file_rows = max(FILE_BYTES // bytes_per_row, group_rows)
-        for number, at in enumerate(range(0, max(1, table.num_rows), file_rows)):
-            path = folder / f"{number:05d}.parquet"
-            part = table.slice(at, file_rows)
-            pq.write_table(part, path, compression="zstd", row_group_size=group_rows)
-            _say({"phase": "writing", "rows": min(at + file_rows, table.num_rows)})
-            yield path
-
-    def _sorted(self) -> Any:
-        import pyarrow as pa  # noqa: PLC0415
-        import shapely  # noqa: PLC0415
-
-        wkb = self.table.column(GEOMETRY)
-        shapes = shapely.from_wkb(wkb.to_numpy(zero_copy_only=False), on_invalid="ignore")
-        boxes = shapely.bounds(shapes)
-        kinds = sorted({_kind(shape) for shape in shapes if shape is not None})
-        table = self.table
-        for name, values in zip(BOX_COLUMNS, boxes.T, strict=True):
-            column = pa.array(values, from_pandas=True)  # of nothing and of emptiness: null
-            table = table.append_column(_unused(name, table.column_names), column)
-        order = hilbert_order(np.where(np.isnan(boxes), np.inf, boxes))
-        whole = (
-            np.nanmin(boxes[:, :2], 0, initial=np.inf),
-            np.nanmax(boxes[:, 2:], 0, initial=-np.inf),
-        )
-        column = {"encoding": "WKB", "geometry_types": kinds, "crs": self._projjson(whole)}
-        if np.isfinite(whole).all():
-            column["bbox"] = [float(side) for side in np.concatenate(whole)]
-        geo = {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}
-        table = table.take(pa.array(order)).replace_schema_metadata({"geo": json.dumps(geo)})
-        position = table.column_names.index(GEOMETRY)
-        type_ = _wkb_type(column["crs"])
-        shapes = [
-            pa.ExtensionArray.from_storage(type_, chunk) for chunk in table.column(position).chunks
-        ]
-        return table.set_column(position, GEOMETRY, pa.chunked_array(shapes, type_))
-
-    def _projjson(self, box: tuple[Any, Any]) -> Json | None:
-        """Of positions in a text file only their columns' names can tell."""
-        if self.crs is not None:
-            return self.crs
-        names = {name.lower() for name in self.table.column_names}
-        if not (names & _LONGITUDES and names & _LATITUDES):
-            return None
-        (xmin, ymin), (xmax, ymax) = box
-        if not (-180 <= xmin <= xmax <= 180 and -90 <= ymin <= ymax <= 90):
-            return None
-        from pyproj import CRS  # noqa: PLC0415
-
-        return dict(CRS.from_user_input("OGC:CRS84").to_json_dict())
-
-
-def _wkb_type(crs: Json | None) -> Any:
-    """For it pyarrow writes the Parquet type GEOMETRY.
-
-    GeoParquet's metadata alone would do for most engines, but with a reference system in it DuckDB
-    cannot read the column of an Iceberg table.
-    """
-    import pyarrow as pa  # noqa: PLC0415
-
-    class Wkb(pa.ExtensionType):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__(pa.binary(), "geoarrow.wkb")
-
-        def __arrow_ext_serialize__(self) -> bytes:
-            return b"{}" if crs is None else json.dumps({"crs": crs}).encode()
-
-        @classmethod
-        def __arrow_ext_deserialize__(cls, _storage: Any, _text: bytes) -> "Wkb":
-            return cls()
-
-    return Wkb()
-
-
-def _kind(shape: Any) -> str:
-    return f"{shape.geom_type} Z" if shape.has_z else str(shape.geom_type)
-
-
-def _without_extensions(table: Any) -> Any:
-    import pyarrow as pa  # noqa: PLC0415
-
-    schema = pa.schema([pa.field(field.name, field.type) for field in table.schema])
-    return table.cast(schema)
-
-
-def _unused(name: str, taken: Sequence[str]) -> str:
-    lowered = {other.lower() for other in taken}
-    if name.lower() in lowered:
-        raise _NotReadableError(f"a column is called `{name}` already; rename it")
-    return name
+    said = _OWN_SOURCE.sub("it is damaged, or not packed as its name says", said)
+    return NotReadableError(f"`{file.name}` cannot be read as {format_}: {said}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from graticule.discovery.names import (
     assign_names,
     flat_names,
     is_generic,
+    names_of_layers,
     table_name,
 )
 
@@ -136,3 +137,16 @@ def test_hive_columns_get_the_narrowest_type_that_loses_nothing(values, type_):
 )
 def test_hive_values_are_parsed_for_manifests(type_, text, value):
     assert parse_value(type_, text) == value
+
+
+def test_tables_of_layers_have_legal_names_that_differ():
+    assert names_of_layers("roads", ["Any / thing"]) == ["roads"]
+    layers = ["2020", "Zürich.Nord/Süd", "a b", "a-b", "日本", "x" * 300]
+    assert names_of_layers("roads", layers) == [
+        "roads_2020",
+        "roads_zurich_nord_sud",
+        "roads_a_b_c8687a",
+        "roads_a_b_d44362",
+        "roads_cf2abf",
+        "roads_" + "x" * 100,
+    ]

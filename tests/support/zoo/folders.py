@@ -86,6 +86,18 @@ LAYOUTS = [
         ),
     ),
     Layout(
+        "partition keys may be words of any script",
+        fixed({f"t/größe m²={size}/a.parquet": plain() for size in (1, 2)}),
+        (
+            Table(
+                "t",
+                ("t/größe m²=1/a.parquet", "t/größe m²=2/a.parquet"),
+                4,
+                by="größe m² int",
+            ),
+        ),
+    ),
+    Layout(
         "partition folders of mixed depth are one table with nulls",
         fixed({"t/year=2020/a.parquet": plain(), "t/year=2021/month=03/a.parquet": plain()}),
         (

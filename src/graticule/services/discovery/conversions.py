@@ -28,6 +28,7 @@ from graticule.discovery.formats import (
     convertible_format,
 )
 from graticule.discovery.grouping import StoredObject, group
+from graticule.discovery.names import names_of_layers
 from graticule.discovery.proposing import propose
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog
@@ -193,8 +194,9 @@ class Conversions:
             layers = convert(files, wanted.format, into, progress=run.progress)
             self._namespaces.ensure(principal, catalog, wanted.identifier.namespace)
             tables = []
-            for layer in layers:
-                identifier = _named(wanted.identifier, layer, is_only=len(layers) == 1)
+            names = names_of_layers(wanted.identifier.name, [layer.name for layer in layers])
+            for layer, name in zip(layers, names, strict=True):
+                identifier = replace(wanted.identifier, name=name)
                 at = table_locations.generate(catalog, str(uuid5(UUID(job.id), layer.name)))
                 if not self._is_made(catalog, identifier, at):
                     with self._cleared_if_it_fails(store, at):
@@ -343,10 +345,3 @@ def _listed(store: ObjectStore, wanted: _Wanted) -> Iterator[ObjectSummary]:
 
 def _is_of(format_: str, key: str) -> bool:
     return convertible_format(key.rpartition("/")[2]) == format_
-
-
-def _named(identifier: TableIdentifier, layer: ConvertedLayer, *, is_only: bool) -> TableIdentifier:
-    """Several layers are as many tables, each called after its own."""
-    if is_only or not layer.name:
-        return identifier
-    return replace(identifier, name=f"{identifier.name}_{layer.name}")
