@@ -176,9 +176,7 @@ def read_vertices(rows: Bytes) -> Vertices | None:
     layout = _vertex_layout(rows[0, :_LAYOUT_BYTES].tobytes(), size)
     if layout is None or not _are_same(rows, layout.first_byte):
         return None
-    across = (size - layout.first_byte) // ORDINATE_BYTES
-    numbers = np.ndarray((count, across), "<f8", rows, layout.first_byte, (size, ORDINATE_BYTES))
-    return Vertices(layout.header, layout.srid, numbers)
+    return Vertices(layout.header, layout.srid, rows[:, layout.first_byte :].view("<f8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +211,7 @@ def _vertex_layout(first: bytes, size: int) -> _VertexLayout | None:
 def _are_same(rows: Bytes, length: int) -> bool:
     """Whether all rows begin with the same bytes, which are compared eight at a time."""
     for at in {*range(0, length - 7, 8), length - 8}:
-        words = np.ndarray((len(rows),), "<u8", rows, at, (rows.shape[1],))
+        words = rows[:, at : at + 8].view("<u8")[:, 0]
         if not (words == words[0]).all():
             return False
     return True

@@ -30,6 +30,7 @@ from graticule.spatial.wkb import (
     COLLECTION,
     LINESTRING,
     POLYGON,
+    Bytes,
     Header,
     read_headers,
     read_points,
@@ -125,6 +126,29 @@ class GeometryValues:
             case Form.WKT | Form.GEOJSON:
                 self._add_text(array)
 
+    def add_alike(self, rows: Bytes) -> bool:
+        """WKB of one length, a value a row.  False, and nothing is added, unless it is laid out
+        alike so far that nobody has to walk along it.
+        """
+        points = read_points(rows)
+        if points is not None:
+            for layout in points:
+                self._meet(layout.header)
+                self.srids |= layout.srids
+                has_nan = self.extent.add(layout.x, layout.y)
+                if self.edges == SPHERICAL:
+                    self.on_sphere.add_points(layout.x, layout.y)
+                if has_nan:
+                    self.empties += int(np.count_nonzero(np.isnan(layout.x) | np.isnan(layout.y)))
+            return True
+        vertices = read_vertices(rows) if self.edges == "planar" else None
+        if vertices is None:
+            return False
+        self._meet(vertices.header)
+        self.srids.add(vertices.srid)
+        self.extent.add_vertices(vertices.numbers, vertices.header.ordinates)
+        return True
+
     def _add_hex(self, array: Any) -> None:
         texts = array.drop_null().to_pylist()
         try:
@@ -157,24 +181,8 @@ class GeometryValues:
     def _add_wkb(self, array: Any) -> None:
         offsets, data, nulls = _buffers(array)
         rows = values_of_one_length(offsets, data, nulls=nulls)
-        points = None if rows is None else read_points(rows)
-        if points is not None:
-            for layout in points:
-                self._meet(layout.header)
-                self.srids |= layout.srids
-                has_nan = self.extent.add(layout.x, layout.y)
-                if self.edges == SPHERICAL:
-                    self.on_sphere.add_points(layout.x, layout.y)
-                if has_nan:
-                    self.empties += int(np.count_nonzero(np.isnan(layout.x) | np.isnan(layout.y)))
+        if rows is not None and self.add_alike(rows):
             return
-        if self.edges == "planar" and rows is not None:
-            vertices = read_vertices(rows)
-            if vertices is not None:
-                self._meet(vertices.header)
-                self.srids.add(vertices.srid)
-                self.extent.add_vertices(vertices.numbers, vertices.header.ordinates)
-                return
         headers = read_headers(offsets, data, nulls=nulls)
         bounds = None if headers is None else _bounds(array)
         if headers is None or bounds is None:

@@ -4,14 +4,12 @@ Runs over the same callable as `parquet.inspect`, and like that only where pyarr
 process without harm.  Memory is bounded whatever the file: pages are read as a stream.
 """
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from graticule.discovery.inspection import (
     BoxSource,
@@ -24,10 +22,13 @@ from graticule.domain.errors import CatalogError, UnreadableFile
 from graticule.spatial.bounding_box import UNKNOWN, BoxStatus, FileBox, combine
 from graticule.spatial.crs import CRS84, UNKNOWN_CRS, Crs, agreed
 from graticule.storage.arrow_types import Leaf, read_schema
+from graticule.storage.geometry_pages import add_pages
 from graticule.storage.geometry_values import Form, GeometryValues, form_of
 from graticule.storage.parquet import ReadRange, read_footer
 from graticule.storage.parquet_boxes import checked_crs, declared_box_note
+from graticule.storage.parquet_columns import ColumnFile, RangeFile
 from graticule.storage.parquet_geometry import CANDIDATE
+from graticule.storage.parquet_pages import UnusualPages
 
 COMPUTE_BUDGET_BYTES: Final = 256 * 1024 * 1024
 """Geometry bytes, uncompressed, that are read of one file by default."""
@@ -36,11 +37,6 @@ BATCH_BYTES: Final = 1024 * 1024
 """What is decoded and looked at in one go: small enough to stay in the processor's cache, and large
 enough for calls to take no time beside the work."""
 BATCH_ROWS_MIN: Final = 256
-
-CHUNK_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Columns of a row group up to this size are fetched in one request."""
-STREAM_BYTES: Final = 8 * 1024 * 1024
-"""What is fetched at a time of larger ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,39 +148,16 @@ def _as_wanted(inspection: FileInspection, wanted: Wanted, leaf: Leaf) -> Geomet
 
 
 @contextmanager
-def _opened(read: ReadRange, size_bytes: int) -> "Iterator[_File]":
+def _opened(read: ReadRange, size_bytes: int) -> Iterator[ColumnFile]:
     metadata = read_footer(read, size_bytes)
     try:
         leaves = {leaf.path: leaf for leaf in read_schema(metadata).leaves}
-        yield _File(_RangeFile(read, size_bytes), metadata, leaves)
+        yield ColumnFile(RangeFile(read, size_bytes), metadata, leaves)
     except CatalogError:
         raise
     # Data pages are as foreign as footers.
     except Exception as error:
         raise UnreadableFile(f"its geometries cannot be read: {error}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """An open file, its footer, and its columns by path."""
-
-    source: "_RangeFile"
-    metadata: pq.FileMetaData
-    leaves: Mapping[str, Leaf]
-
-    def batches(self, leaf: Leaf, group: int, rows: int) -> Iterator[Any]:
-        """A column of a row group: in one request, or as a stream if it is large."""
-        chunk = self.metadata.row_group(group).column(leaf.ordinal)
-        is_large = chunk.total_compressed_size > CHUNK_BYTES_MAX
-        file = pq.ParquetFile(
-            pa.PythonFile(self.source, mode="r"),
-            metadata=self.metadata,
-            buffer_size=STREAM_BYTES if is_large else 0,
-        )
-        for batch in file.iter_batches(
-            rows, row_groups=[group], columns=[leaf.parquet_path], use_threads=False
-        ):
-            yield batch.column(0)
 
 
 def _is_open(column: GeometryInspection) -> bool:
@@ -205,7 +178,7 @@ def _primary(inspection: FileInspection) -> str | None:
 class _Reading:
     """One column of one file, from `first_group` on."""
 
-    file: "_File"
+    file: ColumnFile
     name: str
     column: GeometryInspection
     budget_bytes: int
@@ -215,6 +188,8 @@ class _Reading:
     spent_bytes: int = 0
     form: Form | None = None
     read: dict[int, GeometryValues] = field(default_factory=dict)
+    are_alike: bool = True
+    """False once a row group had to be read the slow way: the next one would have to as well."""
     leaf: Leaf = field(init=False)
 
     def __post_init__(self) -> None:
@@ -245,7 +220,7 @@ class _Reading:
         return self._told(boxes) if self.read else self.column
 
     def _can_pay(self, group: int) -> bool:
-        chunk = self.file.metadata.row_group(group).column(self.leaf.ordinal)
+        chunk = self.file.chunk(self.leaf, group)
         cost = max(chunk.total_uncompressed_size, chunk.total_compressed_size)
         is_first = self.first_group is not None and not self.read
         if self.spent_bytes + cost > self.budget_bytes and not is_first:
@@ -254,6 +229,14 @@ class _Reading:
         return True
 
     def _row_group(self, group: int) -> GeometryValues | None:
+        if self.form is Form.WKB and self.are_alike:
+            values = GeometryValues(Form.WKB, self.column.edges)
+            try:
+                add_pages(values, self.file.pages(self.leaf, group))
+            except UnusualPages:
+                self.are_alike = False
+            else:
+                return values
         values = GeometryValues(self.form or Form.WKB, self.column.edges)
         for array in self._arrays(group):
             if self.form is None and array.null_count < len(array):
@@ -265,7 +248,7 @@ class _Reading:
         return values
 
     def _arrays(self, group: int) -> Iterator[Any]:
-        chunk = self.file.metadata.row_group(group).column(self.leaf.ordinal)
+        chunk = self.file.chunk(self.leaf, group)
         bytes_each = max(chunk.total_uncompressed_size // max(chunk.num_values, 1), 1)
         rows = max(BATCH_BYTES // bytes_each, BATCH_ROWS_MIN)
         for values in self.file.batches(self.leaf, group, rows):
@@ -350,39 +333,3 @@ def _plain(type_: Any) -> Any:
     if pa.types.is_dictionary(type_):
         type_ = type_.value_type
     return pa.large_string() if type_ in {*_PLAIN[2:], pa.string_view()} else pa.large_binary()
-
-
-class _RangeFile(io.RawIOBase):
-    """What pyarrow needs of a file, over range reads.  Every read is one request."""
-
-    def __init__(self, read: ReadRange, size_bytes: int) -> None:
-        super().__init__()
-        self._read = read
-        self._size_bytes = size_bytes
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def size(self) -> int:
-        return self._size_bytes
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(self._size_bytes - self._position, 0)
-        length = left if size is None or size < 0 else min(size, left)
-        if not length:
-            return b""
-        data = self._read(self._position, length)
-        self._position += len(data)
-        return data
