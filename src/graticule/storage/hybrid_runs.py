@@ -21,7 +21,7 @@ _WORD_BYTES: Final = 4
 _NONE: Final = np.zeros(0, np.uint32)
 
 
-class Malformed(ValueError):
+class Malformed(Exception):
     """The bytes do not hold the numbers that they should."""
 
 
@@ -83,8 +83,6 @@ def _read(data: Bytes, width: int, count: int) -> tuple[list[tuple[int, int]], A
             if not numbers or end > len(view):
                 raise Malformed("a run that is empty, or longer than its bytes")
             at, left = end, left - numbers
-    except Malformed:
-        raise
     except (IndexError, ValueError) as error:
         raise Malformed(f"the bytes are no runs: {error}") from error
     return repeated, _unpacked(packed, width)[:packed_count]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from graticule.storage import thrift_compact as thrift
-from graticule.storage.hybrid_runs import count_ones
+from graticule.storage.hybrid_runs import Malformed, count_ones
 from graticule.storage.thrift_compact import Type
 
 Struct = dict[int, Any]
@@ -30,7 +30,7 @@ PAGE_VALUES_MIN: Final = 500
 SMALL_PAGE_BYTES: Final = 16 * 1024
 LENGTH_BYTES: Final = 4
 
-_DAMAGES: Final = (ValueError, IndexError, OSError, pa.ArrowException, zlib.error)
+_DAMAGES: Final = (Malformed, ValueError, IndexError, OSError, pa.ArrowException, zlib.error)
 """What thrift, levels and codecs raise over damaged bytes."""
 
 _DATA, _INDEX, _DICTIONARY, _DATA_V2 = range(4)
