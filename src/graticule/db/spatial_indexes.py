@@ -10,7 +10,6 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
-    func,
     insert,
     select,
     update,
@@ -51,13 +50,14 @@ def of_table(conn: Connection, table_id: str) -> list[StoredIndex]:
 def mark_damaged(
     conn: Connection, table_id: str, location: str, damage: str, *, now_ms: int
 ) -> bool:
-    """Have nobody use an index file any more; False if it is in use no more."""
-    own = update(spatial_indexes).where(_c.table_id == table_id, _c.index_location == location)
-    found = own.values(
-        damage=func.coalesce(_c.damage, damage),  # who finds it first says what it is
-        damaged_at_ms=func.coalesce(_c.damaged_at_ms, now_ms),
-    )
-    return conn.execute(found).rowcount > 0
+    """Have nobody use an index file any more; True for who finds the damage first."""
+    sound = update(spatial_indexes).where(_is_at(table_id, location), _c.damage.is_(None))
+    return conn.execute(sound.values(damage=damage, damaged_at_ms=now_ms)).rowcount > 0
+
+
+def is_in_use(conn: Connection, table_id: str, location: str) -> bool:
+    """False once another file is in place of this one."""
+    return conn.execute(select(exists().where(_is_at(table_id, location)))).scalar_one()
 
 
 def put(conn: Connection, *, table_id: str, snapshot_id: int, place: str, **row: Any) -> str | None:
@@ -109,6 +109,10 @@ def places(conn: Connection, table_id: str) -> set[str]:
     """Of what a table has indexes."""
     query = select(_c.place).where(_c.table_id == table_id)
     return set(conn.execute(query.distinct()).scalars())
+
+
+def _is_at(table_id: str, location: str) -> ColumnElement[bool]:
+    return and_(_c.table_id == table_id, _c.index_location == location)
 
 
 def _is(table_id: str, snapshot_id: int, place: str) -> ColumnElement[bool]:

@@ -61,6 +61,7 @@ class EventType(StrEnum):
     TABLE_RENAMED = "table.renamed"
     TABLE_DROPPED = "table.dropped"
     TABLE_UNREGISTERED = "table.unregistered"
+    INDEX_DAMAGED = "table.index_damaged"
     VIEW_CREATED = "view.created"
     VIEW_REPLACED = "view.replaced"
     VIEW_REGISTERED = "view.registered"

@@ -81,6 +81,13 @@ def repairs(table):
     return [job for job in jobs if "repairs" in job["parameters"]]
 
 
+def told(table):
+    """What the audit log says of damaged indexes of the table."""
+    query = {"type": "table.index_damaged", "catalog": table.catalog.id}
+    events = table.http.get("/api/v1/audit", params=query).json()["items"]
+    return [event["details"] for event in events]
+
+
 @pytest.mark.parametrize(
     "damage",
     ["end", "boxes.sides", "tree.ids", "paths.data", "cut", "gone", "foreign", "parent"],
@@ -112,6 +119,13 @@ def test_a_damaged_index_gives_the_right_answer_and_is_repaired_once(table, dama
         "succeeded",
         {"files": 2, "unknown": 0, "repaired": reason},
     )
+    assert told(table) == [
+        {
+            "location": copies.location,
+            "snapshot-id": table.metadata["current-snapshot-id"],
+            "damage": reason,
+        }
+    ]
     assert Copies(table).location != copies.location
     assert copies.key not in table.index_files()
     assert table.files(window(29, 31)) == expected
