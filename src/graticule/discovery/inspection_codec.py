@@ -103,13 +103,18 @@ def from_bytes(data: bytes) -> FileInspection:
         raise ValueError(f"the inspection is damaged: {error!r}") from error
 
 
+def is_readable(data: bytes) -> bool:
+    """Whether `from_bytes` knows the version of these bytes."""
+    return data[:1] == bytes([CODEC_VERSION])
+
+
 def pieces_of(data: bytes) -> tuple[bytes, bytes]:
     """Both pieces as they are: what files of one table share, and what is of one file.
 
     Raises:
         ValueError: the bytes are of another version.
     """
-    if data[:1] != bytes([CODEC_VERSION]):
+    if not is_readable(data):
         raise ValueError("the inspection is of another version")
     begins = 1 + _LENGTH_BYTES
     ends = begins + int.from_bytes(data[1:begins], "little")

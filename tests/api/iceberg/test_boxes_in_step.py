@@ -250,6 +250,16 @@ def test_what_is_no_geometry_is_unknown_for_good_and_the_reason_is_told(table, o
     assert [group["index"] for group in file["row_groups"]] == [0]
     assert table.fill()["files"] == 0
     assert len(table.plan(1, 2)) == 2
+    ordered.clear()
+    table.written.delete("id == 1")  # rewrites a file, which is to be read
+    patience.until(lambda: ordered)
+    table.fill()
+    table.planned.await_sound_index()
+    ordered.clear()
+    table.written.delete("id == 2")  # and this leaves only the one that was
+    table.planned.await_sound_index()
+    table.services.box_orders.order_due(threading.Event())
+    assert table.ids not in ordered
 
 
 def test_a_large_file_is_read_slice_by_slice_and_between_runs(table, ordered, monkeypatch):

@@ -15,10 +15,6 @@ from graticule.db import spatial_indexes as spatial_indexes_db
 from graticule.db.engine import read, transact
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.job import Job, JobKind
-from graticule.iceberg import metadata
-from graticule.planning.index import FileIndex
-from graticule.planning.table_places import TablePlace
-from graticule.services.catalog.wanted_indexes import Table
 
 COMPUTE_BOXES: Final = "graticule.compute-boxes"
 """Property of a catalog or a table; the table's word counts."""
@@ -41,15 +37,6 @@ def check_boxes(properties: Mapping[str, str]) -> None:
         raise InvalidRequest(f"`{COMPUTE_BOXES}` must be `true` or `false`, not `{value[:50]}`")
 
 
-def lacks_boxes(table: Table, place: TablePlace, index: FileIndex) -> bool:
-    """Whether reading files, which may be done, can tell more of them."""
-    return (
-        place.geometry is not None
-        and len(index.lacking) > 0
-        and are_wanted(table.catalog.catalog.properties, metadata.properties(table.document))
-    )
-
-
 class BoxOrders:
     """Finds the tables whose indexes lack boxes: those too that were there before anybody read."""
 
@@ -64,11 +51,6 @@ class BoxOrders:
             if stopping.is_set():
                 return
             self.order(table_id, organisation_id)
-
-    def after_index(self, table: Table, index: FileIndex) -> None:
-        """Order what the files of a new index lack."""
-        if lacks_boxes(table, table.place(), index):
-            self.order(table.record.id, table.catalog.catalog.organisation_id)
 
     def order(self, table_id: str, organisation_id: str) -> None:
         """Order what one table lacks; a job that is at it begins again when it is done."""

@@ -23,7 +23,7 @@ from graticule.services.catalog.wanted_indexes import Table, WantedIndex
 from graticule.services.integrations.credentials import Credentials
 from graticule.services.jobs.job_run import JobRun
 from graticule.services.planning.box_filling import BoxFilling, Tally, Todo
-from graticule.services.planning.computed_boxes import ComputedBoxes, is_read
+from graticule.services.planning.computed_boxes import ComputedBoxes
 from graticule.services.planning.footer_boxes import PlaceInFiles
 from graticule.services.planning.indexing import Indexing
 from graticule.services.planning.job_tables import table_of
@@ -31,9 +31,6 @@ from graticule.storage.inspection_workers import InspectionWorkers
 
 Json = dict[str, Any]
 
-ROW_GROUP_FILES_MAX: Final = 10_000
-"""Of the files whose place is known, those whose row groups are looked up beforehand; the footers
-of others are read when somebody asks."""
 FORGOTTEN_MIN: Final = 1_000
 
 
@@ -129,22 +126,12 @@ class BoxJobs:
         return is_done
 
     def _todo(self, table: Table, index: FileIndex, in_files: PlaceInFiles) -> list[Todo]:
-        """What lacks boxes and was not read to its end, the files that lie anywhere first."""
-        unknown = set(index.unknown.tolist())
-        others = [at for at in index.lacking.tolist() if at not in unknown]
-        paths = {index.path(at): at for at in [*sorted(unknown), *others[:ROW_GROUP_FILES_MAX]]}
-        if in_files.field_id is None:
-            return []
-        read_before = self._computed.files(table.record.id, in_files.field_id, paths)
-        found = []
-        for path, at in paths.items():
-            entry = index.entry(at, with_metrics=False)
-            known = read_before.get(path)
-            if known is not None and known.size_bytes != entry.size_bytes:
-                known = None
-            if entry.file_format == "parquet" and not is_read(known):
-                found.append(Todo(path, entry.size_bytes, known))
-        return found
+        """What is to be read, the files that lie anywhere first."""
+        sizes = index.columns.numbers["size_bytes"]
+        return [
+            Todo(index.path(at), int(sizes[at]), known)
+            for at, known in self._computed.unread(table.record.id, in_files, index)
+        ]
 
     def _forget(self, table: Table, index: FileIndex, in_files: PlaceInFiles) -> None:
         """Let go of files that the table has no more, once they are the better part."""

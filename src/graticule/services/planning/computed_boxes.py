@@ -4,22 +4,26 @@ Kept by the path and size of a file, which say all of what an Iceberg table neve
 is read once, however often manifests are rewritten and indexes built.  Who reads is `box_filling`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
+import numpy as np
 from sqlalchemy import Engine
 
 from graticule.db import computed_boxes as computed_boxes_db
 from graticule.db.computed_boxes import ReadFile
 from graticule.db.engine import read
 from graticule.discovery.inspection import FileInspection
-from graticule.discovery.inspection_codec import from_bytes
+from graticule.discovery.inspection_codec import from_bytes, is_readable
 from graticule.planning.file_columns import FileColumns
 from graticule.planning.index import FileIndex
 from graticule.planning.row_group import RowGroup
 from graticule.services.planning.footer_boxes import FooterBoxes, PlaceInFiles
 from graticule.spatial.bounding_box import BoxStatus
 
+ROW_GROUP_FILES_MAX: Final = 10_000
+"""Of the files whose place is known, those whose row groups are looked up beforehand; the footers
+of others are read when somebody asks."""
 ASKED_BY_PATH_MAX: Final = 1_000
 """Files that are asked for one by one; of more, all that is known of the table is read."""
 
@@ -51,6 +55,28 @@ class ComputedBoxes:
                 rows = computed_boxes_db.since(conn, table_id, field_id, since)
             return {row.path: row for row in rows if row.path in wanted}
 
+    def unread(
+        self, table_id: str, in_files: PlaceInFiles, index: FileIndex
+    ) -> Iterator[tuple[int, ReadFile | None]]:
+        """Files that lack boxes and were not read to their end, by position, those that lie
+        anywhere first; and what is known of them.
+        """
+        if in_files.field_id is None:
+            return
+        unknown = index.unknown.tolist()
+        others = np.setdiff1d(index.lacking, index.unknown)[:ROW_GROUP_FILES_MAX].tolist()
+        by_path = {index.path(at): at for at in [*unknown, *others]}
+        rows = self.files(table_id, in_files.field_id, by_path)
+        sizes = index.columns.numbers["size_bytes"]
+        for path, at in by_path.items():
+            row = rows.get(path)
+            if row is not None and row.size_bytes != int(sizes[at]):
+                row = None
+            if is_read(row):
+                continue
+            if index.entry(at, with_metrics=False).file_format == "parquet":
+                yield at, row
+
     def of_files(
         self,
         table_id: str,
@@ -81,7 +107,7 @@ def is_read(row: ReadFile | None) -> bool:
     """Whether there is nothing more to be learnt of a file."""
     if row is None or row.next_group is not None:
         return False
-    return row.inspection is None or decoded(row) is not None
+    return row.inspection is None or is_readable(row.inspection)
 
 
 def decoded(row: ReadFile) -> FileInspection | None:

@@ -62,7 +62,8 @@ class IndexJobs:
             index = self._indexing.store(wanted, go_on=run.go_on).index
         if index is None:
             return {"files": None}
-        self._box_orders.after_index(table, index)
+        if self._indexing.lacks_boxes(table, table.place(), index):
+            self._box_orders.order(table.record.id, job.organisation_id)
         result = {"files": len(index), "unknown": len(index.unknown)}
         if REPAIRS in job.parameters:
             result["repaired"] = job.parameters[REPAIRS]

@@ -24,7 +24,7 @@ from graticule.iceberg import metadata
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex
 from graticule.planning.table_places import TablePlace
-from graticule.services.catalog.box_orders import lacks_boxes
+from graticule.services.catalog.box_orders import are_wanted
 from graticule.services.catalog.wanted_indexes import IndexKey, Table, WantedIndex
 from graticule.services.integrations.credentials import Credentials
 from graticule.services.planning.computed_boxes import ComputedBoxes, told
@@ -155,6 +155,15 @@ class Indexing:
         if isinstance(found, UnusableIndex):
             self._repairs.order(wanted, found)
         return isinstance(found, SnapshotFiles)
+
+    def lacks_boxes(self, table: Table, place: TablePlace, index: FileIndex) -> bool:
+        """Whether reading files, which may be done, can tell more of them than was found so far."""
+        if place.geometry is None or not len(index.lacking):
+            return False
+        if not are_wanted(table.catalog.catalog.properties, metadata.properties(table.document)):
+            return False
+        in_files = PlaceInFiles(table.document, place)
+        return any(True for _ in self._computed.unread(table.record.id, in_files, index))
 
     def manifests_to_read(self, wanted: WantedIndex) -> int:
         """How many manifests building the index would have to read.  Asks the store for the list.
@@ -292,7 +301,7 @@ class Indexing:
                 table.record,
                 wanted.key,
                 index,
-                lacks_boxes=lacks_boxes(table, wanted.place, index),
+                lacks_boxes=self.lacks_boxes(table, wanted.place, index),
             )
         files = SnapshotFiles(wanted.key.snapshot_id, index, wanted.place, generation=generation)
         self._remember(wanted.key, files)
