@@ -25,6 +25,7 @@ BENCHMARKS = (
     "searches",
     "window_read",
     "discovery",
+    "registering",
     "pruning",
     "start",
 )

@@ -209,6 +209,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
             jobs.job_worker.remove_finished,
             catalog.box_orders.order_due,
             discovery.handoffs.remove_remains,
+            catalog.pending_snapshots.remove_remains,
         ]
     )
     courier = Upkeep(

@@ -7,8 +7,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, UniqueConstraint, inspect, select, text
 
-from graticule.db import integrations, schema, verifications
-from graticule.db.engine import write
+from graticule.db import integrations, inventories, schema, verifications
+from graticule.db.engine import read, write
+from graticule.db.inventories import Inventory
 from graticule.db.upgrade import (
     SchemaOutdated,
     SchemaStatus,
@@ -17,6 +18,7 @@ from graticule.db.upgrade import (
     status,
     upgrade,
 )
+from graticule.discovery.diff import KnownFile
 from graticule.domain.verification import Check, CheckStatus
 from support.database import opened
 
@@ -143,6 +145,58 @@ def test_the_last_report_of_an_integration_becomes_its_first_in_the_history(empt
             assert integrations.lease_due(conn, now_ms=8, until_ms=9) == ("i", "scheduled")
 
 
+def test_what_was_known_of_a_tables_files_is_still_known(empty_database_url):
+    rows = ROWS_BEFORE_GRANTS | {
+        "namespaces": {
+            "id": "n",
+            "catalog_id": "c",
+            "path": "n",
+            "parent": "",
+            "properties": "{}",
+            "created_at_ms": 1,
+        },
+        "tables": {
+            "id": "t",
+            "catalog_id": "c",
+            "namespace_id": "n",
+            "name": "t",
+            "kind": "table",
+            "table_uuid": "u",
+            "location": "s3://lake/c/t/",
+            "metadata_location": "m",
+            "version": 0,
+            "created_at_ms": 1,
+            "updated_at_ms": 1,
+        },
+    }
+    known = {"discovered_tables": {"table_id": "t", "revision": 7}}
+    known["discovered_files"] = {
+        "table_id": "t",
+        "key": "k",
+        "etag": "e",
+        "size_bytes": 5,
+        "state": "taken",
+        "reason": "",
+        "manifest": "m0",
+    }
+    with opened(empty_database_url) as engine:
+        for revision, there in ((BEFORE_GRANTS, rows), ("0021", known)):
+            with write(engine) as conn:
+                command.upgrade(configuration(conn), revision)
+                _insert(conn, there)
+        upgrade(engine)
+        with read(engine) as conn:
+            file = KnownFile("k", "e", 5, manifest="m0")
+            assert inventories.load(conn, "t") == Inventory(7, {"k": file})
+
+
+def _insert(conn, rows):
+    for table, row in rows.items():
+        columns = ", ".join(row)
+        values = ", ".join(f":{column}" for column in row)
+        conn.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({values})"), row)
+
+
 def test_a_failing_migration_leaves_nothing_behind(empty_database_url, monkeypatch):
     def fail(*_arguments):
         raise RuntimeError("power cut")
@@ -170,10 +224,7 @@ def test_catalogs_that_were_there_stay_open_to_all_members(empty_database_url):
     with opened(empty_database_url) as engine:
         with write(engine) as conn:
             command.upgrade(configuration(conn), BEFORE_GRANTS)
-            for table, values in ROWS_BEFORE_GRANTS.items():
-                columns = ", ".join(values)
-                names = ", ".join(f":{name}" for name in values)
-                conn.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({names})"), values)
+            _insert(conn, ROWS_BEFORE_GRANTS)
         upgrade(engine)
         with write(engine) as conn:
             given = conn.execute(select(schema.grants)).one()

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from graticule.db import dirty_objects as dirty
-from graticule.db import discovered_files as files
+from graticule.db import inventories as files
 from graticule.db import jobs, syncs, tables
+from graticule.db import pending_snapshots as pending
 from graticule.db import sync_settings as settings
 from graticule.db import table_sync_settings as own
-from graticule.db.discovered_files import Inventory, InventoryChange
 from graticule.db.engine import read, write
+from graticule.db.inventories import Inventory, InventoryChange
 from graticule.discovery.diff import FileState, KnownFile
 from graticule.domain.errors import WrongState
 from graticule.domain.job import Job, JobKind
@@ -66,6 +67,41 @@ def test_more_files_than_one_statement_takes(database, table):
     assert list(known(database, table).files.values()) == many
     assert change(database, table, 1, forgotten=[file.key for file in many[:2_400]])
     assert len(known(database, table).files) == 100
+
+
+def test_an_inventory_is_written_before_its_table_is_there_and_removed_bit_by_bit(database, table):
+    many = [KnownFile(f"k{number:05}", "e", number) for number in range(1_500)]
+    with write(database) as conn:
+        files.begin(conn, "i1")
+        files.extend(conn, "i1", many)
+        files.begin(conn, "i2")
+        pending.create(conn, pending.Note("i2", "i", "s3://lake/f", True), now_ms=NOW)
+        assert files.unowned(conn, limit=9) == ["i1"]  # whoever writes the other is still at it
+        assert files.adopt(conn, "i1", table)
+        assert not files.adopt(conn, "i2", table)
+        assert files.unowned(conn, limit=9) == []
+    assert list(known(database, table).files.values()) == many
+    with write(database) as conn:
+        tables.drop(conn, table)
+        assert files.unowned(conn, limit=9) == ["i1"]
+        assert [files.remove_some(conn, "i1") for _ in range(3)] == [True, True, False]
+        assert files.unowned(conn, limit=9) == []
+
+
+def test_of_a_snapshot_it_can_always_be_told_whether_it_landed(database, table):
+    notes = [pending.Note(token, "i", "s3://lake/f", False) for token in ("a", "b")]
+    with write(database) as conn:
+        for note in notes:
+            pending.create(conn, note, now_ms=NOW)
+        assert pending.left(conn, begun_before_ms=NOW, limit=9) == []
+        assert pending.left(conn, begun_before_ms=NOW + 1, limit=9) == notes
+        assert pending.land(conn, "a")
+        assert not pending.withdraw(conn, "a")
+        assert pending.withdraw(conn, "b")
+        assert not pending.land(conn, "b")
+        assert pending.left(conn, begun_before_ms=NOW, limit=9) == notes[1:]
+        pending.forget(conn, "b")
+        assert pending.left(conn, begun_before_ms=NOW + 1, limit=9) == []
 
 
 def marked(database, **changed):

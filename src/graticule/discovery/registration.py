@@ -28,7 +28,7 @@ from graticule.planning.files import DataFileEntry
 from graticule.planning.table_places import GEO_PROPERTY, POSITIONS_PROPERTY
 from graticule.spatial.bounding_box import UNKNOWN, FileBox, to_partition_values
 from graticule.spatial.box_columns import FILE_BOX_COLUMNS, BoxColumns
-from graticule.spatial.hilbert import hilbert_order
+from graticule.spatial.hilbert import centre_order
 
 Json = dict[str, Any]
 
@@ -291,19 +291,20 @@ def _widened(value: float, towards: float) -> float:
     return float(narrow)
 
 
-def _sides(box: FileBox) -> tuple[float, float, float, float]:
+def _centre(box: FileBox) -> tuple[float, float]:
     extent = box.extent
     if extent is None:
-        return (-math.inf, -math.inf, math.inf, math.inf)
-    return (extent.xmin, extent.ymin, extent.xmax, extent.ymax)
+        return (math.nan, math.nan)
+    # Halves first: the sum of two large numbers may overflow.
+    return (extent.xmin * 0.5 + extent.xmax * 0.5, extent.ymin * 0.5 + extent.ymax * 0.5)
 
 
 class EntryBuilder:
-    """Makes the entries of one table, file by file; what it keeps of each is where it lies."""
+    """Makes the entries of one table, file by file; what it keeps of each is its box's centre."""
 
     def __init__(self, proposal: Proposal, schema: Json, spec: Json, bucket: str) -> None:
         self._place = proposal.place
-        self._sides = array("d")
+        self._x, self._y = array("d"), array("d")
         self._bucket = bucket
         self._spec_id = int(spec["spec-id"])
         self._leaves = dict(_leaf_ids(schema))
@@ -314,12 +315,14 @@ class EntryBuilder:
     def add(self, file: ProposedFile, inspection: FileInspection) -> DataFileEntry:
         """The entry of a file; files come in the order of keys."""
         box = file_box_of(self._place, inspection)
-        self._sides.extend(_sides(box))
+        x, y = _centre(box)
+        self._x.append(x)
+        self._y.append(y)
         return self._entry(file, inspection, box)
 
     def order(self) -> npt.NDArray[np.int64]:
         """The order of the files along a Hilbert curve; unknown boxes come last, as they came."""
-        return hilbert_order(np.frombuffer(self._sides, np.float64).reshape(-1, 4))
+        return centre_order(np.frombuffer(self._x), np.frombuffer(self._y))
 
     def _entry(self, file: ProposedFile, inspection: FileInspection, box: FileBox) -> DataFileEntry:
         values: dict[str, object] = dict(

@@ -415,10 +415,10 @@ def test_a_table_that_nothing_is_known_of_learns_from_its_manifests(raw, syncs, 
     from sqlalchemy import delete  # noqa: PLC0415
 
     from graticule.db.engine import write  # noqa: PLC0415
-    from graticule.db.schema import discovered_tables  # noqa: PLC0415
+    from graticule.db.schema import inventories  # noqa: PLC0415
 
     with write(server.services.engine) as conn:
-        conn.execute(delete(discovered_tables))
+        conn.execute(delete(inventories))
     raw.put("cities/part-2.parquet", cities(OSLO))
     assert counts(only(syncs.run())) == {
         "status": "committed",

@@ -11,6 +11,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 from graticule.db.schema.columns import TEXT, belongs_to, id_, metadata, ms
@@ -43,21 +44,47 @@ scan_policies = Table(
     comment="What the scans of a catalog pass over, and register by themselves",
 )
 
-discovered_tables = Table(
-    "discovered_tables",
+pending_snapshots = Table(
+    "pending_snapshots",
     metadata,
-    Column("table_id", String(36), ForeignKey("tables.id", ondelete="CASCADE"), primary_key=True),
-    Column("revision", BigInteger, nullable=False, comment="of what is known of its files"),
-    comment="Tables over files where they lie, which are kept in step with the bucket",
+    Column("token", String(36), primary_key=True, comment="in the names of its files"),
+    Column(
+        "integration_id",
+        String(36),
+        ForeignKey("storage_integrations.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("folder", Text, nullable=False, comment="of its files"),
+    Column("owns_folder", Boolean, nullable=False, comment="a new table's: all in it is its own"),
+    Column("is_withdrawn", Boolean, nullable=False, comment="it cannot be committed any more"),
+    ms("begun_at_ms"),
+    Index(None, "integration_id"),
+    comment="Snapshots whose files are being stored; a commit takes its row away",
 )
 
-discovered_files = Table(
-    "discovered_files",
+inventories = Table(
+    "inventories",
     metadata,
+    Column("id", String(36), primary_key=True),
     Column(
         "table_id",
         String(36),
-        ForeignKey("discovered_tables.table_id", ondelete="CASCADE"),
+        ForeignKey("tables.id", ondelete="SET NULL"),
+        nullable=True,
+        comment="empty until its table is there, and once it is gone",
+    ),
+    Column("revision", BigInteger, nullable=False, comment="of what is known of its files"),
+    UniqueConstraint("table_id"),
+    comment="Of tables over files where they lie, which are kept in step with the bucket",
+)
+
+inventory_files = Table(
+    "inventory_files",
+    metadata,
+    Column(
+        "inventory_id",
+        String(36),
+        ForeignKey("inventories.id", ondelete="CASCADE"),
         primary_key=True,
     ),
     Column("key", TEXT, primary_key=True, comment="relative to the bucket"),
@@ -67,6 +94,7 @@ discovered_files = Table(
     Column("reason", Text, nullable=False, comment="why it is not taken"),
     Column("manifest", Text, nullable=False, comment="name of the manifest with its entry: a hint"),
     comment="What a table's files were when discovery last looked",
+    sqlite_with_rowid=False,
 )
 
 syncs = Table(

@@ -17,6 +17,7 @@ from graticule.services.catalog.functions import Functions
 from graticule.services.catalog.idempotency import Idempotency
 from graticule.services.catalog.metrics import Metrics
 from graticule.services.catalog.namespaces import Namespaces
+from graticule.services.catalog.pending_snapshots import PendingSnapshots
 from graticule.services.catalog.planning_modes import PlanningModes
 from graticule.services.catalog.signing import Signing
 from graticule.services.catalog.table_handover import TableHandover
@@ -45,6 +46,7 @@ class CatalogRoom:
     signing: Signing
     turns: Turns
     commits: Commits
+    pending_snapshots: PendingSnapshots
     views: Views
     view_commits: ViewCommits
     functions: Functions
@@ -73,6 +75,7 @@ def open_catalog(
     storage = TableStorage(credentials, stage_tokens, audit, now_ms=now_ms, public_url=public_url)
     tables = Tables(engine, files, documents, credentials, storage, now_ms=now_ms)
     in_turn = Turns(turns)
+    commits = Commits(engine, files, documents, credentials, in_turn, now_ms=now_ms)
     view_commits = ViewCommits(engine, files, documents, credentials, in_turn, now_ms=now_ms)
     return CatalogRoom(
         catalogs=catalogs,
@@ -84,7 +87,8 @@ def open_catalog(
         table_handover=TableHandover(engine, documents, storage, now_ms=now_ms),
         signing=Signing(tables, credentials, stage_tokens, audit, now_ms=now_ms),
         turns=in_turn,
-        commits=Commits(engine, files, documents, credentials, in_turn, now_ms=now_ms),
+        commits=commits,
+        pending_snapshots=PendingSnapshots(engine, keyring, credentials, commits, now_ms=now_ms),
         views=Views(engine, documents, view_commits, now_ms=now_ms),
         view_commits=view_commits,
         functions=Functions(engine, now_ms=now_ms),

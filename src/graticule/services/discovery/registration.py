@@ -5,10 +5,11 @@ they are written: a table of a million files takes as much memory as one of a th
 """
 
 import secrets
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Final
@@ -18,10 +19,9 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
-from graticule.db import discovered_files as discovered_files_db
+from graticule.db import inventories as inventories_db
 from graticule.db import tables as tables_db
-from graticule.db.discovered_files import InventoryChange
-from graticule.db.engine import read
+from graticule.db.engine import read, transact
 from graticule.discovery.bunches import Inspections
 from graticule.discovery.diff import KnownFile
 from graticule.discovery.grouping import StoredObject
@@ -35,17 +35,13 @@ from graticule.discovery.registration import (
     file_box_of,
 )
 from graticule.domain.catalog import OpenCatalog, TableRecord
-from graticule.domain.errors import (
-    AlreadyExists,
-    CatalogError,
-    CommitStateUnknown,
-    UnreadableFile,
-)
+from graticule.domain.errors import AlreadyExists, UnreadableFile
 from graticule.domain.identifiers import TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
+from graticule.planning.files import DataFileEntry
 from graticule.services.catalog import table_locations
-from graticule.services.catalog.commits import Commits
+from graticule.services.catalog.pending_snapshots import PendingSnapshot, PendingSnapshots
 from graticule.services.catalog.table_changes import TableChange
 from graticule.services.discovery.bucket_survey import Survey, registered_as
 from graticule.services.discovery.footers import reader_of
@@ -63,6 +59,8 @@ Json = dict[str, Any]
 
 FORMAT_VERSION: Final = 2
 FILES_AT_ONCE: Final = 200
+INVENTORY_ROWS_AT_ONCE: Final = 2000
+"""In one transaction, for which others that write to the database may have to wait."""
 READS_AT_ONCE: Final = 4
 """Files whose geometries are read at once; each may take the compute budget in memory."""
 
@@ -72,14 +70,14 @@ class Registration:
         self,
         engine: Engine,
         credentials: Credentials,
-        commits: Commits,
+        snapshots: PendingSnapshots,
         workers: InspectionWorkers,
         *,
         now_ms: Callable[[], int],
     ) -> None:
         self._engine = engine
         self._credentials = credentials
-        self._commits = commits
+        self._snapshots = snapshots
         self._workers = workers
         self._now_ms = now_ms
 
@@ -106,72 +104,76 @@ class Registration:
         """
         store = self._credentials.store_for(catalog.integration, in_background=True)
         location = at or table_locations.generate(catalog, str(uuid7()))
-        bucket = survey.location.bucket
         sources: tuple[str, ...] = ()
         if at is None:
             registered = self._registered(catalog, survey, proposal)
-            refuse_changed(store, proposal, bucket)
+            refuse_changed(store, proposal, survey.location.bucket)
             sources = safe_sources(survey.location, proposal, location, registered)
-        proposal = replace(proposal, sources=sources)
-        definition = define_table(proposal, bucket=bucket)
-        snapshot_id = secrets.randbits(62) + 1
+        definition = define_table(replace(proposal, sources=sources), bucket=survey.location.bucket)
         folder = location.join("metadata").uri
-        token = str(uuid7())
-        list_at = manifest_writer.manifest_list_path(folder, token=token, snapshot_id=snapshot_id)
-        written: list[str] = []
-        size_bytes = 0
+        with (
+            self._spilled(store, survey, proposal, definition) as (spill, order),
+            self._snapshots.begin(
+                catalog, store, folder, token=str(uuid7()), owns_folder=at is None
+            ) as pending,
+        ):
+            entries = spill.entries(order.tolist())
+            first = _FirstSnapshot.store(pending, definition, folder, entries)
+            if at is None:
+                self._write_inventory(pending.token, spill, order, first.manifests)
+            updates = [
+                *_table_updates(definition, location),
+                *first.updates(size_bytes=spill.size_bytes, now_ms=self._now_ms()),
+            ]
+            change = TableChange(
+                identifier=identifier,
+                requirements=[{"type": "assert-create"}],
+                updates=updates,
+                sources=definition.sources,
+            )
+            adopt = None if at is not None else partial(_adopt, inventory_id=pending.token)
+            pending.commit(principal, change, also=adopt)
+
+    @contextmanager
+    def _spilled(
+        self, store: ObjectStore, survey: Survey, proposal: Proposal, definition: TableDefinition
+    ) -> Iterator[tuple[EntrySpill, npt.NDArray[np.int64]]]:
+        """The entries of all files, by key, and their order along a Hilbert curve."""
+        builder = EntryBuilder(
+            proposal, definition.schema, definition.partition_spec, survey.location.bucket
+        )
         with EntrySpill() as spill:
-            builder = EntryBuilder(proposal, definition.schema, definition.partition_spec, bucket)
             for file, inspection in _with_boxes(store, self._workers, proposal, survey.inspections):
                 spill.add(file.etag, builder.add(file, inspection))
-                size_bytes += file.size_bytes
-            order = builder.order()
-            manifests: list[Manifest] = []
-            try:
-                for made in manifest_writer.stream_manifests(
-                    (entry for _, entry in spill.read(order)),
-                    schema=definition.schema,
-                    spec=definition.partition_spec,
-                    snapshot_id=snapshot_id,
-                    folder=folder,
-                    token=token,
-                ):
-                    written.append(made.manifest.path)
-                    store.put_if_absent(made.manifest.path, made.data)
-                    manifests.append(made.manifest)
-                manifest_list = manifest_writer.write_manifest_list(
-                    manifests, snapshot_id=snapshot_id, parent_snapshot_id=None, sequence_number=1
-                )
-                written.append(list_at)
-                store.put_if_absent(list_at, manifest_list)
-                change = TableChange(
-                    identifier=identifier,
-                    requirements=[{"type": "assert-create"}],
-                    updates=[
-                        *_table_updates(definition, location),
-                        *_snapshot_updates(
-                            snapshot_id,
-                            list_at,
-                            manifests,
-                            size_bytes=size_bytes,
-                            now_ms=self._now_ms(),
-                        ),
-                    ],
-                    sources=definition.sources,
-                )
-                known = _KnownFiles(spill, order, manifests)
-                self._commits.commit(
-                    principal,
-                    catalog,
-                    [change],
-                    also=None if at is not None else partial(_keep_inventory, known=known),
-                )
-            except CommitStateUnknown:
-                raise
-            except CatalogError:
-                with suppress(CatalogError):
-                    store.delete(written)
-                raise
+            yield spill, builder.order()
+
+    def _write_inventory(
+        self,
+        inventory_id: str,
+        spill: EntrySpill,
+        order: npt.NDArray[np.int64],
+        manifests: Sequence[Manifest],
+    ) -> None:
+        """What a sync will compare the bucket with, and where it will find each entry.
+
+        Others write meanwhile: it is nobody's inventory until the commit makes it the table's.
+        """
+        transact(self._engine, inventories_db.begin, inventory_id)
+        held_by = array("i", bytes(4 * len(order)))
+        np.frombuffer(held_by, np.int32)[order] = (
+            np.arange(len(order)) // manifest_writer.MANIFEST_ENTRIES_MAX
+        )
+        known = (
+            KnownFile(
+                file.path.partition("://")[2].partition("/")[2],
+                file.etag,
+                file.size_bytes,
+                manifest=manifests[number].name,
+            )
+            for file, number in zip(spill.files(), held_by, strict=True)
+        )
+        while some := list(islice(known, INVENTORY_ROWS_AT_ONCE)):
+            transact(self._engine, inventories_db.extend, inventory_id, some)
 
     def _registered(
         self, catalog: OpenCatalog, survey: Survey, proposal: Proposal
@@ -187,28 +189,9 @@ class Registration:
         return sorted(source.removeprefix(bucket) for source in sources)
 
 
-class _KnownFiles(Iterable[KnownFile]):
-    """What a sync will compare the bucket with, and where it will find each entry."""
-
-    def __init__(
-        self, spill: EntrySpill, order: npt.NDArray[np.int64], manifests: Sequence[Manifest]
-    ) -> None:
-        self._spill = spill
-        self._order = order
-        self._manifests = manifests
-
-    def __iter__(self) -> Iterator[KnownFile]:
-        for number, (etag, entry) in enumerate(self._spill.read(self._order)):
-            manifest = self._manifests[number // manifest_writer.MANIFEST_ENTRIES_MAX]
-            key = entry.path.partition("://")[2].partition("/")[2]
-            yield KnownFile(key, etag, entry.size_bytes, manifest=manifest.name)
-
-
-def _keep_inventory(
-    conn: Connection, records: Sequence[TableRecord], known: Iterable[KnownFile]
-) -> None:
+def _adopt(conn: Connection, records: Sequence[TableRecord], *, inventory_id: str) -> None:
     for record in records:
-        discovered_files_db.change(conn, record.id, InventoryChange(revision=0, known=known))
+        inventories_db.adopt(conn, inventory_id, record.id)
 
 
 def _with_boxes(
@@ -251,39 +234,72 @@ def _table_updates(definition: TableDefinition, location: Location) -> list[Json
     ]
 
 
-def _snapshot_updates(
-    snapshot_id: int,
-    manifest_list: str,
-    manifests: Sequence[Manifest],
-    *,
-    size_bytes: int,
-    now_ms: int,
-) -> list[Json]:
-    counts = {
-        "data-files": sum(manifest.added_files_count or 0 for manifest in manifests),
-        "files-size": size_bytes,
-        "records": sum(manifest.added_rows_count or 0 for manifest in manifests),
-    }
-    summary = {
-        "operation": "append",
-        **{f"added-{name}": str(count) for name, count in counts.items()},
-        **{f"total-{name}": str(count) for name, count in counts.items()},
-        "total-delete-files": "0",
-        "total-position-deletes": "0",
-        "total-equality-deletes": "0",
-        "manifests-created": str(len(manifests)),
-        DISCOVERED_BY: "registration",
-    }
-    snapshot = {
-        "snapshot-id": snapshot_id,
-        "sequence-number": 1,
-        "timestamp-ms": now_ms,
-        "manifest-list": manifest_list,
-        "summary": summary,
-        "schema-id": 0,
-    }
-    ref = {"ref-name": "main", "type": "branch", "snapshot-id": snapshot_id}
-    return [
-        {"action": "add-snapshot", "snapshot": snapshot},
-        {"action": "set-snapshot-ref", **ref},
-    ]
+@dataclass(frozen=True, slots=True)
+class _FirstSnapshot:
+    """The snapshot of a new table, whose files are stored."""
+
+    snapshot_id: int
+    manifest_list: str
+    manifests: Sequence[Manifest]
+
+    @classmethod
+    def store(
+        cls,
+        pending: PendingSnapshot,
+        definition: TableDefinition,
+        folder: str,
+        entries: Iterable[DataFileEntry],
+    ) -> "_FirstSnapshot":
+        """Store manifests as they are written, and the list of them."""
+        snapshot_id = secrets.randbits(62) + 1
+        manifests: list[Manifest] = []
+        for made in manifest_writer.stream_manifests(
+            entries,
+            schema=definition.schema,
+            spec=definition.partition_spec,
+            snapshot_id=snapshot_id,
+            folder=folder,
+            token=pending.token,
+        ):
+            pending.put(made.manifest.path, made.data)
+            manifests.append(made.manifest)
+        manifest_list = manifest_writer.manifest_list_path(
+            folder, token=pending.token, snapshot_id=snapshot_id
+        )
+        pending.put(
+            manifest_list,
+            manifest_writer.write_manifest_list(
+                manifests, snapshot_id=snapshot_id, parent_snapshot_id=None, sequence_number=1
+            ),
+        )
+        return cls(snapshot_id, manifest_list, manifests)
+
+    def updates(self, *, size_bytes: int, now_ms: int) -> list[Json]:
+        counts = {
+            "data-files": sum(manifest.added_files_count or 0 for manifest in self.manifests),
+            "files-size": size_bytes,
+            "records": sum(manifest.added_rows_count or 0 for manifest in self.manifests),
+        }
+        summary = {
+            "operation": "append",
+            **{f"added-{name}": str(count) for name, count in counts.items()},
+            **{f"total-{name}": str(count) for name, count in counts.items()},
+            "total-delete-files": "0",
+            "total-position-deletes": "0",
+            "total-equality-deletes": "0",
+            "manifests-created": str(len(self.manifests)),
+            DISCOVERED_BY: "registration",
+        }
+        snapshot = {
+            "snapshot-id": self.snapshot_id,
+            "sequence-number": 1,
+            "timestamp-ms": now_ms,
+            "manifest-list": self.manifest_list,
+            "summary": summary,
+            "schema-id": 0,
+        }
+        ref = {"ref-name": "main", "type": "branch", "snapshot-id": self.snapshot_id}
+        return [
+            {"action": "add-snapshot", "snapshot": snapshot},
+            {"action": "set-snapshot-ref", **ref},
+        ]

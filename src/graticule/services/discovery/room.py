@@ -44,7 +44,9 @@ def open_discovery(
     patience_s: float,
 ) -> DiscoveryRoom:
     """`wake` has jobs looked for; `patience_s` is how long a scan waits for a cluster."""
-    registration = Registration(engine, credentials, catalog.commits, workers, now_ms=now_ms)
+    registration = Registration(
+        engine, credentials, catalog.pending_snapshots, workers, now_ms=now_ms
+    )
     policies = ScanPolicies(engine, now_ms=now_ms)
     handoffs = Handoffs(engine, keyring, credentials, now_ms=now_ms, patience_s=patience_s)
     return DiscoveryRoom(

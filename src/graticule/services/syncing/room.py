@@ -40,7 +40,7 @@ def open_syncing(
     wake: Callable[[], None],
 ) -> SyncingRoom:
     """`wake` has jobs looked for."""
-    commits = SnapshotCommits(engine, catalog.commits)
+    commits = SnapshotCommits(engine, catalog.commits, catalog.pending_snapshots)
     tables = TableSyncs(engine, catalog.documents, credentials, commits, workers, now_ms=now_ms)
     syncing = Syncing(engine, now_ms=now_ms)
     schedule = SyncSchedule(engine, catalog.catalogs, syncing, now_ms=now_ms)

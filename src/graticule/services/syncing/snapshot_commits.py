@@ -12,19 +12,15 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from graticule.db import discovered_files as discovered_files_db
+from graticule.db import inventories as inventories_db
 from graticule.db import tables as tables_db
-from graticule.db.discovered_files import InventoryChange
 from graticule.db.engine import read
+from graticule.db.inventories import InventoryChange
 from graticule.domain.catalog import OpenCatalog, TableRecord
-from graticule.domain.errors import (
-    CatalogError,
-    CommitConflict,
-    CommitStateUnknown,
-    NoSuchTable,
-)
+from graticule.domain.errors import CommitConflict, NoSuchTable
 from graticule.domain.tenancy import Principal
 from graticule.services.catalog.commits import Commits
+from graticule.services.catalog.pending_snapshots import PendingSnapshots
 from graticule.services.catalog.table_changes import TableChange
 from graticule.services.syncing.snapshot_writing import Revision
 from graticule.storage.s3 import ObjectStore
@@ -39,9 +35,10 @@ PAUSE_S_MAX: Final = 1.0
 
 
 class SnapshotCommits:
-    def __init__(self, engine: Engine, commits: Commits) -> None:
+    def __init__(self, engine: Engine, commits: Commits, snapshots: PendingSnapshots) -> None:
         self._engine = engine
         self._commits = commits
+        self._snapshots = snapshots
 
     def until_landed(
         self,
@@ -88,21 +85,17 @@ class SnapshotCommits:
             CommitStateUnknown: the outcome cannot be told.
         """
 
-        def also(conn: Connection, records: Sequence[TableRecord]) -> None:
+        def keep_inventory(conn: Connection, records: Sequence[TableRecord]) -> None:
             for record in records:
-                if not discovered_files_db.change(conn, record.id, inventory):
+                if not inventories_db.change(conn, record.id, inventory):
                     raise CommitConflict("another sync of the table was first")
 
-        try:
+        with self._snapshots.begin(
+            catalog, store, revision.folder, token=revision.token
+        ) as pending:
             for at, data in revision.files.items():
-                store.put_if_absent(at, data)
-            self._commits.commit(principal, catalog, [change], also=also)
-        except CommitStateUnknown:
-            raise
-        except BaseException:
-            with suppress(CatalogError):
-                store.delete(list(revision.files))
-            raise
+                pending.put(at, data)
+            pending.commit(principal, change, also=keep_inventory)
 
     def _undisturbed(
         self, catalog: OpenCatalog, record: TableRecord | None, number: int

@@ -41,7 +41,8 @@ class FileChanges:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A snapshot whose files have yet to be stored: `files` by their paths.
+    """A snapshot whose files have yet to be stored: `files` by their paths, all in `folder`, with
+    `token` in their names.
 
     `missing` are paths that were to be removed and are not there: an engine took them out, and they
     are not added again either.  `present` are those to be added that an engine has added already.
@@ -49,6 +50,8 @@ class Revision:
     """
 
     snapshot: Json
+    folder: str
+    token: str
     files: Mapping[str, bytes]
     removed: Sequence[DataFileEntry]
     added: Sequence[DataFileEntry]
@@ -167,6 +170,8 @@ class SnapshotWriter:
         held_by = {entry.path: one.manifest.name for one, entries in written for entry in entries}
         return Revision(
             snapshot=snapshot,
+            folder=self._folder,
+            token=self._token,
             files=files,
             removed=removed,
             added=added,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from uuid6 import uuid7
 
-from graticule.db.discovered_files import Inventory, InventoryChange
+from graticule.db.inventories import Inventory, InventoryChange
 from graticule.discovery.diff import Diff, FileState, KnownFile, diff, digest_of
 from graticule.discovery.grouping import StoredObject
 from graticule.discovery.inspection import FileInspection

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from graticule.db import dirty_objects as dirty_objects_db
-from graticule.db import discovered_files as discovered_files_db
+from graticule.db import inventories as inventories_db
 from graticule.db import jobs as jobs_db
 from graticule.db import sync_settings as sync_settings_db
 from graticule.db import syncs as syncs_db
@@ -106,7 +106,7 @@ class SyncRuns:
     def _sync(self, principal: Principal, catalog: OpenCatalog, sync: Sync, run: JobRun) -> Json:
         with read(self._engine) as conn:
             settings = sync_settings_db.load(conn, catalog.catalog.id)
-            in_place = discovered_files_db.tables_in_place(conn, catalog.catalog.id)
+            in_place = inventories_db.tables_in_place(conn, catalog.catalog.id)
             own = table_sync_settings_db.of_catalog(conn, catalog.catalog.id)
             dirty = dirty_objects_db.load(conn, catalog.catalog.id)
         asked = sync.parameters.get("tables")

@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from graticule.db import catalogs as catalogs_db
-from graticule.db import discovered_files as discovered_files_db
-from graticule.db.discovered_files import Inventory
+from graticule.db import inventories as inventories_db
 from graticule.db.engine import read, write
+from graticule.db.inventories import Inventory
 from graticule.discovery.diff import KnownFile
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.tenancy import Principal
@@ -131,7 +131,7 @@ class TableSyncs:
     def _inventory(self, store: ObjectStore, record: TableRecord, document: Json) -> Inventory:
         """What is known of the table's files; from its manifests where nothing was written down."""
         with read(self._engine) as conn:
-            inventory = discovered_files_db.load(conn, record.id)
+            inventory = inventories_db.load(conn, record.id)
         if inventory.revision:
             return inventory
         writer = SnapshotWriter(
@@ -157,7 +157,7 @@ class TableSyncs:
         change = attempt.bookkeeping()
         if outcome["status"] != Status.NEEDS_CONFIRMATION and change is not None:
             with write(self._engine) as conn:
-                discovered_files_db.change(conn, record.id, change)
+                inventories_db.change(conn, record.id, change)
 
 
 def _goes_on(outcome: Json, request: TableSyncRequest) -> bool:

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
-from graticule.db import discovered_files as discovered_files_db
+from graticule.db import inventories as inventories_db
 from graticule.db import syncs as syncs_db
 from graticule.db import tables as tables_db
-from graticule.db.discovered_files import InventoryChange
 from graticule.db.engine import read, transact
+from graticule.db.inventories import InventoryChange
 from graticule.discovery.diff import FileState, KnownFile
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog, TableRecord
@@ -162,7 +162,7 @@ class Undoing:
 
     def _tables_in_place(self, catalog: OpenCatalog) -> Sequence[str]:
         with read(self._engine) as conn:
-            return list(discovered_files_db.tables_in_place(conn, catalog.catalog.id))
+            return list(inventories_db.tables_in_place(conn, catalog.catalog.id))
 
     def _carry_out(
         self,
@@ -210,7 +210,7 @@ class Undoing:
         """
         with read(self._engine) as conn:
             record = tables_db.load_by_id(conn, table_id)
-            inventory = discovered_files_db.load(conn, table_id)
+            inventory = inventories_db.load(conn, table_id)
         if record is None:
             return None
         store = store.confined(record.places)
