@@ -178,6 +178,7 @@ def open_services(settings: Settings, *, now_ms: Callable[[], int] = wall_clock_
         catalog,
         credentials,
         workers,
+        audit=events.audit,
         now_ms=now_ms,
         wake=wake,
         patience_s=settings.scan_patience_s,

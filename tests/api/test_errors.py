@@ -66,6 +66,7 @@ def test_a_wrong_method_names_the_right_ones(http):
         b'{"a": NaN}',
         b"[" * 100_000,
         b'{"a":' * 5000,
+        b'{"a": ' + b"9" * 5000 + b"}",
     ],
 )
 def test_a_malformed_body_is_a_bad_request(http, catalog, body):
@@ -73,6 +74,7 @@ def test_a_malformed_body_is_a_bad_request(http, catalog, body):
         f"{catalog.base}/namespaces", content=body, headers={"Content-Type": "application/json"}
     )
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "BadRequestException")
+    assert "sys." not in answer.text  # what Python tells programmers
 
 
 def test_a_body_that_is_no_json_by_its_own_account_is_unsupported(http, catalog):

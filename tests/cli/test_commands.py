@@ -195,6 +195,12 @@ def test_a_scan_is_followed_to_its_proposals_and_nothing_is_registered(server, c
     assert [item["id"] for item in run("scan", "list", catalog.name)] == [scan["id"]]
     printed = run("scan", "show", catalog.id, scan["id"], "-o", "table")
     assert "proposed" in printed
+    assert f"no object below {scan['prefix']}, which has to be a folder" in printed
+    assert "phase" not in printed  # progress in words
+    listed = run("scan", "list", catalog.name, "-o", "table")
+    assert scan["id"] in listed  # uncut, however narrow the terminal is
+    named = run("sync", "start", catalog.id, "--table", "roads", expected=ExitCode.USAGE)
+    assert named.message == "`roads` does not name a table; write `namespace.table`"
     assert run("scan", "register", catalog.id, scan["id"], "--namespace", "x") == {"tables": []}
 
 

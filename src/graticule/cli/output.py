@@ -45,7 +45,9 @@ def print_list(items: Iterable[Json], columns: Sequence[str], output: Format | N
         heading = _heading(column).upper()
         # Of a narrow terminal the values suffer, not the words above them.
         least = max(len(word) for word in heading.split())
-        table.add_column(heading, overflow="fold", min_width=least)
+        # An id that is cut in two can be neither copied nor searched for.
+        is_whole = column == "id" or column.endswith("_id")
+        table.add_column(heading, overflow="fold", min_width=least, no_wrap=is_whole)
     for item in items:
         table.add_row(*(escape(_text(item.get(column))) for column in columns))
     Console().print(table)

@@ -353,10 +353,13 @@ def _print_scan(catalog: str, scan: dict[str, Any], output: Format | None) -> No
     if wants_json(output):
         print_json(scan)
     else:
-        print_one({name: scan.get(name) for name in _SHOWN}, output)
+        shown = {name: scan.get(name) for name in _SHOWN}
+        print_one(shown | {"progress": counters_of(scan) or None}, output)
         if "tables" in report:
             typer.echo()
             print_report(report, catalog=catalog, scan=scan["id"])
+            if not report.get("objects"):
+                typer.echo(f"There is no object below {scan['prefix']}, which has to be a folder.")
     if scan["state"] in {FAILED, CANCELLED}:
         raise CommandFailure(
             f"the scan {_ENDED[scan['state']]}: {report.get('error') or 'no reason is known'}",
@@ -369,7 +372,8 @@ def _print_registered(registered: dict[str, Any], output: Format | None) -> None
     if wants_json(output):
         print_json(registered)
     else:
-        print_list(tables, _REGISTERED_COLUMNS, output)
+        rows = [table | {"namespace": ".".join(table["namespace"])} for table in tables]
+        print_list(rows, _REGISTERED_COLUMNS, output)
     failed = [table for table in tables if table["error"]]
     if failed:
         raise CommandFailure(

@@ -33,6 +33,7 @@ _MODULES: Final = "graticule.zip"
 _PASS: Final = "pass.json"
 _JOB: Final = "spark.py"
 _OURS: Final = "GRATICULE_"
+_MODE: Final = "spark.submit.deployMode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,11 @@ def make_bundle(
     """Put what Spark needs into a folder; returns the command that runs it.
 
     It is for this scan: the folder has its token, which ends with it.
+
+    Raises:
+        CommandFailure: the driver is to run in the cluster, where the folder is not.
     """
+    _refuse_cluster_mode(options.conf)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     token = api.post(f"{scan_path}/token")["token"]
     passed = folder / _PASS
@@ -65,11 +70,26 @@ def make_bundle(
     return [
         options.program,
         *(["--master", options.master] if options.master else []),
+        # Said, since the defaults of a Spark may say otherwise.
+        *("--deploy-mode", "client"),
         *(part for setting in options.conf for part in ("--conf", setting)),
         *("--py-files", str(folder / _MODULES)),
         str(folder / _JOB),
         str(passed),
     ]
+
+
+def _refuse_cluster_mode(conf: Sequence[str]) -> None:
+    """A driver in the cluster would need the token there: in a staging folder others can read."""
+    modes = [value for name, _, value in (each.partition("=") for each in conf) if name == _MODE]
+    if any(mode.strip().lower() != "client" for mode in modes):
+        raise CommandFailure(
+            f"`{_MODE}={modes[-1]}` is not supported: the driver holds the scan's token and runs "
+            "where the command does; only executors run in the cluster",
+            remedy="Leave the setting out. To have the driver near the cluster, run this command "
+            "on a machine or in a pod there.",
+            exit_code=ExitCode.USAGE,
+        )
 
 
 @contextmanager

@@ -224,7 +224,7 @@ def _explain(
     if widened:
         draft.lower(f"{_columns(widened)} of different types that fit together")
     if own.unsupported:
-        why = "Iceberg has no such type, and PyIceberg refuses the files"
+        why = "Iceberg has no such type or name, and PyIceberg refuses the files"
         draft.lower(f"{_columns(sorted(own.unsupported))} left out: {why}")
     typeless = _typeless(draft)
     if typeless:

@@ -75,6 +75,7 @@ class EventType(StrEnum):
     SCAN_STARTED = "scan.started"
     SCAN_CANCELLED = "scan.cancelled"
     SCAN_TOKEN_ISSUED = "scan.token_issued"
+    SCAN_CREDENTIAL_VENDED = "scan.credential_vended"
     SCAN_TAKEN_OVER = "scan.taken_over"
     SCAN_REGISTERED = "scan.registered"
     SYNC_SETTINGS_CHANGED = "catalog.sync_settings_changed"

@@ -4,6 +4,7 @@ Spec: https://iceberg.apache.org/spec/#parquet (types), #primitive-types.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -78,11 +79,14 @@ def _translate(metadata: pq.FileMetaData, arrow_schema: pa.Schema) -> FileSchema
     walk = _Walk(metadata.schema)
     fields: list[dict[str, Any]] = []
     unsupported: list[str] = []
+    names: set[str] = set()
     for field in arrow_schema:
         iceberg_type = walk.visit(field.type, field.name)
-        if iceberg_type is None:
+        own = set() if iceberg_type is None else set(_full_names(field.name, iceberg_type))
+        if iceberg_type is None or "" in own or not own.isdisjoint(names):
             unsupported.append(field.name)
         else:
+            names |= own
             fields.append({"name": field.name, "required": False, "type": iceberg_type})
     if len(walk.leaves) != metadata.num_columns:
         raise pa.ArrowInvalid(
@@ -101,6 +105,24 @@ def _translate(metadata: pq.FileMetaData, arrow_schema: pa.Schema) -> FileSchema
         if field.metadata and field.metadata.get(_FIELD_ID, b"").isdigit()
     }
     return FileSchema(tuple(fields), leaves, tuple(unsupported), field_ids)
+
+
+def _full_names(name: str, type_: Any) -> Iterator[str]:
+    """By which Iceberg finds a column and all that is in it; empty if one has no name.
+
+    `a.b` is also what it calls field `b` of column `a`, and a schema with both is refused.
+    """
+    yield name
+    if isinstance(type_, str):
+        return
+    inner = (
+        [(field["name"], field["type"]) for field in type_["fields"]]
+        if type_["type"] == "struct"
+        else [(part, type_[part]) for part in ("element", "key", "value") if part in type_]
+    )
+    for own, held in inner:
+        for found in _full_names(own, held):
+            yield f"{name}.{found}" if found else ""
 
 
 def _extension(metadata: dict[bytes, bytes]) -> tuple[str, str] | None:

@@ -162,7 +162,7 @@ def _understood(footer: Footer, size_bytes: int, footer_bytes: int) -> FileInspe
 
 def _inspect(footer: Footer, data_end: int) -> FileInspection:
     schema, row_groups = footer.schema, footer.row_groups
-    names = [field["name"] for field in schema.fields]
+    names = [*(field["name"] for field in schema.fields), *schema.unsupported]
     if len(set(names)) != len(names):
         raise UnreadableFile("two of its columns have the same name")
     geo = parse_geo(footer.key_values.get(GEO_KEY.encode()))

@@ -4,12 +4,14 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from graticule.cli.failures import CommandFailure
 from graticule.cli.main import app
 from graticule.discovery.handoff import Answer, answers_to_bytes, part_from_bytes
 from graticule.discovery.inspection_codec import from_bytes, to_bytes
@@ -195,6 +197,29 @@ def test_what_a_machine_gets_opens_its_part_and_nothing_else(pairs):
     pairs.http.post(f"{pairs.scans}/{scan['id']}/cancel")
 
 
+def test_the_audit_log_says_which_keys_went_out_for_what_and_until_when(pairs):
+    scan = start(pairs)
+    cluster = cluster_for(pairs, scan)
+    names = parts_of(cluster)[:2]
+    told = [cluster.part(name) for name in names]
+    pairs.server.services.audit.flush()
+    query = {"type": "scan.credential_vended", "subject": scan["id"]}
+    events = pairs.http.get("/api/v1/audit", params=query).json()["items"]
+    found = {event["details"].pop("part"): event for event in events}
+    assert sorted(found) == sorted(names)
+    staging = f"s3://lake/{told[0]['pending_key'].rpartition('/pending/')[0]}"
+    for name, part in zip(names, told, strict=True):
+        event = found[name]
+        assert (event["member"]["name"], event["address"]) == ("admin", "127.0.0.1")
+        assert event["details"].pop("expires_at_ms") > time.time() * 1000
+        assert event["details"] == {
+            "access_key_id": part["access_key_id"],
+            "reads": [f"s3://lake/{pairs.prefix}cities/", f"{staging}/pending/{name}"],
+            "writes": [f"{staging}/inspected/{name}/"],
+        }
+    pairs.http.post(f"{pairs.scans}/{scan['id']}/cancel")
+
+
 def test_a_scan_that_nobody_inspects_for_goes_on_by_itself(pairs, learnt, monkeypatch):
     pairs = elsewhere(pairs)
     scan = start(pairs)
@@ -263,7 +288,8 @@ def test_the_command_line_prints_what_runs_on_a_cluster_and_not_its_token(pairs,
     [line] = told.stdout.splitlines()
     command = line.split(" ")
     *fixed, modules, job, passed = command
-    assert fixed == ["spark-submit", "--master", "yarn", "--conf", "a.b=c", "--py-files"]
+    submit = ["spark-submit", "--master", "yarn", "--deploy-mode", "client"]
+    assert fixed == [*submit, "--conf", "a.b=c", "--py-files"]
     assert stat.S_IMODE(Path(passed).stat().st_mode) == 0o600
     content = json.loads(Path(passed).read_text())
     assert Server(content["url"], Secret(content["token"])).work()["scan_id"] == scan["id"]
@@ -284,6 +310,13 @@ def test_the_command_line_prints_what_runs_on_a_cluster_and_not_its_token(pairs,
     assert where.startswith(modules)
     assert Path(job).read_text() == Path(spark.__file__).read_text()
     assert {"boto3", "sqlalchemy", "msgspec", "shapely"}.isdisjoint(loaded.split())
+    remote = ["--conf", "spark.submit.deployMode=cluster", "--bundle", str(tmp_path / "other")]
+    refused = CliRunner().invoke(
+        app, ["scan", "spark", pairs.catalog.name, scan["id"], *remote], env=variables
+    )
+    assert isinstance(refused.exception, CommandFailure)
+    assert (refused.exception.exit_code, (tmp_path / "other").exists()) == (2, False)
+    assert "`spark.submit.deployMode=cluster` is not supported" in refused.exception.message
     cancelled = pairs.http.post(f"{pairs.scans}/{scan['id']}/cancel")
     assert cancelled.status_code == 202
 

@@ -150,10 +150,30 @@ LAYOUTS = [
                 ("t.parquet",),
                 1,
                 confidence="medium",
-                because=("column `big` is left out: Iceberg has no such type",),
+                because=("column `big` is left out: Iceberg has no such type or name",),
             ),
         ),
         pyiceberg_refuses="Could not find field with name: big",
+    ),
+    Layout(
+        "columns whose names Iceberg cannot have are left out of the table",
+        fixed(
+            {
+                "t.parquet": parquet(
+                    {"id": ids(), "a": pa.array([{"b": 1}]), "a.b": ids(), "": ids()}
+                )
+            }
+        ),
+        (
+            Table(
+                "t",
+                ("t.parquet",),
+                1,
+                confidence="medium",
+                because=("columns ``, `a.b` are left out: Iceberg has no such type or name",),
+            ),
+        ),
+        pyiceberg_refuses="multiple fields for name a.b",
     ),
     Layout(
         "columns that only differ by case are reported",

@@ -114,7 +114,10 @@ def referenced_by(call: Call) -> Sequence[TableIdentifier]:
         parts = [unquote_plus(part, errors="strict") for part in raw.split(",") if part]
     except UnicodeDecodeError as error:
         raise InvalidRequest("`referenced-by` is not UTF-8") from error
-    return [_referencing_view(part) for part in parts]
+    try:
+        return [_referencing_view(part) for part in parts]
+    except InvalidName as error:
+        raise InvalidRequest(f"`referenced-by` names no view: {error.message}") from error
 
 
 def _referencing_view(text: str) -> TableIdentifier:

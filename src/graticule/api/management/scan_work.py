@@ -31,7 +31,9 @@ def show_work(call: Call) -> Response:
 
 
 def show_part(call: Call) -> Response:
-    part = call.services.scan_work.part(_token(call), call.name("part"))
+    part = call.services.scan_work.part(
+        _token(call), call.name("part"), asked_from=call.principal.origin
+    )
     return json_response(_part_to_json(part), headers=_NO_STORE)
 
 

@@ -13,6 +13,7 @@ from graticule.api.management.bodies import Body, body_of, page_of
 from graticule.api.management.representations import moment, page_to_json
 from graticule.api.management.table_paths import TABLE, table_of
 from graticule.domain.catalog import OpenCatalog
+from graticule.domain.errors import InvalidRequest
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.sync import Sync
 
@@ -122,6 +123,8 @@ def _without_report(sync: Sync) -> Json:
 
 def _identifier(name: str) -> TableIdentifier:
     *levels, table = name.split(".")
+    if not levels:
+        raise InvalidRequest(f"`{name}` does not name a table; write `namespace.table`")
     return TableIdentifier(Namespace.of(levels), table)
 
 

@@ -17,6 +17,7 @@ from graticule.services.discovery.handoffs import Handoffs
 from graticule.services.discovery.registration import Registration
 from graticule.services.discovery.scan_policies import ScanPolicies
 from graticule.services.discovery.scan_work import ScanWork
+from graticule.services.events.audit import Audit
 from graticule.services.integrations.credentials import Credentials
 from graticule.storage.inspection_workers import InspectionWorkers
 
@@ -39,6 +40,7 @@ def open_discovery(
     credentials: Credentials,
     workers: InspectionWorkers,
     *,
+    audit: Audit,
     now_ms: Callable[[], int],
     wake: Callable[[], None],
     patience_s: float,
@@ -68,6 +70,7 @@ def open_discovery(
             keyring,
             credentials,
             ScanTokens(keyring.derive(SCAN_TOKEN_PURPOSE)),
+            audit,
             now_ms=now_ms,
         ),
         conversions=Conversions(

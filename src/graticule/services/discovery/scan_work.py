@@ -5,7 +5,7 @@ its files and writes its answers; nothing that they get opens more.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from sqlalchemy import Engine
@@ -21,14 +21,15 @@ from graticule.db.engine import read, write
 from graticule.db.scan_parts import HandedPart, PartState
 from graticule.discovery.inspection_codec import CODEC_VERSION
 from graticule.domain.audit import EventType, Subject, SubjectKind
-from graticule.domain.catalog import OpenCatalog, StorageCredential
+from graticule.domain.catalog import AccessLevel, OpenCatalog, StorageCredential
 from graticule.domain.errors import NoSuchScan, Unauthenticated, WrongState
 from graticule.domain.job import Job, JobKind
 from graticule.domain.scan import ScanEngine
 from graticule.domain.secret import Secret
-from graticule.domain.tenancy import Principal
+from graticule.domain.tenancy import NOWHERE, Origin, Principal
 from graticule.services.discovery.handed_parts import ANSWERS, grants_of, seal_of, staging_of
 from graticule.services.events import audit_trail
+from graticule.services.events.audit import Audit
 from graticule.services.integrations.credentials import Credentials
 from graticule.services.jobs.job_context import as_server, catalog_of
 from graticule.storage.s3_requests import always_headers, encryption_headers, origin_of
@@ -71,6 +72,7 @@ class ScanWork:
         keyring: Keyring,
         credentials: Credentials,
         tokens: ScanTokens,
+        audit: Audit,
         *,
         now_ms: Callable[[], int],
     ) -> None:
@@ -78,6 +80,7 @@ class ScanWork:
         self._keyring = keyring
         self._credentials = credentials
         self._tokens = tokens
+        self._audit = audit
         self._now_ms = now_ms
 
     def issue_token(self, principal: Principal, catalog: OpenCatalog, scan_id: str) -> Secret:
@@ -117,8 +120,8 @@ class ScanWork:
         out = tuple(part.name for part in parts if part.state is PartState.OUT)
         return Work(for_.scan_id, "ready", out)
 
-    def part(self, token: str, name: str) -> PartWork:
-        """What it takes to inspect the files of one part.
+    def part(self, token: str, name: str, *, asked_from: Origin = NOWHERE) -> PartWork:
+        """What it takes to inspect the files of one part, for the machine that asks.
 
         Raises:
             Unauthenticated: as for `what`.
@@ -135,7 +138,20 @@ class ScanWork:
         integration = catalog.integration
         staging = staging_of(catalog.catalog, for_.scan_id)
         actor = as_server(for_.organisation_id, job.requested_by, member_id=for_.member_id)
-        credential = self._credentials.vend(actor, integration, grants_of(staging, part))
+        grants = grants_of(staging, part)
+        credential = self._credentials.vend(actor, integration, grants)
+        self._audit.note(
+            replace(actor, origin=asked_from),
+            EventType.SCAN_CREDENTIAL_VENDED,
+            Subject(SubjectKind.SCAN, job.id, job.parameters["prefix"], job.subject_id),
+            details={
+                "part": name,
+                "access_key_id": credential.access_key_id,
+                "expires_at_ms": credential.expires_at_ms,
+                "reads": tuple(g.location for g in grants if g.access is AccessLevel.READ),
+                "writes": tuple(g.location for g in grants if g.access is AccessLevel.WRITE),
+            },
+        )
         address = StoreAddress(staging.bucket, integration.region, integration.endpoint)
         origin, path_prefix = origin_of(address, path_style=integration.path_style)
         return PartWork(
