@@ -157,5 +157,7 @@ def test_known_footers_are_a_mapping_of_the_place_and_nothing_else(bench, monkey
     assert (list(known), len(known)) == ([file.key for file in files], 5)
     assert [known[file.key].rows for file in reversed(files)] == [1] * 5
     assert known.get(f"{bench.folder.key_prefix}9") is None
+    assert [known.fields_of(file.key) for file in files] == [known[files[0].key].fields] * 5
+    assert known.fields_of(f"{bench.folder.key_prefix}9") is None
     neighbour = Place(INTEGRATION, Location("lake", bench.folder.key[:-1]))
     assert list(KnownFooters(bench.database, neighbour)) == []

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, Final
+from typing import Final
 
 from graticule.discovery.bunches import (
     Bunch,
@@ -32,7 +32,7 @@ from graticule.discovery.grouping import (
 )
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.proposal import Confidence
-from graticule.discovery.schema_merge import Fields, families, first_conflict
+from graticule.discovery.schema_merge import Family, Fields, families, first_conflict
 from graticule.discovery.value_folders import FolderKind, describe
 
 SIBLING_FOLDERS_MIN: Final = 10
@@ -154,7 +154,7 @@ def _of_folder(
     return drafts
 
 
-def _families(bunches: Sequence[Bunch]) -> list[tuple[tuple[dict[str, Any], ...], list[int]]]:
+def _families(bunches: Sequence[Bunch]) -> list[Family]:
     return families([bunch.fields for bunch in bunches], [bunch.count for bunch in bunches])
 
 
@@ -277,7 +277,9 @@ def _of_partitions(
                 misfits[bunches[position].kind] = f"does not fit the others: {conflict}"
         if left_out:
             draft.lower(f"left out, since the schema is another: {_files(left_out)}")
-        depths = reduce(Counter[int].__add__, (bunch.depths for bunch in draft.bunches))
+        depths = Counter[int]()
+        for bunch in draft.bunches:
+            depths.update(bunch.depths)
         lacking = sum(count for depth, count in depths.items() if depth < len(hive_keys))
         if lacking:
             files = _files(lacking)

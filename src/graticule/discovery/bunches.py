@@ -4,10 +4,10 @@ What tables are made of is decided by these, so that a bucket of a million files
 memory than its kinds of files do.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from sys import intern
+from typing import Final, Protocol, runtime_checkable
 
 from graticule.discovery.grouping import (
     CandidateFile,
@@ -20,6 +20,10 @@ from graticule.discovery.names import is_generic
 from graticule.discovery.path_grammar import DataPath
 from graticule.discovery.schema_merge import Fields
 from graticule.discovery.value_folders import FolderKind, kind_of
+from graticule.domain.errors import InvalidRequest
+
+SCHEMAS_MAX: Final = 10_000
+"""In one scan: each may be a table, and nobody looks through more proposals."""
 
 COLUMNS_SHARED_MIN: Final = 0.6
 """Partitions that share fewer of their columns are tables of their own."""
@@ -42,6 +46,22 @@ Kind = tuple[CandidateKey, Subject, int]
 _SEVERAL: Final = object()
 
 
+@runtime_checkable
+class KnowsFields(Protocol):
+    """Inspections that can tell the fields of a file without reading all that is known of it."""
+
+    def fields_of(self, key: str) -> Fields | str | None: ...
+
+
+def fields_of(inspections: Inspections, key: str) -> Fields | str:
+    """Of a file of which a table can be made, or why it cannot."""
+    if isinstance(inspections, KnowsFields):
+        found = inspections.fields_of(key)
+        return NOT_INSPECTED if found is None else found or WITHOUT_COLUMNS
+    inspection = readable(inspections.get(key))
+    return inspection if isinstance(inspection, str) else inspection.fields
+
+
 def readable(found: FileInspection | str | None) -> FileInspection | str:
     """What was found in a file of which a table can be made, or why it cannot."""
     if found is None:
@@ -60,10 +80,19 @@ class Schemas:
         self._last: tuple[Fields, int] = ((), -1)
 
     def number_of(self, fields: Fields) -> int:
+        """The number of a schema.
+
+        Raises:
+            InvalidRequest: there are too many.
+        """
         if fields is self._last[0]:  # files of one schema come in a row, and share it
             return self._last[1]
         number = self._numbers.setdefault(repr(fields), len(self._fields))
         if number == len(self._fields):
+            if number == SCHEMAS_MAX:
+                raise InvalidRequest(
+                    f"files of more than {SCHEMAS_MAX} different schemas; scan folders one by one"
+                )
             self._fields.append(fields)
         self._last = (fields, number)
         return number
@@ -102,15 +131,15 @@ class Bunch:
     """The first of the rows of value folders that files lie in."""
     beside: int = 0
     """Files in no value folder."""
-    depths: Counter[int] = field(default_factory=Counter)
-    """Files by the number of partition folders that they are in."""
+    depths: dict[int, int] = field(default_factory=dict)
+    """Files by the number of partition folders that they are in; empty where there are none."""
     _stem: object = None
     _beginning: object = None
 
     def add(self, path: DataPath) -> None:
         """In the order of keys."""
         stem = path.stem
-        beginning = _without_number(stem)
+        beginning = intern(_without_number(stem))  # mostly the same in all folders
         if not self.count:
             self._stem, self._beginning = stem, beginning
         if self._stem != stem:
@@ -119,7 +148,9 @@ class Bunch:
             self._beginning = _SEVERAL
         self.count += 1
         self.folders.add(path.folder)
-        self.depths[len(path.hive)] += 1
+        if path.hive:
+            depth = len(path.hive)
+            self.depths[depth] = self.depths.get(depth, 0) + 1
         if not path.values:
             self.beside += 1
         elif self.values is None or path.values < self.values:
@@ -225,18 +256,19 @@ def _candidates(
         candidate.roots.add(path.root)
         for value in path.hive:
             candidate.hive_keys.setdefault(value.key)
-        inspection = readable(inspections.get(file.object.key))
-        if isinstance(inspection, str):
+        fields = fields_of(inspections, file.object.key)
+        if isinstance(fields, str):
             candidate.unreadable += 1
             continue
-        kind = collected.kind_of(path, inspection.fields)
-        _, subject, number = kind
+        _, subject, number = collected.kind_of(path, fields)
         bunches = candidate.by_subject.setdefault(subject, {})
         bunch = bunches.get(number)
         if bunch is None:
-            folders = Span(path.folder, path.folder)
-            fields = collected.schemas[number]
-            bunch = bunches[number] = Bunch(kind, fields, file.object.key, folders)
+            # Of a hundred thousand folders each text counts that is held twice.
+            folder = path.root if path.root == path.folder else path.folder
+            folders = Span(folder, folder)
+            own = collected.schemas[number]
+            bunch = bunches[number] = Bunch((key, subject, number), own, file.object.key, folders)
         bunch.add(path)
     return found
 
@@ -263,10 +295,10 @@ def _subject_depths(
         depths = apart.get(file.candidate)
         if not depths:
             continue
-        inspection = readable(inspections.get(file.object.key))
-        if isinstance(inspection, str):
+        fields = fields_of(inspections, file.object.key)
+        if isinstance(fields, str):
             continue
-        columns = frozenset(column["name"] for column in inspection.fields)
+        columns = frozenset(column["name"] for column in fields)
         for depth in range(1, len(depths) + 1):
             subject = subject_of(file.path, depth)
             if not _is_word(subject):

@@ -7,7 +7,7 @@ own, inside another, is a candidate of its own.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Final, Protocol
@@ -107,7 +107,7 @@ class CandidateFiles:
         *,
         base: str = "",
         ignored: Ignored = NOTHING_IGNORED,
-        foreign: Container[str] = (),
+        foreign: Collection[str] = (),
     ) -> None:
         """`foreign` are the folders of other tables."""
         self._objects = objects
@@ -126,7 +126,9 @@ class CandidateFiles:
         for stored in objects:
             if reason_to_ignore(stored.key, stored.size_bytes) is not None:
                 continue
-            if self._ignored.by(stored.key) is None and not _is_below(stored.key, self._foreign):
+            if self._ignored.by(stored.key) is not None:
+                continue
+            if not self._foreign or not _is_below(stored.key, self._foreign):
                 yield CandidateFile(stored, parse_path(stored.key, base=self._base))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
+from graticule.discovery.bunches import fields_of
 from graticule.discovery.grouping import (
     CandidateFile,
     CandidateKey,
@@ -16,6 +17,7 @@ from graticule.discovery.grouping import (
 )
 from graticule.discovery.inspection import FileInspection, GeometryInspection
 from graticule.discovery.path_grammar import parse_path
+from graticule.discovery.schema_merge import Fields
 from graticule.spatial.bounding_box import EMPTY, UNKNOWN
 
 CANDIDATE: Final = "candidate"
@@ -61,6 +63,10 @@ class Confirmed(Mapping[str, FileInspection | str]):
             return found
         seen = self._seen.get(candidate_of(parse_path(key, base=self._base)))
         return found if seen is None else _confirmed(found, seen)
+
+    def fields_of(self, key: str) -> Fields | str | None:
+        """No look changes what columns there are."""
+        return fields_of(self._known, key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)

@@ -27,6 +27,8 @@ FOLDERS_REMEMBERED: Final = 1024
 """Files come folder by folder."""
 
 _HIVE_SEGMENT: Final = re.compile(r"([^=/]+)=([^/]*)")
+_PLAIN_FILE: Final = re.compile(r"(?:[^/._][^/]*+/)*+[^/._][^/]*+(?<=\.parquet)")
+"""What is certainly no hidden and no temporary file: nearly all that there are."""
 _TEMPORARY_SUFFIXES: Final = (".crc", ".tmp", ".temp", ".inprogress", "._copying_")
 
 
@@ -114,6 +116,8 @@ def parse_hive_segment(segment: str) -> HiveValue | None:
 
 def reason_to_ignore(key: str, size_bytes: int) -> str | None:
     """Why an object is no data file of its own; None if it may be one."""
+    if size_bytes and _PLAIN_FILE.fullmatch(key):
+        return None
     if key.endswith(("/", "_$folder$")):
         return "a folder marker"
     *folders, file_name = key.split("/")

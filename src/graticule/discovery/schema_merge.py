@@ -91,9 +91,11 @@ def promote(one: str, other: str) -> str | None:
     return None
 
 
-def families(
-    schemas: Sequence[Fields], counts: Sequence[int] | None = None
-) -> list[tuple[tuple[dict[str, Any], ...], list[int]]]:
+Family = tuple[tuple[Mapping[str, Any], ...], list[int]]
+"""The merged fields, and the positions of those that have them."""
+
+
+def families(schemas: Sequence[Fields], counts: Sequence[int] | None = None) -> list[Family]:
     """Partition files by schema: the merged fields of each family, and the positions of its files.
 
     The most frequent schema founds the first family; a file joins the first family that it can be
@@ -107,7 +109,7 @@ def families(
         distinct.values(),
         key=lambda members: (-sum(weights[member] for member in members), members[0]),
     )
-    found: list[tuple[tuple[dict[str, Any], ...], list[int]]] = []
+    found: list[Family] = []
     for members in by_frequency:
         fields = schemas[members[0]]
         for at, (merged, positions) in enumerate(found):
@@ -118,7 +120,8 @@ def families(
                 found[at] = (both, sorted(positions + members))
                 break
         else:
-            found.append((tuple(dict(field) for field in fields), list(members)))
+            # Shared and not copied: there may be a hundred thousand folders of one schema.
+            found.append((tuple(fields), list(members)))
     return found
 
 

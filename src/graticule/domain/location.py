@@ -11,12 +11,19 @@ from typing import Final, Self
 
 from graticule.domain.errors import InvalidLocation
 
+PLAIN_KEY_CHARACTERS_MAX: Final = 512
 LOCATION_CHARACTERS_MAX: Final = 1024
 SCHEMES: Final = ("s3", "s3a", "s3n")
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+_PLAIN_KEY: Final = re.compile(r"(?:[A-Za-z0-9_=][\w=.\-]*+/)*+[A-Za-z0-9_=][\w=.\-]*+", re.ASCII)
 _KEY: Final = re.compile(r"[\w=+@!,.:~()\- %/]*")
 _INTEGRATION_PATH: Final = re.compile(r"[A-Za-z0-9_=\-/]*")
+
+
+def is_plain_key(key: str) -> bool:
+    """True if a key is certainly safe in a location: of others `Location.parse` knows."""
+    return len(key) <= PLAIN_KEY_CHARACTERS_MAX and _PLAIN_KEY.fullmatch(key) is not None
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graticule.discovery.existing_tables import existing_tables
 from graticule.discovery.formats import convertible_format, foreign_roots
@@ -6,6 +8,7 @@ from graticule.discovery.ignoring import Ignored
 from graticule.discovery.path_grammar import HiveValue, parse_path, reason_to_ignore
 from graticule.discovery.value_folders import FolderKind, describe, kind_of
 from graticule.domain.errors import InvalidRequest
+from graticule.domain.location import Location, is_plain_key
 
 
 @pytest.mark.parametrize(
@@ -209,3 +212,18 @@ def test_patterns_that_mean_nothing_are_refused(patterns):
 
 def test_a_pattern_of_many_stars_does_not_take_for_ever():
     assert Ignored(("*a" * 200 + "b",)).by("a" * 1000) is None
+
+
+@given(
+    st.lists(st.text("a_.=/é", max_size=6), max_size=4), st.sampled_from(["", ".parquet", ".crc"])
+)
+def test_what_is_certainly_data_is_what_a_closer_look_finds(parts, suffix):
+    key = "/".join(parts) + suffix
+    shouted = key.removesuffix(".parquet") + (".PARQUET" if key.endswith(".parquet") else "")
+    assert reason_to_ignore(key, 1) == reason_to_ignore(shouted, 1)
+
+
+@given(st.text("aZ0_.=-/é*", max_size=12))
+def test_a_plain_key_is_safe_in_a_location(key):
+    if is_plain_key(key):
+        assert Location.parse(f"s3://bucket/{key}").key == key

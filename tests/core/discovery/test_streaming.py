@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graticule.discovery.grouping import SortedObjects, StoredObject, group_listing
+from graticule.discovery.grouping import SortedObjects, StoredObject, group, group_listing
 from graticule.discovery.proposing import propose
 from graticule.discovery.sources import SOURCES_MAX, Landscape, sources_below
+from graticule.domain.errors import InvalidRequest
 from graticule.storage.parquet import inspect
 from support.parquet_files import Ranges, native, parquet, point
 from support.zoo.layout import cities, roads
@@ -196,3 +198,13 @@ def test_any_order_of_listing_proposes_the_same(seed):
     objects = [StoredObject(key, len(each), key) for key, each in lake.items()]
     expected = propose(group_listing(SortedObjects(objects)), inspections)
     assert propose(group_listing(shuffled(objects, seed)), inspections) == expected
+
+
+def test_a_scan_of_too_many_schemas_is_refused(monkeypatch):
+    monkeypatch.setattr("graticule.discovery.bunches.SCHEMAS_MAX", 3)
+    files = [(f"t{n}/{n}.parquet", parquet({f"column_{n}": pa.array([1])})) for n in range(4)]
+    inspections = {key: inspect(Ranges(data), len(data)) for key, data in files}
+    objects = [StoredObject(key, len(data)) for key, data in files]
+    assert len(propose(group(objects[:3]), inspections).tables) == 3
+    with pytest.raises(InvalidRequest, match="more than 3 different schemas"):
+        propose(group(objects), inspections)

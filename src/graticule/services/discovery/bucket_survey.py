@@ -33,7 +33,7 @@ from graticule.discovery.proposal import Proposal, Proposals
 from graticule.discovery.proposing import propose
 from graticule.domain.errors import InvalidLocation, InvalidRequest
 from graticule.domain.identifiers import TableIdentifier
-from graticule.domain.location import Location
+from graticule.domain.location import Location, is_plain_key
 from graticule.services.discovery.bucket_listing import BucketListing, Listing, Place
 from graticule.services.discovery.closer_looks import look_into_geometries, read_existing
 from graticule.services.discovery.footers import Footers, KnownFooters
@@ -235,10 +235,7 @@ class _Objects:
         files = 0
         for key, size_bytes, etag in objects_db.in_order(self._engine, keys):
             if reason_to_ignore(key, size_bytes) is None and self._ignored.by(key) is None:
-                try:
-                    Location.parse(f"s3://{self._place.location.bucket}/{key}")
-                except InvalidLocation as error:
-                    self.unsafe[key] = Skipped(key, error.message)
+                if not is_plain_key(key) and not self._is_safe(key):
                     continue
                 files += 1
                 if files > FILES_PER_SCAN_MAX:
@@ -247,6 +244,14 @@ class _Objects:
                         "files; scan its folders one by one"
                     )
             yield StoredObject(key, size_bytes, etag)
+
+    def _is_safe(self, key: str) -> bool:
+        try:
+            Location.parse(f"s3://{self._place.location.bucket}/{key}")
+        except InvalidLocation as error:
+            self.unsafe[key] = Skipped(key, error.message)
+            return False
+        return True
 
 
 def survey_report(survey: Survey, *, registered: Mapping[str, TableIdentifier]) -> Json:

@@ -9,16 +9,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from graticule.db import file_inspections as inspections_db
 from graticule.db.engine import read, transact
 from graticule.db.file_inspections import KeptInspection
+from graticule.discovery.bunches import NOT_INSPECTED
 from graticule.discovery.grouping import StoredObject
 from graticule.discovery.inspection import FileInspection
-from graticule.discovery.inspection_codec import CODEC_VERSION, from_bytes
+from graticule.discovery.inspection_codec import CODEC_VERSION, fields_from_bytes, from_bytes
+from graticule.discovery.schema_merge import Fields
 from graticule.domain.errors import (
     CatalogError,
     NoSuchFile,
@@ -33,6 +35,7 @@ from graticule.storage.parquet import ReadRange
 from graticule.storage.s3 import ObjectStore
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 FETCHES_AT_ONCE: Final = 16
 FILES_A_TASK: Final = 8
@@ -190,14 +193,24 @@ class KnownFooters(Mapping[str, FileInspection | str]):
         self._window: dict[str, KeptInspection] = {}
 
     def __getitem__(self, key: str) -> FileInspection | str:
+        return self._read(key, from_bytes)
+
+    def fields_of(self, key: str) -> Fields | str | None:
+        """Only the fields, which files of one table share; None if nothing is known of the file."""
+        try:
+            return self._read(key, fields_from_bytes)
+        except KeyError:
+            return None
+
+    def _read(self, key: str, decode: Callable[[bytes], T]) -> T | str:
         kept = self._window.get(key)
         if kept is None:
             self._load(key)
             kept = self._window[key]
         if kept.inspection is None:
-            return kept.error or "not inspected"
+            return kept.error or NOT_INSPECTED
         try:
-            return from_bytes(kept.inspection)
+            return decode(kept.inspection)
         except ValueError:
             return "not inspected by this version; scan again"
 
