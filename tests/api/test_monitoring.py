@@ -9,10 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from graticule.services import meters
+from support.patience import until
 from support.process import serve
 from support.server import serving
 
-PATIENCE_S = 30
 COST_S_MAX = 10e-6
 TOKEN = "a token for the collector"
 
@@ -145,13 +145,7 @@ def test_all_processes_count_together_also_those_that_died(tmp_path):
         for _ in range(10):
             assert httpx2.get(f"{server.url}/health").status_code == 200
         assert [health_requests(fresh()) for _ in range(4)] == [10] * 4
-        deadline = time.monotonic() + PATIENCE_S
-        while len(before := processes()) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        victim = min(before)
+        victim = min(until(lambda: len(both := processes()) == 2 and both))
         os.kill(victim, signal.SIGKILL)
-        while (victim in (now := processes()) or len(now) < 2) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert victim not in now
-        assert len(now) == 2
+        until(lambda: len(now := processes()) == 2 and victim not in now)
         assert health_requests(fresh()) == 10

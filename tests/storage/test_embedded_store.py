@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +13,7 @@ from graticule.demo.seaweedfs import EngineFailed, EngineMissing, SeaweedFS, fin
 from graticule.outbound.gate import ANYWHERE
 from graticule.storage.clients import s3_client
 from support.engines import require
+from support.patience import until
 
 pytestmark = pytest.mark.s3
 
@@ -90,10 +90,7 @@ def test_the_store_dies_with_its_owner_even_when_the_owner_is_killed(tmp_path):
     owner.stdin.close()
     owner.stdout.close()
 
-    deadline = time.monotonic() + 15
-    while _listens(endpoint) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _listens(endpoint)
+    until(lambda: not _listens(endpoint))
 
 
 def test_an_engine_that_ends_while_starting_is_reported_with_its_last_words(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """A folder of the test bucket that data lies in, and what discovery is asked about it."""
 
-import time
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -10,9 +9,8 @@ import pyarrow as pa
 import pytest
 
 from support.parquet_files import native, parquet, point
+from support.patience import until
 from support.server import LiveCatalog, LiveServer
-
-SCAN_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,10 @@ class RawFolder:
         return self.finished(started.json()["id"])
 
     def finished(self, scan_id: str) -> dict:
-        deadline = time.monotonic() + SCAN_TIMEOUT_S
-        while True:
-            scan = self.http.get(f"{self.scans}/{scan_id}").json()
-            if scan["state"] != "running":
-                return scan
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        def now() -> dict:
+            return self.http.get(f"{self.scans}/{scan_id}").json()
+
+        return until(lambda: (scan := now())["state"] != "running" and scan, told=now)
 
     def register(
         self, scan: dict, *, namespace="found", tables="all", **options

@@ -6,18 +6,20 @@ from typing import Final, TypeVar
 
 Found = TypeVar("Found")
 
-TIMEOUT_S: Final = 90.0
-POLL_S: Final = 0.002
+TIMEOUT_S: Final = 120.0
+POLL_S: Final = 0.005
 
 
-def until(condition: Callable[[], Found]) -> Found:
+def until(
+    condition: Callable[[], Found], *, told: Callable[[], object] = lambda: "it never came to pass"
+) -> Found:
     """Return what `condition` gives as soon as it is true.
 
     Raises:
-        AssertionError: it does not come to hold in time.
+        AssertionError: it does not come to hold in time; it shows what `told` gives.
     """
     ends_at = time.monotonic() + TIMEOUT_S
     while not (found := condition()):
-        assert time.monotonic() < ends_at, "it never came to pass"
+        assert time.monotonic() < ends_at, told()
         time.sleep(POLL_S)
     return found

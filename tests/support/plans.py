@@ -1,15 +1,13 @@
 """Asking a live server for scan plans, and what is stored for them."""
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import httpx2
 
+from support.patience import until
 from support.server import LiveCatalog
-
-PLAN_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,14 @@ class PlannedTable:
 
     def finished(self, plan_id: str) -> dict:
         """Ask until the plan is no longer on its way."""
-        deadline = time.monotonic() + PLAN_TIMEOUT_S
-        while True:
+
+        def done() -> dict | None:
             answer = self.result(plan_id)
             assert answer.status_code == 200, answer.text
-            if answer.json()["status"] != "submitted":
-                return answer.json()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+            plan = answer.json()
+            return None if plan["status"] == "submitted" else plan
+
+        return until(done)
 
     def whole(self, answer: dict) -> list[dict]:
         """All tasks of a plan, those too that its plan tasks stand for."""
@@ -89,24 +87,24 @@ class PlannedTable:
 
     def await_sound_index(self) -> None:
         """Wait until the index is sound and nobody is at work on it."""
-        deadline = time.monotonic() + PLAN_TIMEOUT_S
-        while True:
+
+        def is_sound() -> bool:
             status = self.index_status()
-            if status["state"] == "ready" and status["job_id"] is None:
-                return
-            assert time.monotonic() < deadline, status
-            time.sleep(0.02)
+            return status["state"] == "ready" and status["job_id"] is None
+
+        until(is_sound, told=self.index_status)
 
     def await_index(self) -> list[str]:
         """Wait until the current snapshot's index is stored, without asking for a plan."""
-        deadline = time.monotonic() + PLAN_TIMEOUT_S
-        while True:
-            current = str(self.metadata["current-snapshot-id"])
-            found = self.index_files()
-            if any(current in key for key in found):
-                return found
-            assert time.monotonic() < deadline, found
-            time.sleep(0.05)
+        s3 = self.s3
+
+        def stored() -> list[str] | None:
+            table = self.metadata
+            found = index_files(s3, table["location"])
+            current = str(table["current-snapshot-id"])
+            return found if any(current in key for key in found) else None
+
+        return until(stored, told=self.index_files)
 
 
 def index_files(s3: Any, location: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Dropping with purge: the table's own files go, and nothing else does."""
 
 import threading
-import time
 
 import boto3
 import pyarrow as pa
@@ -13,9 +12,8 @@ from graticule.db.engine import read
 from graticule.db.schema import purges
 from graticule.domain.errors import StorageUnavailable
 from graticule.services.maintenance import purging
+from support.patience import until
 from support.server import LiveCatalog, LiveServer
-
-DEADLINE_S = 20.0
 
 
 class Bucket:
@@ -85,11 +83,12 @@ def pending(server, location):
 
 def finish(server, location):
     """Let purges run until this one is done, here or in the server's own thread."""
-    deadline = time.monotonic() + DEADLINE_S
-    while pending(server, location) is not None:
-        assert time.monotonic() < deadline, pending(server, location)
+
+    def is_done():
         server.services.purging.run_due(threading.Event())
-        time.sleep(0.02)
+        return pending(server, location) is None
+
+    until(is_done, told=lambda: pending(server, location))
 
 
 def purge(http, url):
@@ -118,10 +117,7 @@ def test_pyiceberg_purges(server, client, bucket):
 def test_the_server_purges_by_itself_soon_after(http, namespace, client, bucket):
     location = written_table(client).location()
     purge(http, f"{namespace}/tables/t")
-    deadline = time.monotonic() + DEADLINE_S
-    while bucket.files(location):
-        assert time.monotonic() < deadline, bucket.files(location)
-        time.sleep(0.05)
+    until(lambda: not bucket.files(location), told=lambda: bucket.files(location))
 
 
 @pytest.mark.parametrize("flag", ["false", "False", ""])

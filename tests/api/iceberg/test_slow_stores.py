@@ -7,6 +7,7 @@ import pytest
 
 from graticule.storage.gates import PATIENCE_S, STORE_CALLERS_MAX
 from support.faults import Stalls, faulty
+from support.patience import until
 
 SCHEMA = {"type": "struct", "fields": [{"id": 1, "name": "id", "type": "long", "required": True}]}
 REQUESTS = 32
@@ -42,10 +43,7 @@ def test_while_one_store_hangs_the_tables_of_others_are_made_and_loaded(
             proxy.faults += [Stalls(method)] * REQUESTS
             before = proxy.seen[method]
             stuck = [pool.submit(create, number) for number in range(REQUESTS)]
-            refused_by = time.monotonic() + PATIENCE_S + 20
-            while sum(one.done() for one in stuck) < REQUESTS - STORE_CALLERS_MAX:
-                assert time.monotonic() < refused_by
-                time.sleep(0.05)
+            until(lambda: sum(one.done() for one in stuck) >= REQUESTS - STORE_CALLERS_MAX)
             refused = [one.result() for one in stuck if one.done()]
             assert {status for status, _ in refused} == {503}
 

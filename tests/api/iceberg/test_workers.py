@@ -1,6 +1,5 @@
 """Several processes on one port answer as one: what either acknowledges, all of them have."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,6 +9,7 @@ import pytest
 from graticule.access.keyring import new_key
 from graticule.db.upgrade import upgrade
 from support.database import opened
+from support.patience import until
 from support.process import Serving, serve
 from support.seaweedfs import BUCKET
 
@@ -17,7 +17,6 @@ SCHEMA = {"type": "struct", "fields": [{"id": 1, "name": "a", "type": "int", "re
 DELEGATE = {"X-Iceberg-Access-Delegation": "vended-credentials"}
 WORKERS = 2
 COMMITS = 20
-START_TIMEOUT_S = 30
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def clients(tmp_path, seaweedfs, empty_database_url) -> Iterator[list[httpx2.Cli
     }
     with ExitStack() as stack:
         server = stack.enter_context(serve(tmp_path, **environment))
-        _wait_for_all(server)
+        _until_all_serve(server)
         headers = {"Authorization": f"Bearer {server.credential.replace(':', '.', 1)}"}
         yield [
             stack.enter_context(httpx2.Client(base_url=server.url, headers=headers, timeout=60))
@@ -43,11 +42,11 @@ def clients(tmp_path, seaweedfs, empty_database_url) -> Iterator[list[httpx2.Cli
         ]
 
 
-def _wait_for_all(server: Serving) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while server.printed.count("Application startup complete") < WORKERS:
-        assert time.monotonic() < deadline, server.printed
-        time.sleep(0.05)
+def _until_all_serve(server: Serving) -> None:
+    until(
+        lambda: server.printed.count("Application startup complete") == WORKERS,
+        told=lambda: server.printed,
+    )
 
 
 @pytest.fixture

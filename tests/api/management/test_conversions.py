@@ -1,7 +1,5 @@
 """Files of other formats become tables, by a job, while the files stay as they are."""
 
-import time
-
 import geopandas
 import pytest
 from shapely import Point, box
@@ -11,6 +9,7 @@ from graticule.domain.errors import AlreadyExists
 from graticule.domain.job import JobInterrupted
 from support.duck import attached
 from support.lake import raw
+from support.patience import until
 
 __all__ = ["raw"]
 
@@ -19,7 +18,6 @@ PLACES = geopandas.GeoDataFrame(
     geometry=[Point(2.35, 48.86), box(19, 51, 20, 52), Point(-77.03, -12.05)],
     crs="EPSG:4326",
 )
-TIMEOUT_S = 120
 
 
 def convert(raw, source, *, status=202, **options):
@@ -30,12 +28,10 @@ def convert(raw, source, *, status=202, **options):
 
 
 def ended(http, job):
-    deadline = time.monotonic() + TIMEOUT_S
-    while job["state"] in {"queued", "running"}:
-        assert time.monotonic() < deadline, job
-        time.sleep(0.05)
-        job = http.get(f"/api/v1/jobs/{job['id']}").json()
-    return job
+    def now():
+        return http.get(f"/api/v1/jobs/{job['id']}").json()
+
+    return until(lambda: (it := now())["state"] not in {"queued", "running"} and it, told=now)
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,14 @@
 """Spark SQL from end to end: every kind of statement that Iceberg has, with vended credentials."""
 
-import time
-
 import pytest
 
 from support.buckets import owners_client
 from support.engine_matrix import Capability, lacks, proves
+from support.patience import until
 from support.spark import SEDONA_35, SPARK_35, SPARK_41, SparkError, on_both_lines, on_sampled_lines
 
 pytestmark = [pytest.mark.s3, pytest.mark.timeout(600)]
 
-PURGE_TIMEOUT_S = 60
 MERGE_ON_READ = ", ".join(
     f"'write.{change}.mode'='merge-on-read'" for change in ("delete", "update", "merge")
 )
@@ -338,10 +336,8 @@ def test_tables_are_renamed_registered_anew_dropped_and_purged(spark, space):
     assert spark.sql(f"show tables in lake.{space}") == []
     s3 = owners_client(spark.catalog.server.store)
     folder = file.removeprefix("s3://lake/").partition("/metadata/")[0]
-    deadline = time.monotonic() + PURGE_TIMEOUT_S  # the server deletes, after it has answered
-    while "Contents" in s3.list_objects_v2(Bucket="lake", Prefix=f"{folder}/"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    # The server deletes, after it has answered.
+    until(lambda: "Contents" not in s3.list_objects_v2(Bucket="lake", Prefix=f"{folder}/"))
 
 
 @proves(SPARK_41, Capability.WRITE, figure="variant columns of format v3")
