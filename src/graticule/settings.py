@@ -5,7 +5,6 @@ Read once, at the edge; below, values arrive as constructor arguments.
 
 import os
 import re
-import secrets
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from graticule.access.keyring import Keyring, WrappedKey, new_key
+from graticule.access.keyring import Keyring, WrappedKey
 from graticule.domain.catalog import AccessKeys
 from graticule.domain.errors import Unavailable
 from graticule.domain.secret import Secret
+from graticule.key_file import make_key_file, read_key_file
 from graticule.outbound.policy import OutboundPolicy
 from graticule.storage.keys import Keys, TemporaryCredentials
 
@@ -385,16 +385,8 @@ class Settings(BaseSettings):
             return Keyring.parse(self.secret_keys.get_secret_value(), unwrap=self._unwrap)
         file = self.secret_keys_file or self.make_data_dir() / KEY_FILE
         if self.secret_keys_file is None and not file.exists():
-            _write_key_file(file)
-        try:
-            return Keyring.parse(file.read_text("ascii"), unwrap=self._unwrap)
-        except OSError as error:
-            raise Unavailable(f"the key file `{file}` cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise Unavailable(
-                f"the key file `{file}` is damaged ({error}); put back a copy, because what was "
-                "sealed with its key cannot be read without it"
-            ) from error
+            make_key_file(file)
+        return read_key_file(file, unwrap=self._unwrap)
 
     def key_wrapping(self) -> "KeyWrapping":
         """KMS, as the server's own AWS identity.
@@ -427,19 +419,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _write_key_file(file: Path) -> None:
-    """Make the key file as a whole or not at all; of two that try, the first wins."""
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(f"k1:{new_key()}\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.link(draft, file)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
