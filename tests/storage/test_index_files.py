@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -112,6 +113,25 @@ def test_a_mapped_index_is_the_file_itself(tmp_path):
     found = map_index(tmp_path / "index", ABOUT)
     assert [found.entry(position) for position in range(4)] == ENTRIES
     assert not any(array.flags.owndata for array in found.to_arrays().values() if array.nbytes > 64)
+    assert (found.is_mapped, found.size_bytes < INDEX.size_bytes) == (True, True)
+
+
+def test_a_mapped_index_takes_no_memory_of_its_own(tmp_path):
+    """A view of a copy is a view as well, so this asks the system."""
+    entry = DataFileEntry("s3://lake/" + "x" * 2_000, 1, 1, 0)
+    index = FileIndex.from_entries([entry] * 20_000, [BOXES[0]] * 20_000)
+    write_index(tmp_path / "index", index, ABOUT)
+    lies_at = str((tmp_path / "index").resolve())
+    found = map_index(tmp_path / "index", ABOUT)
+    data = found.columns.paths.data
+    first = data.__array_interface__["data"][0]
+    [mapping] = [
+        line
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if int(line.split("-")[0], 16) <= first < int(line.split()[0].split("-")[1], 16)
+    ]
+    assert mapping.endswith(lies_at)
+    assert found.size_bytes < data.nbytes / 100
 
 
 def test_row_groups_come_back_with_the_files_that_they_are_of():

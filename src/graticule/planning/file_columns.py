@@ -4,10 +4,10 @@ Pure and immutable.  No Python object is kept per file, so millions of them stay
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -48,6 +48,13 @@ RARE: Final = tuple(
 _DEFAULTS: Final = DataFileEntry(path="", size_bytes=0, record_count=0, spec_id=0)
 
 
+T = TypeVar("T")
+
+
+def _keep() -> None:
+    """For who has memory to spare."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileColumns:
     """Files are known by their position, in the order they came."""
@@ -72,20 +79,36 @@ class FileColumns:
         )
 
     @classmethod
-    def concatenated(cls, parts: Iterable[Self]) -> Self:
-        """One after the other."""
+    def concatenated(cls, parts: Iterable[Self], *, give_back: Callable[[], None] = _keep) -> Self:
+        """One after the other.
+
+        Parts that nobody else holds are let go of column by column, so that little of them is in
+        memory twice; `give_back` is called after each.
+        """
+
+        def let_go(column: T) -> T:
+            give_back()
+            return column
+
         pieces = list(parts)
         if len(pieces) == 1:
             return pieces[0]
         if not pieces:
             return cls.from_entries([])
+        paths = [piece.paths for piece in pieces]
+        numbers = {name: [piece.numbers[name] for piece in pieces] for name in NUMBERS}
+        counts = {name: [piece.counts[name] for piece in pieces] for name in COUNTS}
+        bounds = {name: [piece.bounds[name] for piece in pieces] for name in BOUNDS}
+        split_offsets = [piece.split_offsets for piece in pieces]
+        details = [piece.details for piece in pieces]
+        del parts, pieces
         return cls(
-            paths=RaggedBytes.concatenated([p.paths for p in pieces]),
-            numbers={n: np.concatenate([p.numbers[n] for p in pieces]) for n in NUMBERS},
-            counts={n: IntMaps.concatenated([p.counts[n] for p in pieces]) for n in COUNTS},
-            bounds={n: ByteMaps.concatenated([p.bounds[n] for p in pieces]) for n in BOUNDS},
-            split_offsets=RaggedInts.concatenated([p.split_offsets for p in pieces]),
-            details=RaggedBytes.concatenated([p.details for p in pieces]),
+            numbers={name: np.concatenate(numbers.pop(name)) for name in NUMBERS},
+            counts={n: let_go(IntMaps.concatenated(counts.pop(n))) for n in COUNTS},
+            bounds={n: let_go(ByteMaps.concatenated(bounds.pop(n))) for n in BOUNDS},
+            split_offsets=RaggedInts.concatenated(split_offsets),
+            details=RaggedBytes.concatenated(details),
+            paths=RaggedBytes.concatenated(paths),
         )
 
     def between(self, first: int, last: int) -> Self:

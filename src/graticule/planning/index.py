@@ -5,7 +5,7 @@ Pure and immutable.  `to_arrays` and `from_arrays` are all that storing it takes
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from graticule.spatial.packed_rtree import PackedRTree
 
 Source = tuple[bytes, int]
 """What a run of files was read from, empty when that may not be known again, and their number."""
+
+_OBJECT_BYTES: Final = 1_000
+"""Of a delete file or a source, which are kept as objects."""
 
 
 def lacking(columns: FileColumns, places: FileBoxes, row_groups: RowGroups) -> Positions:
@@ -55,6 +58,8 @@ class FileIndex:
     """Files that cross the antigraticule."""
     row_groups: RowGroups
     """Of the files that have been looked into; the others have none here."""
+    is_mapped: bool = False
+    """Its arrays lie in a file, whose pages the system may drop and all processes share."""
 
     @classmethod
     def from_entries(cls, entries: Sequence[DataFileEntry], boxes: Sequence[FileBox]) -> Self:
@@ -173,8 +178,16 @@ class FileIndex:
 
     @property
     def size_bytes(self) -> int:
-        """How much memory the index takes, about."""
-        return sum(array.nbytes for array in self.to_arrays().values())
+        """How much memory of its own the index takes, about."""
+        own: list[npt.NDArray[Any]] = [self.infinite, self.unknown, self.crossing]
+        if self.finite is not None:
+            own.append(self.finite)
+        if not self.is_mapped:
+            for part in (self.columns, self.places, self.row_groups):
+                own += part.to_arrays().values()
+            own += [self.tree.ids, *self.tree.levels]
+        entries = len(self.deletes) + len(self.sources)
+        return sum(array.nbytes for array in own) + entries * _OBJECT_BYTES
 
     # Storing.
 

@@ -7,7 +7,7 @@ share its pages.
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,7 +75,7 @@ def map_index(path: Path, about: About) -> FileIndex:
         source = pa.memory_map(str(path))
     except OSError as error:
         raise UnreadableFile(f"the index cannot be mapped: {error}") from error
-    return _decode(source, about)
+    return replace(_decode(source, about), is_mapped=True)
 
 
 def decode_index(data: bytes, about: About) -> FileIndex:
@@ -142,13 +142,20 @@ def _array(batch: pa.RecordBatch) -> tuple[str, npt.NDArray[np.generic]]:
     if batch.schema.remove_metadata() != _SCHEMA:
         raise ValueError("not an array of an index")
     name, dtype, crc32 = (column[0].as_py() for column in batch.columns[:3])
-    data = batch.column(3)[0].as_buffer()
+    data = _only(batch.column(3))
     if _checksum(name, dtype, data) != crc32:
         raise ValueError(f"the array `{name}` is not as it was written")
     kind = np.dtype(dtype)
     if kind.kind not in _NUMPY_KINDS:
         raise ValueError(f"`{dtype}` is not a type of an index")
     return name, np.frombuffer(data, kind) if data.size else np.zeros(0, kind)
+
+
+def _only(column: pa.Array) -> pa.Buffer:
+    """The bytes of an array of one run of bytes, where they lie: a scalar's would be a copy."""
+    _, offsets, data = column.buffers()
+    first, last = np.frombuffer(offsets, np.int64)[column.offset :][:2].tolist()
+    return pa.py_buffer(b"") if data is None else data.slice(first, last - first)
 
 
 def _checksum(name: str, dtype: str, data: pa.Buffer) -> int:

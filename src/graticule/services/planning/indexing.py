@@ -30,6 +30,7 @@ from graticule.services.integrations.credentials import Credentials
 from graticule.services.planning.computed_boxes import ComputedBoxes, told
 from graticule.services.planning.footer_boxes import PlaceInFiles
 from graticule.services.planning.index_repairs import IndexRepairs
+from graticule.services.planning.process_memory import MANY_FILES, give_back
 from graticule.services.planning.snapshot_reading import SnapshotReader, never_stop
 from graticule.services.planning.stored_indexes import StoredIndexes, UnusableIndex
 from graticule.storage.inspection_workers import InspectionWorkers
@@ -37,7 +38,9 @@ from graticule.storage.inspection_workers import InspectionWorkers
 Json = dict[str, Any]
 log = structlog.get_logger(__name__)
 
-INDEXES_CACHED_BYTES_MAX: Final = 512 * 1024 * 1024
+INDEXES_CACHED_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Of memory of their own; what is mapped from files has next to none."""
+INDEXES_CACHED_MAX: Final = 256
 COMPARED_EVERY_S: Final = 5.0
 """How soon an index in memory takes up what a job has read in files meanwhile."""
 ANCESTORS_MAX: Final = 100
@@ -273,7 +276,9 @@ class Indexing:
                 self._kept_bytes -= before.index.size_bytes
             self._kept[key] = files
             self._kept_bytes += files.index.size_bytes
-            while self._kept_bytes > INDEXES_CACHED_BYTES_MAX and len(self._kept) > 1:
+            while len(self._kept) > 1 and (
+                self._kept_bytes > INDEXES_CACHED_BYTES_MAX or len(self._kept) > INDEXES_CACHED_MAX
+            ):
                 dropped_key, dropped = self._kept.popitem(last=False)
                 self._compared_at.pop(dropped_key, None)
                 self._kept_bytes -= dropped.index.size_bytes
@@ -303,6 +308,8 @@ class Indexing:
                 index,
                 lacks_boxes=self.lacks_boxes(table, wanted.place, index),
             )
+            if len(index) >= MANY_FILES:
+                give_back()  # it was in memory, and is mapped now
         files = SnapshotFiles(wanted.key.snapshot_id, index, wanted.place, generation=generation)
         self._remember(wanted.key, files)
         return files

@@ -26,6 +26,7 @@ from graticule.planning.table_places import TablePlace
 from graticule.services.catalog.wanted_indexes import box_rules
 from graticule.services.planning.computed_boxes import Found, told
 from graticule.services.planning.footer_boxes import FooterBoxes, FooterReader
+from graticule.services.planning.process_memory import MANY_FILES, give_back
 from graticule.spatial.bounding_box import BoxStatus
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.manifest_columns import ManifestFiles, read_manifests
@@ -96,6 +97,7 @@ class SnapshotReader:
             NoSuchFile: the manifest list or a manifest is gone.
             UnreadableFile: one of them is not what it should be.
         """
+        runs: dict[int, _Run]
         with _named_in_errors():
             manifests = self._manifests(snapshot)
             known = {} if earlier is None else _runs_by_source(earlier)
@@ -108,7 +110,7 @@ class SnapshotReader:
                 self._go_on()
                 ours, fresh = fresh[: len(files.counts)], fresh[len(files.counts) :]
                 runs |= zip(ours, self._runs(files, [keys[at] for at in ours]), strict=True)
-        return self._assembled([runs[at] for at in range(len(manifests))], deletes)
+        return self._assembled([runs.pop(at) for at in range(len(manifests))], deletes)
 
     def added(self, snapshots: Sequence[Json]) -> FileIndex:
         """The index of the data files that some snapshots added, whatever became of them since.
@@ -203,11 +205,11 @@ class SnapshotReader:
         ]
         return json.dumps([*what, self._rules]).encode()
 
-    def _assembled(self, runs: Sequence[_Run], deletes: Sequence[DataFileEntry]) -> FileIndex:
+    def _assembled(self, runs: list[_Run], deletes: Sequence[DataFileEntry]) -> FileIndex:
+        """Empties the list: whatever is in the index need not be in memory twice."""
+        sources = [run.source for run in runs]
         pieces = list(_merged(runs))
-        columns = FileColumns.concatenated(
-            [piece.columns.between(piece.first, piece.last) for piece in pieces]
-        )
+        runs.clear()
         boxes = FileBoxes.concatenated(
             [piece.boxes.between(piece.first, piece.last) for piece in pieces]
         )
@@ -217,12 +219,12 @@ class SnapshotReader:
                 for piece in pieces
             ]
         )
+        are_many = sum(count for _, count in sources) >= MANY_FILES
+        columns = FileColumns.concatenated(
+            _columns_of(pieces), give_back=give_back if are_many else never_stop
+        )
         index = FileIndex.build(
-            columns,
-            boxes,
-            sources=[run.source for run in runs],
-            deletes=deletes,
-            row_groups=row_groups,
+            columns, boxes, sources=sources, deletes=deletes, row_groups=row_groups
         )
         computed = self._computed(columns, index.lacking.tolist())
         index = told(index, computed)
@@ -278,6 +280,13 @@ def _runs_by_source(index: FileIndex) -> dict[bytes, _Run]:
             )
         first += count
     return runs
+
+
+def _columns_of(pieces: list[_Run]) -> Iterator[FileColumns]:
+    """Of each piece, which is let go of."""
+    while pieces:
+        piece = pieces.pop(0)
+        yield piece.columns.between(piece.first, piece.last)
 
 
 def _merged(runs: Sequence[_Run]) -> Iterator[_Run]:

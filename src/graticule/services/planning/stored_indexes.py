@@ -6,6 +6,7 @@ is damaged is told apart from what was never there: `index_repairs` takes it up.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from graticule.db import spatial_indexes as spatial_indexes_db
 from graticule.db.engine import read, write
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import CatalogError, NoSuchFile, NoSuchTable, UnreadableFile
+from graticule.domain.spliced import Spliced
 from graticule.domain.stored_index import StoredIndex
 from graticule.planning.index import FileIndex
 from graticule.services import meters
@@ -105,10 +107,10 @@ class StoredIndexes:
             return mapped
         at = record.location.join("metadata", GEO_FOLDER, name).uri
         try:
-            data = index_files.encode_index(index, about) if path is None else path.read_bytes()
             store = self._credentials.store_for(catalog.integration, in_background=True)
-            store.put_if_absent(at, data)
-            del data
+            store.put_if_absent(
+                at, index_files.encode_index(index, about) if path is None else _content(path)
+            )
             try:
                 before = self._point(key, at, mapped, lacks_boxes=lacks_boxes)
             except NoSuchTable:  # dropped meanwhile, so nobody would ever find the file
@@ -226,6 +228,12 @@ class StoredIndexes:
         except UnreadableFile:
             self._cache.drop(path.name)
             raise
+
+
+def _content(path: Path) -> Spliced:
+    """A file, of which no more is in memory than the system wants to keep there."""
+    with path.open("rb") as file:
+        return Spliced([memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))])
 
 
 def _name_of(at: str) -> str:
