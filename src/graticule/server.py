@@ -13,6 +13,8 @@ from typing import Final, Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from graticule.api.joined_writes import JoiningProtocol
+
 KEEP_ALIVE_S: Final = 75
 """Longer than clients keep idle connections: a POST on a half-closed one is not retried by Java."""
 SHUTDOWN_GRACE_S: Final = 20
@@ -25,7 +27,7 @@ def server_config(app: ASGIApp, *, host: str, port: int) -> uvicorn.Config:
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=JoiningProtocol,
         loop="uvloop",
         ws="none",
         lifespan="on",

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 from sqlalchemy import insert, select, text, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from graticule.db import engine as engine_module
 from graticule.db.engine import (
@@ -180,10 +180,15 @@ def test_sqlite_keeps_what_it_acknowledged_and_lets_readers_pass(sqlite_database
     with read(sqlite_database) as conn:
         pragmas = {
             name: conn.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete")
         }
 
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "secure_delete": 2,
+    }
 
 
 def test_a_postgres_server_that_is_not_there_is_unavailable():
@@ -261,3 +266,43 @@ def test_an_unreadable_sqlite_file_is_unavailable(tmp_path):
         with pytest.raises(Unavailable) as failure, read(engine):
             pytest.fail("opened")
         assert isinstance(failure.value.__cause__, OperationalError)
+
+
+def test_one_connection_writes_to_sqlite_until_something_is_wrong_with_it(sqlite_database):
+    def written_with(name):
+        with write(sqlite_database) as conn:
+            conn.execute(organisation(name))
+            return conn.connection.dbapi_connection
+
+    def refuse():
+        with write(sqlite_database) as conn:
+            conn.execute(organisation("refused"))
+            raise Unavailable("no")
+
+    first = written_with("a")
+    with pytest.raises(Unavailable):
+        refuse()
+    assert written_with("b") is first
+
+    with pytest.raises(IntegrityError):
+        written_with("a")
+    second = written_with("c")
+    assert second is not first
+
+    second.close()
+    with pytest.raises(DBAPIError, match="closed"):
+        written_with("d")
+    written_with("d")
+    assert names(sqlite_database) == {"a", "b", "c", "d"}
+
+
+def test_a_database_that_was_let_go_of_is_written_with_another_connection(sqlite_database):
+    with write(sqlite_database) as conn:
+        before = conn.connection.dbapi_connection
+    sqlite_database.dispose()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        before.execute("SELECT 1")
+    with write(sqlite_database) as conn:
+        conn.execute(organisation("a"))
+    assert names(sqlite_database) == {"a"}

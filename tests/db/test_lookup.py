@@ -58,7 +58,7 @@ def test_a_lookup_sees_every_commit_of_another_process_at_once(db, look_up):
         for number in range(1, 20):
             at = f"{T.location}metadata/{number}.metadata.json"
             with write(other) as conn:
-                swap = Swap("t", expected, at, T.location, b"{}")
+                swap = Swap("t", expected, at, b"{}")
                 assert tables.swap_metadata_location(conn, swap, now_ms=NOW + number)
                 seen = look_up(db, CATALOG, T.identifier)
                 assert seen is not None

@@ -151,7 +151,7 @@ def test_the_copy_of_the_document_is_that_of_the_current_file_whatever_its_size(
     create(db, T)
     at, found = T.metadata_location, []
     for number, document in enumerate(documents):
-        swap = tables.Swap("t", at, f"s3://lake/{number}.json", T.location, document)
+        swap = tables.Swap("t", at, f"s3://lake/{number}.json", document)
         with write(db) as conn:
             assert tables.swap_metadata_location(conn, swap, now_ms=NOW)
             assert not tables.swap_metadata_location(conn, swap, now_ms=NOW)

@@ -83,8 +83,8 @@ def test_a_view_moves_and_goes_like_a_table(db):
         table_id="id of v",
         expected="s3://lake/c/v/metadata/0",
         metadata_location="s3://lake/c/v/metadata/1",
-        location=Location("lake", "c/v"),
         document=b"[]",
+        moves_to=Location("lake", "c/w"),
     )
     with write(db) as conn:
         assert tables.swap_metadata_location(conn, swap, now_ms=NOW + 1)
@@ -92,7 +92,10 @@ def test_a_view_moves_and_goes_like_a_table(db):
     with read(db) as conn:
         moved = tables.load(conn, "c", identifier("v"), kind=VIEW)
     assert moved == record(
-        metadata_location="s3://lake/c/v/metadata/1", version=1, updated_at_ms=NOW + 1
+        location=Location("lake", "c/w"),
+        metadata_location="s3://lake/c/v/metadata/1",
+        version=1,
+        updated_at_ms=NOW + 1,
     )
     with pytest.raises(NamespaceNotEmpty), write(db) as conn:
         namespaces.drop(conn, "c", Namespace(("a", "b")))

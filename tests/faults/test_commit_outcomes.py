@@ -303,7 +303,6 @@ def test_a_transaction_that_loses_one_of_its_swaps_moves_no_pointer(server, tabl
                     record.id,
                     record.metadata_location,
                     record.metadata_location + "?",
-                    record.location,
                     b"{}",
                 )
                 assert commits.tables_db.swap_metadata_location(conn, swap, now_ms=1)

@@ -164,9 +164,8 @@ def test_a_commit_that_others_are_always_ahead_of_is_given_up_in_time(monkeypatc
     attempts = []
 
     with pytest.raises(CommitConflict, match=r"`ns\.t` was changed by other writers"):
-        Turns().until_landed(catalog, [table], attempts.append)
+        Turns().until_landed(catalog, [table], lambda: attempts.append(1))
 
-    assert attempts == [*range(1, len(attempts) + 1)]
     assert 1 < len(attempts) < turns.COMMIT_ATTEMPTS_MAX
 
 

@@ -1,8 +1,9 @@
 """The edge: reads a request, finds its handler, runs it in a thread, sends the answer.
 
-The only module that awaits.  Paths are matched on their raw form, segment by segment, because the
-decoded form cannot tell `a%2Fb` from `a/b` nor `a+b` from `a%2Bb`.  Header names go out in the
-case they are written in here: the Java client looks for exactly `ETag` and `Cache-Control`.
+The only module that awaits, with `threads` beside it.  Paths are matched on their raw form, segment
+by segment, because the decoded form cannot tell `a%2Fb` from `a/b` nor `a+b` from `a%2Bb`.  Header
+names go out in the case they are written in here: the Java client looks for exactly `ETag` and
+`Cache-Control`.
 """
 
 import json
@@ -15,8 +16,6 @@ from functools import partial
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
-import anyio
-import anyio.to_thread
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -28,6 +27,7 @@ from graticule.api.cookies import Cookies
 from graticule.api.errors import Surface, describe, headers_of
 from graticule.api.pieces import in_pieces
 from graticule.api.response_headers import add_header
+from graticule.api.threads import Threads
 from graticule.domain import waiting
 from graticule.domain.errors import (
     Forbidden,
@@ -301,8 +301,8 @@ class Endpoint:
         self._anonymous = anonymous
         self._cookies = cookies
         self._request_body_bytes_max = request_body_bytes_max
-        self._quick = anyio.CapacityLimiter(threads)
-        self._heavy = anyio.CapacityLimiter(heavy_threads)
+        self._quick = Threads("quick thread", threads_max=threads)
+        self._heavy = Threads("heavy thread", threads_max=heavy_threads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -328,8 +328,7 @@ class Endpoint:
         if route.is_prompt:
             with suppress(WouldWait), waiting.forbidden():
                 return answer()
-        limiter = self._heavy if route.is_heavy else self._quick
-        return await anyio.to_thread.run_sync(answer, limiter=limiter)
+        return await (self._heavy if route.is_heavy else self._quick).run(answer)
 
     def _answer(
         self, route: Route, path: dict[str, str], request: Request, body: bytes, request_id: str

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 COUNTED_TOGETHER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Where the metrics library of every worker keeps what it counts; see `services.monitoring`."""
 
+COLLECTED_OBJECTS: Final = 10_000
+"""New objects, before the collector looks for those that only each other know."""
+
 
 def serve(
     host: Annotated[
@@ -96,6 +99,7 @@ def _serve_here(settings: "Settings", channel: socket.socket | None = None) -> N
         config = server_config(app, host=settings.host, port=settings.port)
         server = uvicorn.Server(config) if channel is None else HandedServer(config, channel)
         gc.freeze()  # what is loaded by now stays: the collector need not look at it again
+        gc.set_threshold(COLLECTED_OBJECTS)  # little of what a request makes points in circles
         server.run()
     finally:
         services.close()

@@ -6,10 +6,9 @@ the driver says when the database is gone, busy or silent; SQL itself lives in t
 
 import random
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import sqlalchemy
@@ -19,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from graticule.db.sqlite_reader import SqliteReader
+from graticule.db.sqlite_writer import SqliteWriter
 from graticule.domain import waiting
 from graticule.domain.errors import CommitStateUnknown, Unavailable
 
@@ -37,7 +37,7 @@ _WRITE_POLL_S_MIN: Final = 0.0002
 _WRITE_POLL_S_MAX: Final = 0.001
 
 _IS_WRITE: Final = "graticule_is_write"
-_WRITE_TURN: Final = "graticule_write_turn"
+_WRITER: Final = "graticule_writer"
 _READER: Final = "graticule_reader"
 _POSTGRES_SERIALISATION_STATES: Final = frozenset({"40001", "40P01", "55P03"})
 
@@ -79,16 +79,14 @@ def with_driver(url: str) -> URL:
 
 
 def _sqlite(url: URL, pool_connections: int) -> Engine:
-    reader = SqliteReader(str(url.database))
+    reader, writer = SqliteReader(str(url.database)), SqliteWriter()
     engine = sqlalchemy.create_engine(
         url,
         pool_size=pool_connections,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
         connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1000},
-        # SQLite's own wait for the write lock polls and is unfair; threads of one process queue
-        # here instead, and one of them looks for when other processes are done.
-        execution_options={_WRITE_TURN: threading.Lock(), _READER: reader},
+        execution_options={_WRITER: writer, _READER: reader},
     )
 
     @event.listens_for(engine, "connect")
@@ -100,6 +98,9 @@ def _sqlite(url: URL, pool_connections: int) -> Engine:
         _switch_to_wal(connection)
         for pragma in (
             "synchronous = FULL",  # an acknowledged commit survives a power cut
+            # Some builds write every page that was freed once more, full of zeros: half of what a
+            # commit writes.  Secrets are kept sealed or hashed, so nothing has to be wiped.
+            "secure_delete = FAST",
             "foreign_keys = ON",
             f"busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}",
         ):
@@ -113,8 +114,9 @@ def _sqlite(url: URL, pool_connections: int) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     @event.listens_for(engine, "engine_disposed")
-    def close_reader(_engine: Engine) -> None:
+    def close_both(_engine: Engine) -> None:
         reader.close()
+        writer.close()
 
     return engine
 
@@ -137,6 +139,16 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
 
 
+def _opened_to_write(engine: Engine) -> Connection:
+    """A connection that is out of the pool for good, and does not wait where SQLite would."""
+    conn = engine.connect()
+    conn.detach()
+    conn.execution_options(**{_IS_WRITE: True})  # changes this connection in place
+    driver: Any = conn.connection.dbapi_connection
+    driver.execute("PRAGMA busy_timeout = 0")
+    return conn
+
+
 def _begin_write(connection: Connection) -> None:
     """Take the write lock, and look often while another process has it.
 
@@ -145,24 +157,21 @@ def _begin_write(connection: Connection) -> None:
     driver: Any = connection.connection.dbapi_connection
     ends_at = time.monotonic() + SQLITE_BUSY_TIMEOUT_MS / 1000
     pause_s = _WRITE_POLL_S_MIN
-    driver.execute("PRAGMA busy_timeout = 0")
-    try:
-        while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                if not _is_busy(error) or time.monotonic() > ends_at:
-                    raise driver_failure("BEGIN IMMEDIATE", error, connection) from error
-            else:
-                return
-            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
-            pause_s = min(_WRITE_POLL_S_MAX, pause_s * 1.2)
-    finally:
-        driver.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_MS}")
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if not _is_busy(error) or time.monotonic() > ends_at:
+                raise driver_failure("BEGIN IMMEDIATE", error, connection) from error
+        else:
+            return
+        time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
+        pause_s = min(_WRITE_POLL_S_MAX, pause_s * 1.2)
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    code: int = getattr(error, "sqlite_errorcode", 0)  # the driver's own have none
+    return code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def driver_failure(sql: str, error: sqlite3.Error, connection: Connection) -> Exception:
@@ -210,11 +219,7 @@ def write(engine: Engine) -> Iterator[Connection]:
         CommitStateUnknown: the answer to COMMIT was lost; the changes may or may not be there.
     """
     waiting.announce()
-    turn: AbstractContextManager[object] = engine.get_execution_options().get(
-        _WRITE_TURN, nullcontext()
-    )
-    with turn, _translating(), engine.connect() as conn:
-        conn.execution_options(**{_IS_WRITE: True})  # changes this connection in place
+    with _translating(), _connection_to_write(engine) as conn:
         transaction = conn.begin()
         try:
             yield conn
@@ -229,6 +234,13 @@ def write(engine: Engine) -> Iterator[Connection]:
             raise CommitStateUnknown(
                 "the database did not answer to a commit; it may or may not have happened"
             ) from error
+
+
+def _connection_to_write(engine: Engine) -> AbstractContextManager[Connection]:
+    writer: SqliteWriter | None = engine.get_execution_options().get(_WRITER)
+    return (
+        engine.connect() if writer is None else writer.connection(lambda: _opened_to_write(engine))
+    )
 
 
 def transact(

@@ -60,8 +60,9 @@ class Swap:
     table_id: str
     expected: str
     metadata_location: str
-    location: Location
     document: Content
+    moves_to: Location | None = None
+    """Where the table lies from now on, if that is somewhere else."""
 
 
 def record_of(row: Row[Any]) -> TableRecord:
@@ -240,7 +241,7 @@ def refuse_overlap(conn: Connection, location: Location, *, but_not: str) -> Non
         )
 
 
-_SWAP: Final = Change(
+_SWAP: Final = (
     update(tables)
     .where(
         tables.c.id == bindparam("table"),
@@ -248,23 +249,26 @@ _SWAP: Final = Change(
     )
     .values(
         metadata_location=bindparam("new_metadata_location"),
-        location=bindparam("new_location"),
         version=tables.c.version + 1,
         updated_at_ms=bindparam("now_ms"),
     )
 )
+_SWAP_IN_PLACE: Final = Change(_SWAP)
+_SWAP_AND_MOVE: Final = Change(_SWAP.values(location=bindparam("new_location")))
 
 
 def swap_metadata_location(conn: Connection, swap: Swap, *, now_ms: int) -> bool:
     """Point the table at its new metadata file if it still points at the expected one.  Atomic."""
-    swapped = _SWAP(
-        conn,
-        table=swap.table_id,
-        expected=swap.expected,
-        new_metadata_location=swap.metadata_location,
-        new_location=swap.location.prefix,
-        now_ms=now_ms,
-    )
+    values: dict[str, str | int] = {
+        "table": swap.table_id,
+        "expected": swap.expected,
+        "new_metadata_location": swap.metadata_location,
+        "now_ms": now_ms,
+    }
+    if swap.moves_to is None:  # nor is the index of locations written
+        swapped = _SWAP_IN_PLACE(conn, **values)
+    else:
+        swapped = _SWAP_AND_MOVE(conn, **values, new_location=swap.moves_to.prefix)
     if swapped != 1:
         return False
     _keep_document(conn, swap.table_id, swap.metadata_location, swap.document)

@@ -62,6 +62,8 @@ def check_object_name(name: str, *, of: str) -> str:
 
 
 def _refuse_control_characters(name: str, *, of: str) -> None:
+    if name.isprintable():  # as nearly all are
+        return
     for character in name:
         if unicodedata.category(character) in {"Cc", "Cs"}:
             raise InvalidName(

@@ -22,7 +22,7 @@ def write(value: object) -> bytes:
     with suppress(ValueError, TypeError, OverflowError, RecursionError):
         quick = _QUICK.encode(value)
         # It takes a tenth of the time, but writes what is no number as null, and says nothing.
-        if _NULL not in quick:
+        if quick.count(_NULL) == _members_without_value(value):
             return quick
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -33,6 +33,11 @@ def write(value: object) -> bytes:
             return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidRequest(f"the metadata cannot be written as JSON: {error}") from error
+
+
+def _members_without_value(value: object) -> int:
+    """How often null is meant, as far as a glance tells: a v3 table without snapshots has one."""
+    return sum(it is None for it in value.values()) if isinstance(value, dict) else 0
 
 
 def read(data: bytes) -> Any:

@@ -50,7 +50,7 @@ def encode(document: Json) -> bytes:
     Raises:
         InvalidRequest: not a number, an infinity, or too deep.
     """
-    if not any(isinstance(value, Entries) for value in document.values()):
+    if not _is_long(document):
         return json_text.write(document)
     parts: list[memoryview | bytes] = []
     size, found = 0, []
@@ -75,7 +75,7 @@ def spliced(document: Json) -> Content:
     Raises:
         InvalidRequest: as there.
     """
-    if not any(isinstance(value, Entries) for value in document.values()):
+    if not _is_long(document):
         return json_text.write(document)
     parts: list[Piece] = []
     for key, value in document.items():
@@ -97,6 +97,10 @@ def decode(data: bytes) -> Json:
     if not isinstance(document, dict):
         raise InvalidRequest("the metadata file is not a JSON object")
     return document
+
+
+def _is_long(document: Json) -> bool:
+    return any(type(document.get(key)) is Entries for key in _LONG_ARRAYS)
 
 
 def _member(key: str, text: msgspec.Raw) -> Any:

@@ -53,7 +53,7 @@ def signing_headers(
 
     `extra` are signed and added as well, unless the request has them already.
     """
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    moment = _moment(now_ms // 1000)
     added = {
         "X-Amz-Date": moment,
         "X-Amz-Content-SHA256": request.payload_hash,
@@ -80,7 +80,7 @@ def presigned_query(
     request: Unsigned, keys: Keys, *, region: str, now_ms: int, lifetime_s: int
 ) -> dict[str, str]:
     """The whole query of a URL that is signed itself, and good for `lifetime_s` from now."""
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    moment = _moment(now_ms // 1000)
     scope = f"{moment[:8]}/{region}/{_SERVICE}/{_END}"
     query = {
         **request.query,
@@ -121,6 +121,12 @@ def _canonical_request(
             request.payload_hash,
         ]
     )
+
+
+@lru_cache(maxsize=1)
+def _moment(now_s: int) -> str:
+    """The same for all that is signed in a second."""
+    return datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 @lru_cache(maxsize=SIGNING_KEYS_MAX)

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from graticule.api.joined_writes import JoiningProtocol
 from graticule.workers.channel import CLOSED, LEAVING, READY, Gone, receive_connection
 
 FAREWELL_S: Final = 5.0
@@ -74,7 +74,7 @@ class HandedServer(uvicorn.Server):
             self._unreported = self._unreported[self._channel.send(self._unreported) :]
 
 
-class _Protocol(HttpToolsProtocol):
+class _Protocol(JoiningProtocol):
     """Says when its connection is closed."""
 
     def __init__(self, *, on_close: Callable[[], None], **options: Any) -> None:

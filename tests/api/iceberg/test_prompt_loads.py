@@ -24,7 +24,7 @@ def began(server, monkeypatch) -> list[bool]:
     load = server.services.tables.load
 
     def watched(*args, **options):
-        seen.append("AnyIO" not in threading.current_thread().name)
+        seen.append("quick thread" not in threading.current_thread().name)
         return load(*args, **options)
 
     monkeypatch.setattr(server.services.tables, "load", watched)

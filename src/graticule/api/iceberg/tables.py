@@ -95,7 +95,12 @@ def table_exists(call: Call) -> Response:
 def commit_table(call: Call) -> Response:
     identifier = wire.table_of(call)
     body = call.json()
-    if body.get("identifier") is not None and wire.identifier(body, "identifier") != identifier:
+    named = body.get("identifier")
+    if (
+        named is not None
+        and named != wire.identifier_json(identifier)
+        and wire.identifier(body, "identifier") != identifier
+    ):
         raise InvalidRequest(f"the commit names another table than its path, `{identifier}`")
     catalog = wire.open_catalog(call)
     [committed] = call.services.commits.commit(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import Connection, Engine
 
 from graticule.access.policy import Action, require
@@ -55,7 +54,6 @@ from graticule.services.integrations.credentials import Credentials
 from graticule.storage.metadata_files import MetadataFiles
 
 Json = dict[str, Any]
-log = structlog.get_logger(__name__)
 
 TABLES_PER_COMMIT_MAX: Final = 100
 
@@ -138,13 +136,13 @@ class Commits:
             ):
                 return [self._commit_together(catalog, Asked(principal, changes[0]))]
 
-            def attempt(number: int) -> list[Committed] | None:
+            def attempt() -> list[Committed] | None:
                 prepared = [
                     self._changes.prepare(catalog, Asked(principal, each)) for each in changes
                 ]
                 if not self._land(catalog, prepared, request, also):
                     return None
-                return self._finish(catalog, prepared, number)
+                return self._finish(catalog, prepared)
 
             return self._turns.until_landed(catalog, identifiers, attempt)
 
@@ -172,16 +170,14 @@ class Commits:
     ) -> None:
         aboard: Sequence[Place[Asked, Committed]] = ()
 
-        def attempt(number: int) -> bool | None:
+        def attempt() -> bool | None:
             nonlocal aboard
             aboard = aboard or board()
-            return self._land_group(catalog, aboard, number) or None
+            return self._land_group(catalog, aboard) or None
 
         self._turns.until_landed(catalog, [identifier], attempt)
 
-    def _land_group(
-        self, catalog: OpenCatalog, aboard: Sequence[Place[Asked, Committed]], number: int
-    ) -> bool:
+    def _land_group(self, catalog: OpenCatalog, aboard: Sequence[Place[Asked, Committed]]) -> bool:
         """Apply the changes one after the other, each if it may be, and land what they make.
 
         Nobody is told anything before that: what one was refused for may be what another changed.
@@ -197,7 +193,7 @@ class Commits:
             prepared = self._changes.encode(catalog, table)
             if not self._land(catalog, [prepared], None):
                 return False
-            [committed] = self._finish(catalog, [prepared], number)
+            [committed] = self._finish(catalog, [prepared])
         for place in aboard:
             if place in refused:
                 place.fail(refused[place])
@@ -279,14 +275,15 @@ class Commits:
             grants_db.own_table(conn, principal, part.record)
             _tell(conn, principal, EventType.TABLE_CREATED, part.record)
             return
-        if part.record.location != part.base.location:
+        is_moved = part.record.location != part.base.location
+        if is_moved:
             tables_db.claim_location(conn, part.record.location, but_not=part.record.id)
         swap = tables_db.Swap(
             table_id=part.record.id,
             expected=part.base.metadata_location,
             metadata_location=part.record.metadata_location,
-            location=part.record.location,
             document=part.encoded,
+            moves_to=part.record.location if is_moved else None,
         )
         if not tables_db.swap_metadata_location(conn, swap, now_ms=part.record.updated_at_ms):
             raise _SwapLost
@@ -312,22 +309,13 @@ class Commits:
             for part in written:
                 self._files.delete(store, part.record.metadata_location)
 
-    def _finish(
-        self, catalog: OpenCatalog, prepared: Sequence[Prepared], attempt: int
-    ) -> list[Committed]:
+    def _finish(self, catalog: OpenCatalog, prepared: Sequence[Prepared]) -> list[Committed]:
         """After the commit point: nothing here may fail the request."""
         for part in prepared:
             if not part.is_written:
                 continue
             self._documents.keep(part.record, part.applied.document, part.encoded)
             self._delete_expired(catalog, part)
-            log.debug(
-                "table committed",
-                table=str(part.record.identifier),
-                table_id=part.record.id,
-                version=part.record.version,
-                attempts=attempt,
-            )
         return [Committed(part.record, part.encoded) for part in prepared]
 
     def _delete_expired(self, catalog: OpenCatalog, part: Prepared) -> None:

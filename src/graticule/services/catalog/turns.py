@@ -69,11 +69,11 @@ class Turns:
         self,
         catalog: OpenCatalog,
         identifiers: Sequence[TableIdentifier],
-        attempt: Callable[[int], T | None],
+        attempt: Callable[[], T | None],
     ) -> T:
         """Take the turns of these tables or views, and `attempt` a commit until it lands.
 
-        `attempt` is given its number and returns None when another machine was first.
+        `attempt` returns None when another machine was first.
 
         Raises:
             CommitConflict: others were first every time.
@@ -82,7 +82,7 @@ class Turns:
         with self.take(key_of(catalog, identifier) for identifier in identifiers):
             ends_at = time.monotonic() + ATTEMPTS_TIMEOUT_S
             for number in range(1, COMMIT_ATTEMPTS_MAX + 1):
-                landed = attempt(number)
+                landed = attempt()
                 if landed is not None:
                     return landed
                 if time.monotonic() > ends_at:

@@ -8,6 +8,7 @@ database connection is held while talking to the store.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -113,7 +114,7 @@ class ViewCommits:
         return self._turns.until_landed(
             catalog,
             [identifier],
-            lambda _number: self._commit_once(principal, catalog, change, request),
+            partial(self._commit_once, principal, catalog, change, request),
         )
 
     def require(
@@ -249,14 +250,15 @@ def new_metadata_location(document: Json, location: Location, previous: str | No
 
 
 def _swap(conn: Connection, base: TableRecord, record: TableRecord, encoded: bytes) -> None:
-    if record.location != base.location:
+    is_moved = record.location != base.location
+    if is_moved:
         tables_db.claim_location(conn, record.location, but_not=record.id)
     swap = tables_db.Swap(
         table_id=record.id,
         expected=base.metadata_location,
         metadata_location=record.metadata_location,
-        location=record.location,
         document=encoded,
+        moves_to=record.location if is_moved else None,
     )
     if not tables_db.swap_metadata_location(conn, swap, now_ms=record.updated_at_ms):
         raise _SwapLost
