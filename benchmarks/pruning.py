@@ -154,7 +154,7 @@ def _areas(
 
 
 def _wrapped(xmin: float, xmax: float) -> tuple[float, float]:
-    """What crosses the antigraticule may be written with xmin above xmax."""
+    """What crosses the antimeridian may be written with xmin above xmax."""
     if -180 <= xmin <= 180 < xmax < xmin + 360:
         return xmin, xmax - 360
     if xmin < -180 <= xmax <= 180 and xmax < xmin + 360:

@@ -196,7 +196,7 @@ def _shapes(
 
 
 def _arcs(random: np.random.Generator, place: object) -> list[object]:
-    """Lines and polygons of a sphere: around poles, over them, across the antigraticule."""
+    """Lines and polygons of a sphere: around poles, over them, across the antimeridian."""
     count = int(random.integers(0, ROWS_A_GROUP + 1))
     size = float(random.choice([0.5, 8.0, 40.0]))
     shapes: list[object] = []

@@ -353,7 +353,7 @@ def test_short_edges_on_an_ellipsoid_stay_within_the_padded_box(x, y, dx, dy):
         shapely.LineString(np.column_stack([np.arange(-90, 91), np.zeros(181)])),
         shapely.GeometryCollection([shapely.Point(1, 2), shapely.LineString([(0, 50), (20, 50)])]),
     ],
-    ids=["long", "pole", "antigraticule", "near-pole", "wide", "nested"],
+    ids=["long", "pole", "antimeridian", "near-pole", "wide", "nested"],
 )
 def test_other_edges_on_an_ellipsoid_are_unknown(shape):
     assert box_of([written(shape)], edges="vincenty") == UNKNOWN

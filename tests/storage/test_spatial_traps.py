@@ -51,7 +51,7 @@ TRAPS = {
         f"{PLANE}::test_partition_values_say_at_least_as_much_as_the_box",
     ],
     "the antimeridian: two boxes, in files and in questions": [
-        f"{ENTRIES}::test_bounds_of_a_geography_that_cross_the_antigraticule_are_two_boxes",
+        f"{ENTRIES}::test_bounds_of_a_geography_that_cross_the_antimeridian_are_two_boxes",
         f"{HERE}::test_a_file_that_crosses_the_antimeridian_has_two_boxes",
         RANDOM,
     ],

@@ -33,7 +33,7 @@ class Table:
     ) -> Selection:
         """The rows whose geometry shares a point with an area.  Nothing is asked for yet.
 
-        A box is xmin, ymin, xmax, ymax; with xmin > xmax it crosses the antigraticule.  `crs` is
+        A box is xmin, ymin, xmax, ymax; with xmin > xmax it crosses the antimeridian.  `crs` is
         the area's: longitude and latitude unless said, or that of a GeoDataFrame, `native` for the
         table's.  `column`
         is the geometry column, the primary one unless said.

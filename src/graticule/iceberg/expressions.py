@@ -122,7 +122,7 @@ class SetMembership:
 class StIntersects:
     """The geometry shares a point with the box (xmin, ymin, xmax, ymax).
 
-    xmin > xmax crosses the antigraticule.
+    xmin > xmax crosses the antimeridian.
     """
 
     term: Term
@@ -281,7 +281,7 @@ def _box(document: Mapping[str, Any]) -> tuple[float, float, float, float]:
     if xmin > xmax and not (xmax >= -180 and xmin <= 180):
         raise InvalidRequest(
             f"`{ST_INTERSECTS}` runs from x {xmin} to {xmax}: "
-            "only longitudes from -180 to 180 may cross the antigraticule"
+            "only longitudes from -180 to 180 may cross the antimeridian"
         )
     return (xmin, ymin, xmax, ymax)
 

@@ -140,7 +140,7 @@ def _floats(values: Sequence[object]) -> Floats:
 
 
 def _geometry_bounds(files: FileColumns, field_id: int, *, is_geography: bool) -> _Found:
-    """Bounds of a native geometry column; those of a geography may cross the antigraticule."""
+    """Bounds of a native geometry column; those of a geography may cross the antimeridian."""
     xmin, ymin = _points(files.bounds["lower_bounds"], field_id)
     xmax, ymax = _points(files.bounds["upper_bounds"], field_id)
     if is_geography:

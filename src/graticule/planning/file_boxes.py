@@ -21,7 +21,7 @@ EMPTY_CODE: Final = STATUSES.index(BoxStatus.EMPTY)
 @dataclass(frozen=True, slots=True)
 class FileBoxes:
     """`sides` has a row xmin, ymin, xmax, ymax for each rectangle and `files` says whose it is,
-    rising: files that cross the antigraticule have two, empty and unknown ones none.
+    rising: files that cross the antimeridian have two, empty and unknown ones none.
     """
 
     statuses: npt.NDArray[np.uint8]
@@ -43,7 +43,7 @@ class FileBoxes:
     def single(cls, statuses: npt.NDArray[np.uint8], sides: npt.NDArray[np.float64]) -> Self:
         """Of files with one row of sides each, which counts where the status says so.
 
-        Where xmin is above xmax a file crosses the antigraticule, and gets two rectangles.
+        Where xmin is above xmax a file crosses the antimeridian, and gets two rectangles.
         """
         placed = np.flatnonzero((statuses != UNKNOWN_CODE) & (statuses != EMPTY_CODE))
         crosses = sides[placed, 0] > sides[placed, 2]

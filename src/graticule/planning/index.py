@@ -55,7 +55,7 @@ class FileIndex:
     unknown: Positions
     """Files that every window may meet."""
     crossing: Positions
-    """Files that cross the antigraticule."""
+    """Files that cross the antimeridian."""
     row_groups: RowGroups
     """Of the files that have been looked into; the others have none here."""
     is_mapped: bool = False
@@ -130,7 +130,7 @@ class FileIndex:
         """The positions, rising, of the files that may hold a geometry in one of the windows.
 
         None is no constraint: all files, also the empty ones.  No window is a contradiction: no
-        file.  `with_crossing` adds every file that crosses the antigraticule: in the virtual box
+        file.  `with_crossing` adds every file that crosses the antimeridian: in the virtual box
         columns such a file spans the world, and a filter on those must be taken literally.
         """
         if windows is None:

@@ -181,7 +181,7 @@ def _both(left: _Region, right: _Region) -> _Region:
     if not left.windows or not right.windows:
         return _Region(())
     if left.of_geometry or right.of_geometry:
-        # A geometry across the antigraticule may meet one in the east and the other in the west.
+        # A geometry across the antimeridian may meet one in the east and the other in the west.
         return left if left.of_geometry else right
     if len(left.windows) * len(right.windows) > WINDOWS_MAX:
         return min(left, right, key=lambda region: len(region.windows or ()))

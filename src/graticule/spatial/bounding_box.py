@@ -1,6 +1,6 @@
 """Planar boxes, and what is known of the box of a file.  Plain floats, no arrays.
 
-A box never crosses the antigraticule: who does is two boxes.  Empty, unknown and everything are
+A box never crosses the antimeridian: who does is two boxes.  Empty, unknown and everything are
 three different things: no box with status `empty`, no box with status `unknown`, `EVERYWHERE`.
 """
 
@@ -102,7 +102,7 @@ class BoxStatus(StrEnum):
 class FileBox:
     """Where the geometries of a file (or of a part of it) lie.
 
-    One box, or two for what crosses the antigraticule: then the eastern one (which ends at 180°)
+    One box, or two for what crosses the antimeridian: then the eastern one (which ends at 180°)
     comes first.
     """
 
@@ -148,7 +148,7 @@ def union_of(boxes: Iterable[BoundingBox]) -> BoundingBox | None:
 def combine(parts: Iterable[FileBox]) -> FileBox:
     """The box of a whole from those of its parts; of nothing, it is empty.
 
-    One unknown part makes the whole unknown.  When a part crosses the antigraticule the whole keeps
+    One unknown part makes the whole unknown.  When a part crosses the antimeridian the whole keeps
     an eastern and a western rectangle, since one around both would span the world.
     """
     status = BoxStatus.EXACT
@@ -182,7 +182,7 @@ def combine(parts: Iterable[FileBox]) -> FileBox:
 
 
 def windows_of(xmin: float, ymin: float, xmax: float, ymax: float) -> tuple[BoundingBox, ...]:
-    """A query box as one rectangle, or as two when it crosses the antigraticule (xmin > xmax).
+    """A query box as one rectangle, or as two when it crosses the antimeridian (xmin > xmax).
 
     Raises:
         InvalidRequest: a NaN or infinite number, ymin > ymax, or a crossing box beyond ±180°.
@@ -195,7 +195,7 @@ def windows_of(xmin: float, ymin: float, xmax: float, ymax: float) -> tuple[Boun
         return (BoundingBox(xmin, ymin, xmax, ymax),)
     if xmin > LONGITUDE_MAX_DEG or xmax < -LONGITUDE_MAX_DEG:
         raise InvalidRequest(
-            f"the bounding box runs from x {xmin} to {xmax}: a box that crosses the antigraticule "
+            f"the bounding box runs from x {xmin} to {xmax}: a box that crosses the antimeridian "
             "must stay within -180 and 180"
         )
     return (
@@ -248,7 +248,7 @@ each, so that a search for what is *not* in a window keeps it."""
 
 
 def to_partition_values(file_box: FileBox) -> tuple[float, float, float, float]:
-    """xmin, ymin, xmax, ymax; what crosses the antigraticule spans the world here."""
+    """xmin, ymin, xmax, ymax; what crosses the antimeridian spans the world here."""
     if file_box.status is BoxStatus.EMPTY:
         return NO_PLACE
     extent = file_box.extent

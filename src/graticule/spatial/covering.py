@@ -72,7 +72,7 @@ def box_of_covering(
     A row with a geometry but no box would hide, so there must be as many nulls in the covering as
     in the geometry; when the geometry's are not counted, none.
 
-    A row that crosses the antigraticule has xmin > xmax, which minimum and maximum can hide.  Such
+    A row that crosses the antimeridian has xmin > xmax, which minimum and maximum can hide.  Such
     a row leaves one of two traces: the ranges contradict each other, or they span half a turn or
     more.  Then the whole turn is taken, in longitudes; elsewhere a contradiction is unknown.
     """

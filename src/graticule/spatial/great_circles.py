@@ -47,7 +47,7 @@ of its direction.  Too much of it only makes a box larger.
 @dataclass(slots=True)
 class SphericalExtent:
     """Grows only.  Longitudes are kept degree by degree, so that it can be told which part of the
-    turn is free when somebody crosses the antigraticule.
+    turn is free when somebody crosses the antimeridian.
     """
 
     ymin: float = np.inf

@@ -2,7 +2,7 @@
 
 Every node has the same number of children, so no pointers are stored: the children of node i are
 i * node_size onwards.  The caller keeps infinite boxes out (their centres have no order) and adds a
-box that crosses the antigraticule as two.
+box that crosses the antimeridian as two.
 """
 
 from collections.abc import Mapping

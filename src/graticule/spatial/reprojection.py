@@ -81,7 +81,7 @@ def windows_between(
     if len(certain) != len(moved):
         return None
     turn = _turn(_named(target))
-    # What crosses the antigraticule may go on beyond the edge of the world.
+    # What crosses the antimeridian may go on beyond the edge of the world.
     return tuple(
         window.shifted(by) for window in certain for by in ((0.0, turn, -turn) if turn else (0.0,))
     )

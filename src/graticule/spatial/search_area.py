@@ -48,7 +48,7 @@ class SearchArea:
 
     @classmethod
     def of_bbox(cls, bbox: str | Sequence[float], crs: Crs | None = CRS84) -> Self:
-        """`xmin,ymin,xmax,ymax`; xmin > xmax crosses the antigraticule.
+        """`xmin,ymin,xmax,ymax`; xmin > xmax crosses the antimeridian.
 
         Raises:
             InvalidRequest: not four finite numbers, or not a box.

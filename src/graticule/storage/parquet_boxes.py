@@ -361,7 +361,7 @@ def _native_box(
     if xmin <= xmax:
         box = BoundingBox(xmin, ymin, xmax, ymax)
         return exact(box) if column.edges == "planar" else outer(box)
-    # Parquet lets both types cross the antigraticule, which only longitudes can.
+    # Parquet lets both types cross the antimeridian, which only longitudes can.
     if not column.crs.is_lonlat:
         return UNKNOWN
     try:

@@ -229,7 +229,7 @@ def test_files_lists_what_a_box_touches_and_what_that_saves(table):
     assert table.files().json()["totals"]["files_kept"] == 3
 
 
-def test_a_box_across_the_antigraticule_finds_both_sides(raw):
+def test_a_box_across_the_antimeridian_finds_both_sides(raw):
     for name, x in (("east", 179.0), ("west", -179.0), ("greenwich", 0.0)):
         raw.put(f"cities/{name}.parquet", cities((1, x, 0.0)))
     raw.register(raw.scan())

@@ -61,7 +61,7 @@ def test_an_inspection_comes_back_whole_and_as_the_same_bytes(name):
     assert to_bytes(back) == kept
 
 
-def test_boxes_on_both_sides_of_the_antigraticule_come_back():
+def test_boxes_on_both_sides_of_the_antimeridian_come_back():
     data = FILES["a geometry"]
     found = inspect(Ranges(data), len(data))
     wrapped = outer(BoundingBox(170, 1, 180, 2), BoundingBox(-180, 1, -170, 2))

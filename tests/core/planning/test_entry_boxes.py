@@ -240,7 +240,7 @@ def geometry_bounds(kind, west, east):
     return boxes_from_manifests(FileColumns.from_entries([entry]), (), place, document, None).row(0)
 
 
-def test_bounds_of_a_geography_that_cross_the_antigraticule_are_two_boxes():
+def test_bounds_of_a_geography_that_cross_the_antimeridian_are_two_boxes():
     found = geometry_bounds("geography", 170.0, -170.0)
     east, west = found.boxes
     assert (found.status, east.xmax, west.xmin) == (BoxStatus.OUTER, 180.0, -180.0)

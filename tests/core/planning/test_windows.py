@@ -130,7 +130,7 @@ def test_a_geometry_that_crosses_may_meet_two_windows_on_two_sides():
     assert window_of(mixed, [FLAT], geometry="geometry") == (BoundingBox(*east),)
 
 
-def test_an_intersection_may_cross_the_antigraticule():
+def test_an_intersection_may_cross_the_antimeridian():
     expression = StIntersects("geometry", (170, -20, -170, 0))
     assert window_of(expression, [], geometry="geometry") == (
         BoundingBox(170, -20, 180, 0),

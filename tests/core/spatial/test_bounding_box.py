@@ -101,7 +101,7 @@ def test_the_whole_of_nothing_is_empty():
     assert combine([EMPTY, EMPTY]) == EMPTY
 
 
-def test_parts_across_the_antigraticule_keep_two_sides():
+def test_parts_across_the_antimeridian_keep_two_sides():
     fiji = outer(BoundingBox(177, -19, 180, -16), BoundingBox(-180, -19, -178, -16))
     samoa = exact(BoundingBox(-173, -14, -171, -13))
     assert combine([samoa, fiji]) == outer(
@@ -123,7 +123,7 @@ def test_sides_that_meet_in_the_middle_become_one():
         ("500000,0,600000,9e6", (BoundingBox(500000, 0, 600000, 9e6),)),
     ],
 )
-def test_a_bbox_is_four_numbers_and_may_cross_the_antigraticule(text, expected):
+def test_a_bbox_is_four_numbers_and_may_cross_the_antimeridian(text, expected):
     assert parse_bbox(text) == expected
 
 

@@ -47,13 +47,13 @@ def places(row):
 @given(
     st.lists(row_boxes(crossing=True), min_size=1, max_size=8), st.sampled_from([float, np.float32])
 )
-def test_a_covering_holds_every_place_of_every_row_even_across_the_antigraticule(rows, round_to):
+def test_a_covering_holds_every_place_of_every_row_even_across_the_antimeridian(rows, round_to):
     box = covering_of(rows, round_to=round_to)
     for x, y in [place for row in rows for place in places(row)]:
         assert box == UNKNOWN or box.may_intersect(BoundingBox(x, y, x, y))
 
 
-def test_a_row_of_just_half_a_turn_across_the_antigraticule_does_not_hide_among_others():
+def test_a_row_of_just_half_a_turn_across_the_antimeridian_does_not_hide_among_others():
     box = covering_of([(180, 0, 0, 0), (1, 0, 180, 0)])
     assert box.may_intersect(BoundingBox(-90, 0, -90, 0))
 
