@@ -3,9 +3,14 @@
 import json
 
 import boto3
+import pyarrow as pa
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 
 from graticule.iceberg import metadata
+from graticule.services.planning import indexing
+from support.parquet_files import point
+from support.patience import until
 from support.table_documents import schema
 
 VENDED = {"X-Iceberg-Access-Delegation": "vended-credentials"}
@@ -145,3 +150,54 @@ def test_a_scan_is_shown_but_what_it_found_is_not_registered(http, lake, namespa
 
     assert refused.status_code == 403
     assert refused.json()["type"] == "urn:graticule:problem:read-only-storage"
+
+
+def test_files_without_statistics_are_read_there_too_and_nothing_is_written(
+    server, http, lake, namespace, tmp_path, monkeypatch
+):
+    """What the job finds is kept in the database, and once it is there, no job is ordered."""
+    monkeypatch.setattr(indexing, "COMPARED_EVERY_S", 0.0)
+    keys = server.store.admin_keys
+    owner = SqlCatalog(
+        "owner",
+        uri=f"sqlite:///{tmp_path}/owner.db",
+        **{
+            "s3.endpoint": server.store.endpoint,
+            "s3.access-key-id": keys.access_key_id,
+            "s3.secret-access-key": keys.secret_access_key.reveal(),
+        },
+    )
+    owner.create_namespace("ns")
+    columns = pa.schema([("id", pa.int64()), ("geometry", pa.binary())])
+    geo = {"primary_column": "geometry", "columns": {"geometry": {"encoding": "WKB"}}}
+    table = owner.create_table(
+        "ns.w", columns, location=f"{lake.uri}/w", properties={"geo": json.dumps(geo)}
+    )
+    for x in (1, 30):
+        table.append(pa.table([[x], [point(x, 0)]], schema=columns))
+    body = {"name": "w", "metadata-location": table.metadata_location}
+    assert http.post(f"{namespace}/register", json=body).status_code == 200
+    owner.close()
+    keys_before, jobs_before = lake.keys(), {job["id"] for job in _box_jobs(http)}
+    catalog = namespace.split("/")[3]
+    path = f"/api/v1/catalogs/{catalog}/namespaces/ns/tables/w/files"
+
+    def kept():
+        return http.get(path, params={"bbox": "29,-1,31,1"}).json()["totals"]["files_kept"]
+
+    def over():
+        jobs = [job for job in _box_jobs(http) if job["id"] not in jobs_before]
+        is_over = all(job["state"] == "succeeded" for job in jobs)
+        return is_over and [(job["result"]["files"], job["result"]["read"]) for job in jobs]
+
+    assert kept() in {1, 2}
+    until(lambda: kept() == 1)
+    assert until(over) == [(2, 2)]
+    server.services.indexing._kept.clear()  # as another process would ask
+    assert kept() == 1
+    assert until(over) == [(2, 2)]
+    assert lake.keys() == keys_before
+
+
+def _box_jobs(http):
+    return http.get("/api/v1/jobs", params={"kind": "boxes", "limit": 100}).json()["items"]

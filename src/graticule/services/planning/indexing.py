@@ -24,7 +24,7 @@ from graticule.iceberg import metadata
 from graticule.planning.files import DataFileEntry
 from graticule.planning.index import FileIndex
 from graticule.planning.table_places import TablePlace
-from graticule.services.catalog.box_orders import are_wanted
+from graticule.services.catalog.box_orders import BoxOrders, are_wanted
 from graticule.services.catalog.wanted_indexes import IndexKey, Table, WantedIndex
 from graticule.services.integrations.credentials import Credentials
 from graticule.services.planning.computed_boxes import ComputedBoxes, told
@@ -73,10 +73,12 @@ class Indexing:
         repairs: IndexRepairs,
         *,
         computed: ComputedBoxes,
+        orders: BoxOrders,
         credentials: Credentials,
         workers: InspectionWorkers,
     ) -> None:
         self._stored = stored
+        self._orders = orders
         self._computed = computed
         self._repairs = repairs
         self._credentials = credentials
@@ -301,13 +303,13 @@ class Indexing:
         go_on()
         if wanted.is_kept:
             table = wanted.table
+            lacks_boxes = self.lacks_boxes(table, wanted.place, index)
             index = self._stored.publish(
-                table.catalog,
-                table.record,
-                wanted.key,
-                index,
-                lacks_boxes=self.lacks_boxes(table, wanted.place, index),
+                table.catalog, table.record, wanted.key, index, lacks_boxes=lacks_boxes
             )
+            if lacks_boxes and table.catalog.integration.read_only:
+                # No index is stored there, by which others would notice, and nothing is committed.
+                self._orders.order(table.record.id, table.catalog.catalog.organisation_id)
             if len(index) >= MANY_FILES:
                 give_back()  # it was in memory, and is mapped now
         files = SnapshotFiles(wanted.key.snapshot_id, index, wanted.place, generation=generation)

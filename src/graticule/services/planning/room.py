@@ -54,6 +54,7 @@ def open_planning(
         stored,
         IndexRepairs(engine, now_ms=now_ms),
         computed=computed,
+        orders=catalog.box_orders,
         credentials=credentials,
         workers=workers,
     )
