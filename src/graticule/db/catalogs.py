@@ -13,11 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from graticule.access.grants import EVERYTHING, Standing, highest, sees_everything
 from graticule.db import visibility
 from graticule.db.engine import violates
+from graticule.db.scan_parts import PartState
 from graticule.db.schema import (
     catalogs,
     namespaces,
     organisations,
     purges,
+    scan_parts,
     scans,
     storage_integrations,
 )
@@ -155,12 +157,21 @@ def remove(conn: Connection, catalog_id: str) -> bool:
     """Delete an empty catalog with the record of its scans.  False if it is gone.
 
     Raises:
-        InUse: it holds namespaces or tables, or files of dropped ones are still to be deleted.
+        InUse: it holds namespaces or tables, or files of dropped ones, or of its scans, are still
+            to be deleted.
     """
     in_use = InUse("the catalog holds namespaces or tables; drop them first")
     purging = exists().where(purges.c.catalog_id == catalog_id)
     if conn.execute(select(purging)).scalar():
         raise InUse("files of dropped tables are still being deleted; try again later")
+    put_ready = (scan_parts.c.scan_id == scans.c.id) & (scans.c.catalog_id == catalog_id)
+    if conn.execute(
+        select(exists().where(put_ready, scan_parts.c.state != PartState.REMOVED))
+    ).scalar():
+        raise InUse(
+            "what a scan put ready for other machines is still to be deleted; cancel the scan if "
+            "it runs, and try again in a minute"
+        )
     holds = or_(
         exists().where(namespaces.c.catalog_id == catalog_id),
         exists().where(tables_.c.catalog_id == catalog_id),

@@ -15,6 +15,7 @@ NAMESPACE_SEPARATOR: Final = "\x1f"
 """Joins namespace levels on the wire (specification: unit separator, 0x1F)."""
 
 NAMESPACE_LEVELS_MAX: Final = 16
+_DOT_SEGMENTS: Final = (".", "..")
 NAME_CHARACTERS_MAX: Final = 255
 RESOURCE_NAME_CHARACTERS_MAX: Final = 128
 
@@ -49,7 +50,8 @@ def check_object_name(name: str, *, of: str) -> str:
     """Check one namespace level, table or view name: any text but control characters.
 
     Raises:
-        InvalidName: empty, too long, or with a control or unpaired surrogate character.
+        InvalidName: empty, `.` or `..`, too long, or with a control or unpaired surrogate
+            character.
     """
     if not isinstance(name, str) or not name:
         raise InvalidName(f"{of} must be a text that is not empty")
@@ -57,6 +59,8 @@ def check_object_name(name: str, *, of: str) -> str:
         raise InvalidName(
             f"{of} is {len(name)} characters long; at most {NAME_CHARACTERS_MAX} are allowed"
         )
+    if name in _DOT_SEGMENTS:
+        raise InvalidName(f"{of} must not be `{name}`, which clients take for a step in a path")
     _refuse_control_characters(name, of=of)
     return name
 

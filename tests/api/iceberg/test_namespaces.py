@@ -77,7 +77,21 @@ def test_names_that_differ_only_in_plus_and_space_are_two(http, catalog):
 
 
 @pytest.mark.parametrize(
-    "levels", [[], [""], ["a", ""], ["a\x00b"], ["a\x1fb"], ["x" * 300], ["n"] * 17, "a", [1], None]
+    "levels",
+    [
+        ["."],
+        ["a", ".."],
+        [],
+        [""],
+        ["a", ""],
+        ["a\x00b"],
+        ["a\x1fb"],
+        ["x" * 300],
+        ["n"] * 17,
+        "a",
+        [1],
+        None,
+    ],
 )
 def test_a_namespace_that_cannot_be_is_refused(http, catalog, levels):
     answer = http.post(f"{catalog.base}/namespaces", json={"namespace": levels})

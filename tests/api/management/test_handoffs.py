@@ -246,6 +246,8 @@ def test_what_a_cancelled_scan_put_ready_is_removed(pairs):
     scan = start(pairs)
     parts_of(cluster_for(pairs, scan))
     assert len(staged(pairs)) == 7
+    bare = f"/api/v1/catalogs/{pairs.catalog.id}"
+    assert pairs.http.delete(bare).status_code == 409  # it alone knows where they lie
     pairs.http.post(f"{pairs.scans}/{scan['id']}/cancel")
     pairs.server.services.upkeep.wake()
     until(lambda: staged(pairs) == [])
