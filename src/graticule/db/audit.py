@@ -17,6 +17,7 @@ from graticule.domain.audit import (
 )
 
 _t = audit_events
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 _COLUMNS: Final = tuple(column.name for column in _t.columns if column.name != "is_announced")
 _INSERT: Final = Change(
     insert(_t).values(
@@ -56,7 +57,7 @@ def _values(event: AuditEvent) -> dict[str, Any]:
         "request_id": event.request_id,
         "address": event.address,
         "occurrences": event.occurrences,
-        "details": json.dumps(dict(event.details), ensure_ascii=False),
+        "details": _JSON.encode(dict(event.details)),
     }
 
 

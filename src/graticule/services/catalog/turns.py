@@ -174,27 +174,35 @@ def _lock_among_processes(file: int, byte: int, deadline: float) -> None:
     the gate taken, and cannot be quicker time and again than one that looks up now and then.
     """
     gate = byte + 1
-    _lock_byte(file, gate, deadline)
-    try:
-        _lock_byte(file, byte, deadline)
-    finally:
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, gate)
+    # Both at once, if nobody is there: every request to the kernel lets other threads go first.
+    if not _could_lock(file, byte, 2):
+        _lock_byte(file, gate, deadline)
+        try:
+            _lock_byte(file, byte, deadline)
+        except BaseException:
+            fcntl.lockf(file, fcntl.LOCK_UN, 1, gate)
+            raise
+    fcntl.lockf(file, fcntl.LOCK_UN, 1, gate)
 
 
 def _lock_byte(file: int, at: int, deadline: float) -> None:
     # Not left to the kernel: it would wait for ever, and take threads that wait for two tables for
     # processes in a deadlock.
     pause = POLL_S_MIN
-    while True:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, at)
-        except (BlockingIOError, PermissionError):  # either, says POSIX
-            if time.monotonic() > deadline:
-                raise _too_many() from None
-            time.sleep(pause)
-            pause = min(POLL_S_MAX, pause * 1.25)
-        else:
-            return
+    while not _could_lock(file, at, 1):
+        if time.monotonic() > deadline:
+            raise _too_many()
+        time.sleep(pause)
+        pause = min(POLL_S_MAX, pause * 1.25)
+
+
+def _could_lock(file: int, at: int, count: int) -> bool:
+    """Lock bytes for this process, all of them or none."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, count, at)
+    except (BlockingIOError, PermissionError):  # either, says POSIX
+        return False
+    return True
 
 
 def _opened(file: Path) -> int | None:
