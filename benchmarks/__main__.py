@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="benchmark", help=", ".join(BENCHMARKS))
     parser.add_argument("--seconds", type=float, help=f"a figure; {SECONDS_A_FIGURE:g} by default")
     parser.add_argument("--quick", action="store_true", help="smoke test: the figures mean nothing")
+    parser.add_argument("--full", action="store_true", help="sizes that take an hour")
     parser.add_argument(
         "--peers", default=",".join(STARTERS), help="comma-separated, or `none`; default: all"
     )
@@ -53,7 +54,7 @@ def main() -> int:
         print(f"{name}", flush=True)
         began = datetime.now(UTC)
         with tempfile.TemporaryDirectory(prefix="graticule-bench-") as folder:
-            options = Options(seconds, chosen.quick, peers, Path(folder))
+            options = Options(seconds, chosen.quick, peers, Path(folder), chosen.full)
             try:
                 result = importlib.import_module(f"benchmarks.{name}").run(options)
             except (Missing, PeerMissing) as missing:

@@ -22,6 +22,8 @@ class Options:
     quick: bool
     peers: Sequence[str]
     folder: Path
+    full: bool = False
+    """Sizes that take an hour, where a benchmark has some."""
 
 
 @dataclass
