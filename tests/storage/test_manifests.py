@@ -168,11 +168,14 @@ def test_all_partition_types_survive():
         "time": 1,
         "timestamp": -1,
         "timestamptz": 2**50,
+        "timestamp_ns": -7,
+        "timestamptz_ns": 2**60,
         "string": "Zürich",
         "uuid": uuid.UUID(int=7),
         "fixed[2]": b"ab",
         "binary": b"\x00",
         "decimal(9, 2)": Decimal("-1.23"),
+        "decimal(38, 2)": Decimal("123456789012345678901234567890123456.78"),
     }
     schema = {
         "type": "struct",

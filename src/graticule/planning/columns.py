@@ -9,6 +9,7 @@ from graticule.planning.pruning import Column
 
 Json = dict[str, Any]
 
+NO_COLUMN: Final = -1
 _VOID: Final = "void"
 
 
@@ -68,11 +69,20 @@ def unpartitioned(specs: Mapping[int, Sequence[PartitionField]]) -> frozenset[in
     )
 
 
+def source_of(field: Json) -> int:
+    """The column that a partition field is made from; `NO_COLUMN` when there are several.
+
+    Version 3 of the format allows `source-ids`, for one column as well.
+    """
+    ids = [field["source-id"]] if "source-id" in field else field.get("source-ids") or []
+    return int(ids[0]) if len(ids) == 1 else NO_COLUMN
+
+
 def specs_of(document: Json) -> dict[int, Sequence[PartitionField]]:
     """The fields of all partition specs, by id."""
     return {
         int(spec["spec-id"]): [
-            PartitionField(int(f["source-id"]), f["transform"]) for f in spec.get("fields") or []
+            PartitionField(source_of(f), f["transform"]) for f in spec.get("fields") or []
         ]
         for spec in metadata.partition_specs(document)
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from graticule.iceberg import metadata
 from graticule.iceberg.values import to_json_value
+from graticule.planning.columns import source_of
 from graticule.planning.files import DATA, EQUALITY_DELETES, DataFileEntry
 from graticule.planning.partition_fields import result_type
 
@@ -119,7 +120,7 @@ def partition_types(document: Json) -> dict[int, list[str | None]]:
     }
     return {
         int(spec["spec-id"]): [
-            result_type(field["transform"], types.get(int(field["source-id"])))
+            result_type(field["transform"], types.get(source_of(field)))
             for field in spec.get("fields") or []
         ]
         for spec in metadata.partition_specs(document)

@@ -5,13 +5,14 @@ not know, or spells differently, are read as what they are in Avro.
 """
 
 import io
+import json
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pyiceberg.avro.decoder import BinaryDecoder, new_decoder
-from pyiceberg.avro.file import AvroFile, AvroOutputFile
+from pyiceberg.avro.file import AvroFile, AvroFileHeader, AvroOutputFile
 from pyiceberg.avro.reader import DoubleReader, OptionReader, Reader, StructReader
 from pyiceberg.io import InputFile, InputStream, OutputFile, OutputStream
 from pyiceberg.partitioning import PartitionSpec
@@ -22,6 +23,8 @@ from graticule.domain.errors import UnreadableFile
 Json = dict[str, Any]
 
 _OPAQUE_IN_AVRO: Final = re.compile(r"(geometry|geography|variant)\b.*", re.IGNORECASE)
+_SCHEMA_KEY: Final = "avro.schema"
+_NANOSECONDS: Final = frozenset({"timestamp-nanos", "local-timestamp-nanos"})
 _MAGIC: Final = b"Obj\x01"
 _SYNC_BYTES: Final = 16
 _DOUBLE: Final = struct.Struct("<d")
@@ -84,6 +87,29 @@ class _ExactDoubleReader(DoubleReader):
         return value
 
 
+class _File(AvroFile[Any]):
+    """PyIceberg 0.12 writes timestamps in nanoseconds, and refuses to read them."""
+
+    def _read_header(self) -> AvroFileHeader:
+        header = super()._read_header()
+        schema = json.loads(header.meta[_SCHEMA_KEY])
+        header.meta[_SCHEMA_KEY] = json.dumps(_without_nanoseconds(schema))
+        return header
+
+
+def _without_nanoseconds(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_nanoseconds(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    is_nanoseconds = node.get("logicalType") in _NANOSECONDS
+    return {
+        key: _without_nanoseconds(value)
+        for key, value in node.items()
+        if not (is_nanoseconds and key == "logicalType")
+    }
+
+
 def _exact(reader: Reader) -> Reader:
     """The same reader with doubles as they are written; manifests hold them in partitions only."""
     if isinstance(reader, DoubleReader):
@@ -117,7 +143,7 @@ def read_avro(data: bytes, *, schema: Schema, of: str) -> Iterator[Any]:
     if not data.startswith(_MAGIC):
         raise UnreadableFile(f"`{of}` is not an Avro file")
     try:
-        with AvroFile[Any](BytesInput(of, data), schema) as file:
+        with _File(BytesInput(of, data), schema) as file:
             yield from _records(file, len(data))
     # Anything can happen inside a parser that is fed foreign bytes; to the caller it is one thing.
     except Exception as error:
