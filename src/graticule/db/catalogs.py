@@ -24,8 +24,8 @@ from graticule.db.schema import (
     storage_integrations,
 )
 from graticule.db.schema import tables as tables_
-from graticule.domain.catalog import BucketType, Catalog
-from graticule.domain.errors import AlreadyExists, InUse, NoSuchIntegration
+from graticule.domain.catalog import OWN_FOLDER, BucketType, Catalog
+from graticule.domain.errors import AlreadyExists, InUse, InvalidLocation, NoSuchIntegration
 from graticule.domain.location import Location
 from graticule.domain.tenancy import Principal
 
@@ -151,6 +151,20 @@ def locations_on(conn: Connection, integration_id: str) -> list[Location]:
     """The roots of all catalogs on an integration."""
     query = select(catalogs.c.location).where(catalogs.c.integration_id == integration_id)
     return [Location.parse(location) for location in conn.execute(query).scalars()]
+
+
+def refuse_around(conn: Connection, integration_id: str, location: Location) -> None:
+    """Refuse a location that holds the root of a catalog, or lies in the server's own folder there.
+
+    Whose table it were could read what catalogs keep beside their tables, and nobody could have
+    another table there.
+
+    Raises:
+        InvalidLocation: it does.
+    """
+    for root in locations_on(conn, integration_id):
+        if root.is_within(location) or location.is_within(root.join(OWN_FOLDER)):
+            raise InvalidLocation(f"`{location}` is where a catalog keeps its tables")
 
 
 def remove(conn: Connection, catalog_id: str) -> bool:

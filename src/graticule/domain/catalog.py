@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from graticule.domain.errors import ReadOnlyStorage
 from graticule.domain.identifiers import Namespace, TableIdentifier
 from graticule.domain.location import Location
 from graticule.domain.secret import Secret
+
+OWN_FOLDER: Final = ".graticule"
+"""In the root of a catalog: what the server keeps there that belongs to no table."""
 
 
 class AccessLevel(StrEnum):

@@ -214,3 +214,34 @@ def test_gravitinos_pattern_a_registered_document_vends_for_no_path_outside_its_
         assert refused.status_code == 400, refused.text
         assert "storage-credentials" not in refused.json()
         assert lake.asked()["PUT"] == 0
+
+
+def test_no_document_makes_a_table_of_a_whole_catalog_or_of_what_the_server_keeps_there(lake):
+    """Its readers would get all that dropped tables left behind, and nobody another table."""
+    lake.create("warm")
+    root = lake.root.rstrip("/")
+    for number, location in enumerate((root, f"{root}/.graticule", f"{root}/.graticule/scans/s")):
+        document = metadata.new_table(
+            schema=schema(),
+            partition_spec=None,
+            sort_order=None,
+            location=location,
+            properties={},
+            table_uuid=f"9c12d441-03fe-4693-9a96-a0705ddf69d{number}",
+            now_ms=1_790_000_000_000,
+        )
+        at = f"{location}/metadata/v1.metadata.json"
+        name = at.removeprefix(f"{lake.folder.uri}/")
+        lake.folder.put(name, json.dumps(document).encode())
+        # Not for the tables that are there: a catalog without any is as far from being one.
+        lake.http.delete(f"{lake.base}/namespaces/ns/tables/warm")
+        refused = lake.http.post(
+            f"{lake.base}/namespaces/ns/register",
+            json={"name": "r", "metadata-location": at},
+            headers=DELEGATE,
+        )
+        assert refused.status_code == 400, refused.text
+        assert "is where a catalog keeps its tables" in refused.json()["error"]["message"]
+    asked = lake.create("t", location=f"{root}/.graticule/scans/s")
+    assert asked.status_code == 400, asked.text
+    assert "is the server's own" in asked.json()["error"]["message"]

@@ -11,6 +11,7 @@ from uuid6 import uuid7
 
 from graticule.access.delegation import Delegations
 from graticule.access.policy import Action, require
+from graticule.db import catalogs as catalogs_db
 from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
 from graticule.db import tables as tables_db
@@ -114,6 +115,7 @@ class TableHandover:
                 files = index_files_of(conn, existing)
                 tables_db.drop(conn, existing.id)
                 order_removal(conn, principal, existing, files)
+            catalogs_db.refuse_around(conn, catalog.integration.id, location)
             tables_db.refuse_sources(conn, catalog.integration.id, location)
             tables_db.create(conn, record, encoded)
             grants_db.own_table(conn, principal, record)

@@ -8,7 +8,7 @@ vended credential opens.
 from collections.abc import Mapping
 from typing import Final
 
-from graticule.domain.catalog import OpenCatalog
+from graticule.domain.catalog import OWN_FOLDER, OpenCatalog
 from graticule.domain.errors import InvalidLocation
 from graticule.domain.location import Location
 
@@ -33,6 +33,10 @@ def check_requested(catalog: OpenCatalog, uri: str) -> Location:
     """
     location = Location.parse(uri)
     root = catalog.catalog.location
+    if location.is_within(root.join(OWN_FOLDER)):
+        raise InvalidLocation(
+            f"location `{uri}` is the server's own; leave it out to have one made"
+        )
     if location == root or not location.is_within(root):
         raise InvalidLocation(
             f"location `{uri}` is not below `{root.prefix}`, where the tables of catalog "

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from uuid6 import uuid7
 
 from graticule.access.policy import Action, require
+from graticule.db import catalogs as catalogs_db
 from graticule.db import grants as grants_db
 from graticule.db import idempotency as idempotency_db
 from graticule.db import namespaces as namespaces_db
@@ -222,6 +223,7 @@ class Views:
             updated_at_ms=now_ms,
         )
         with write(self._engine) as conn:
+            catalogs_db.refuse_around(conn, catalog.integration.id, location)
             tables_db.refuse_sources(conn, catalog.integration.id, location)
             _insert(conn, principal, EventType.VIEW_REGISTERED, record, encoded, request=request)
         return LoadedView(identifier, file.uri, encoded)

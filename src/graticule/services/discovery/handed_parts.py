@@ -9,11 +9,11 @@ from typing import Final
 
 from graticule.access.keyring import Keyring
 from graticule.db.scan_parts import HandedPart
-from graticule.domain.catalog import AccessLevel, Catalog
+from graticule.domain.catalog import OWN_FOLDER, AccessLevel, Catalog
 from graticule.domain.location import Location
 from graticule.storage.iam_policy import LocationGrant
 
-STAGING: Final = (".graticule", "scans")
+STAGING: Final = (OWN_FOLDER, "scans")
 ANSWERS: Final = "answers"
 
 
