@@ -89,7 +89,11 @@ class Program(Tethered):
 
     def memory_mb(self) -> list[float]:
         """Resident memory of each process of the program, without the shell that holds it."""
-        return [round(_resident_kb(pid) / 1024, 1) for pid in self._pids()]
+        return [round(_memory_kb(pid, "VmRSS") / 1024, 1) for pid in self._pids()]
+
+    def own_memory_mb(self) -> list[float]:
+        """The same without the pages of files, which the system drops when it needs the room."""
+        return [round(_memory_kb(pid, "RssAnon") / 1024, 1) for pid in self._pids()]
 
     def cpu_s(self) -> float:
         """What the program's processes have used of the processor."""
@@ -129,12 +133,12 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident_kb(pid: int) -> int:
+def _memory_kb(pid: int, what: str) -> int:
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0
-    lines = [line.split()[1] for line in text.splitlines() if line.startswith("VmRSS:")]
+    lines = [line.split()[1] for line in text.splitlines() if line.startswith(f"{what}:")]
     return int(lines[0]) if lines else 0
 
 

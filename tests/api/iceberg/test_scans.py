@@ -260,8 +260,8 @@ def test_tables_that_engines_write_are_pruned_by_position_columns(catalog, http)
     assert (body["totals"]["files"], body["totals"]["files_kept"]) == (3, 1)
 
 
-def test_position_deletes_are_attached_to_the_files_they_apply_to(catalog, http):
-    """Copy-on-write engines leave none, so this writes a delete entry through a commit."""
+def test_a_file_that_took_the_place_of_another_is_planned_in_its_stead(catalog, http):
+    """Copy on write, as PyIceberg deletes rows."""
     client = catalog.pyiceberg()
     client.create_namespace("ns")
     table = client.create_table("ns.t", pa.schema([("id", pa.int64())]))
