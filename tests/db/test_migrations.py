@@ -9,7 +9,6 @@ from sqlalchemy import CheckConstraint, UniqueConstraint, inspect, select, text
 
 from graticule.db import integrations, inventories, schema, verifications
 from graticule.db.engine import read, write
-from graticule.db.inventories import Inventory
 from graticule.db.upgrade import (
     SchemaOutdated,
     SchemaStatus,
@@ -187,7 +186,9 @@ def test_what_was_known_of_a_tables_files_is_still_known(empty_database_url):
         upgrade(engine)
         with read(engine) as conn:
             file = KnownFile("k", "e", 5, manifest="m0")
-            assert inventories.load(conn, "t") == Inventory(7, {"k": file})
+            known = inventories.of_table(conn, "t")
+            assert known == ("t", 7)
+            assert inventories.between(conn, known.id, "", None, limit=9) == [file]
 
 
 def _insert(conn, rows):

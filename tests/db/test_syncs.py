@@ -11,7 +11,7 @@ from graticule.db import pending_snapshots as pending
 from graticule.db import sync_settings as settings
 from graticule.db import table_sync_settings as own
 from graticule.db.engine import read, write
-from graticule.db.inventories import Inventory, InventoryChange
+from graticule.db.inventories import InventoryChange
 from graticule.discovery.diff import FileState, KnownFile
 from graticule.domain.errors import WrongState
 from graticule.domain.job import Job, JobKind
@@ -37,8 +37,13 @@ def table(namespace, database):
 
 
 def known(database, table):
+    """The revision, and the files by key."""
     with read(database) as conn:
-        return files.load(conn, table)
+        found = files.of_table(conn, table)
+        if found is None:
+            return 0, {}
+        known = files.between(conn, found.id, "", None, limit=9999)
+        return found.revision, {file.key: file for file in known}
 
 
 def change(database, table, *args, **wanted):
@@ -47,26 +52,40 @@ def change(database, table, *args, **wanted):
 
 
 def test_what_is_known_changes_only_from_the_state_it_was_worked_out_from(database, table):
-    assert known(database, table) == Inventory(0, {})
+    assert known(database, table) == (0, {})
     assert change(database, table, 0, known=[A, B])
     assert not change(database, table, 0, known=[A])
     assert not change(database, table, 2, forgotten=["a"])
-    assert known(database, table) == Inventory(1, {"a": A, "b": B})
+    assert known(database, table) == (1, {"a": A, "b": B})
     newer = KnownFile("a", "e3", 11, FileState.LEFT_OUT, "why")
     assert change(database, table, 1, known=[newer], moved=[("b", "m1")])
     assert not change(database, table, 1, forgotten=["a", "b"])
     moved = replace(B, manifest="m1")
-    assert known(database, table) == Inventory(2, {"a": newer, "b": moved})
+    assert known(database, table) == (2, {"a": newer, "b": moved})
     assert change(database, table, 2, forgotten=["a"])
-    assert known(database, table) == Inventory(3, {"b": moved})
+    assert known(database, table) == (3, {"b": moved})
+
+
+def test_files_are_gone_through_by_key_in_ranges(database, table):
+    many = [KnownFile(f"k{number:02}", "e", number) for number in range(20)]
+    change(database, table, 0, known=[*many, KnownFile("z", "e", 1, FileState.LEFT_OUT)])
+    with read(database) as conn:
+        known_as = files.of_table(conn, table).id
+        assert files.between(conn, known_as, "k03", "k07", limit=9) == many[4:8]
+        assert files.between(conn, known_as, "k03", None, limit=2) == many[4:6]
+        versions = files.versions_between(conn, known_as, "k03", "k05", limit=9)
+        assert versions == [("k04", "e", 4), ("k05", "e", 5)]
+        assert files.among(conn, known_as, ["k01", "x"]) == {"k01": many[1]}
+        assert files.count(conn, known_as) == 21
+        assert files.count(conn, known_as, FileState.TAKEN) == 20
 
 
 def test_more_files_than_one_statement_takes(database, table):
     many = [KnownFile(f"k{number:05}", "e", number) for number in range(2_500)]
     assert change(database, table, 0, known=many)
-    assert list(known(database, table).files.values()) == many
+    assert list(known(database, table)[1].values()) == many
     assert change(database, table, 1, forgotten=[file.key for file in many[:2_400]])
-    assert len(known(database, table).files) == 100
+    assert len(known(database, table)[1]) == 100
 
 
 def test_an_inventory_is_written_before_its_table_is_there_and_removed_bit_by_bit(database, table):
@@ -80,7 +99,7 @@ def test_an_inventory_is_written_before_its_table_is_there_and_removed_bit_by_bi
         assert files.adopt(conn, "i1", table)
         assert not files.adopt(conn, "i2", table)
         assert files.unowned(conn, limit=9) == []
-    assert list(known(database, table).files.values()) == many
+    assert list(known(database, table)[1].values()) == many
     with write(database) as conn:
         tables.drop(conn, table)
         assert files.unowned(conn, limit=9) == ["i1"]

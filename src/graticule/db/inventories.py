@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from uuid6 import uuid7
 
@@ -24,14 +24,7 @@ from graticule.discovery.diff import FileState, KnownFile
 
 ROWS_AT_ONCE: Final = 1000
 _UNTRACKED: Final = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Inventory:
-    """What is known of one table; `revision` is 0 while nothing is."""
-
-    revision: int
-    files: dict[str, KnownFile]
+_f = files.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +41,52 @@ class InventoryChange:
     """Keys whose entries are in another manifest now, and which."""
 
 
-def load(conn: Connection, table_id: str) -> Inventory:
-    known = conn.execute(
-        select(inventories.c.id, inventories.c.revision).where(inventories.c.table_id == table_id)
-    ).one_or_none()
-    if known is None:
-        return Inventory(_UNTRACKED, {})
-    rows = conn.execute(select(files).where(files.c.inventory_id == known.id))
-    return Inventory(
-        known.revision,
-        {
-            row.key: KnownFile(
-                key=row.key,
-                etag=row.etag,
-                size_bytes=row.size_bytes,
-                state=FileState(row.state),
-                reason=row.reason,
-                manifest=row.manifest,
-            )
-            for row in rows
-        },
-    )
+class Inventory(NamedTuple):
+    """Whose it is the table knows; `revision` changes with whatever is known."""
+
+    id: str
+    revision: int
+
+
+def of_table(conn: Connection, table_id: str) -> Inventory | None:
+    """None while nothing is known of the table's files."""
+    query = select(inventories.c.id, inventories.c.revision)
+    found = conn.execute(query.where(inventories.c.table_id == table_id)).one_or_none()
+    return None if found is None else Inventory(*found)
+
+
+def between(
+    conn: Connection, inventory_id: str, after: str, until: str | None, *, limit: int
+) -> list[KnownFile]:
+    """Files behind a key, up to and with another, by key."""
+    query = _between(select(files), inventory_id, after, until)
+    return [_file(row) for row in conn.execute(query.limit(limit))]
+
+
+def versions_between(
+    conn: Connection, inventory_id: str, after: str, until: str | None, *, limit: int
+) -> list[tuple[str, str, int]]:
+    """As `between`, but only key, ETag and size of each."""
+    query = _between(select(_f.key, _f.etag, _f.size_bytes), inventory_id, after, until)
+    return [tuple(row) for row in conn.execute(query.limit(limit))]
+
+
+def among(conn: Connection, inventory_id: str, keys: Sequence[str]) -> dict[str, KnownFile]:
+    """Those of these keys that are known."""
+    found: dict[str, KnownFile] = {}
+    for some in _batches(keys):
+        query = select(files).where(_f.inventory_id == inventory_id, _f.key.in_(some))
+        found |= {row.key: _file(row) for row in conn.execute(query)}
+    return found
+
+
+def count(conn: Connection, inventory_id: str, state: FileState | None = None) -> int:
+    """How many files are known, or known to be so."""
+    query = select(func.count()).select_from(files).where(_f.inventory_id == inventory_id)
+    if state is not None:
+        query = query.where(_f.state == state.value)
+    found: int = conn.execute(query).scalar_one()
+    return found
 
 
 def begin(conn: Connection, inventory_id: str) -> None:
@@ -168,6 +186,22 @@ def tables_in_place(conn: Connection, catalog_id: str) -> dict[str, tuple[str, .
         .order_by(tables.c.id)
     )
     return {row.id: tuple(json.loads(row.sources)) for row in conn.execute(query)}
+
+
+def _between(query: Select[Any], inventory_id: str, after: str, until: str | None) -> Select[Any]:
+    query = query.where(_f.inventory_id == inventory_id, _f.key > after).order_by(_f.key)
+    return query if until is None else query.where(_f.key <= until)
+
+
+def _file(row: Row[Any]) -> KnownFile:
+    return KnownFile(
+        key=row.key,
+        etag=row.etag,
+        size_bytes=row.size_bytes,
+        state=FileState(row.state),
+        reason=row.reason,
+        manifest=row.manifest,
+    )
 
 
 def _row(inventory_id: str, file: KnownFile) -> dict[str, Any]:

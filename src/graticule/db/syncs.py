@@ -59,6 +59,17 @@ def refuse_second(conn: Connection, catalog_id: str, *, now_ms: int) -> None:
         raise WrongState(f"sync `{running}` of this catalog is still running; wait for it to end")
 
 
+def is_running(conn: Connection, catalog_id: str) -> bool:
+    """True if a job is at a sync of the catalog, or about to be."""
+    running = select(syncs.c.id).where(
+        syncs.c.catalog_id == catalog_id, syncs.c.state == SyncState.RUNNING
+    )
+    return any(
+        jobs_db.active(conn, job_key(sync_id)) is not None
+        for sync_id in conn.execute(running).scalars().all()
+    )
+
+
 def fail_left(conn: Connection, catalog_id: str, *, now_ms: int) -> None:
     """Mark syncs as failed that run by their row, while their job has ended."""
     is_running = (syncs.c.catalog_id == catalog_id) & (syncs.c.state == SyncState.RUNNING)

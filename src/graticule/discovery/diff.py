@@ -101,29 +101,53 @@ def diff(
 
     `again` takes up anew what was left out or undone, though it has not changed.
     """
-    added: list[StoredObject] = []
-    overwritten: list[tuple[KnownFile, StoredObject]] = []
-    seen: set[str] = set()
-    unchanged = 0
-    for found in present:
-        before = known.get(found.key)
-        if before is None:
-            added.append(found)
-            continue
-        seen.add(found.key)
+    comparison = Comparison(again=again)
+    comparison.add(known.values(), present)
+    return comparison.diff()
+
+
+class Comparison:
+    """A difference that grows by ranges of keys, each of which is compared once and whole."""
+
+    def __init__(self, *, again: bool = False) -> None:
+        self._again = again
+        self._added: list[StoredObject] = []
+        self._overwritten: list[tuple[KnownFile, StoredObject]] = []
+        self._gone: list[KnownFile] = []
+        self._unchanged = 0
+
+    def add(self, known: Iterable[KnownFile], present: Iterable[StoredObject]) -> None:
+        """All that is known in a range, and all that lies there."""
+        rest = {found.key: found for found in present}
+        for before in known:
+            found = rest.pop(before.key, None)
+            if found is None:
+                self._gone.append(before)
+            elif self._is_settled(before, found):
+                self._unchanged += 1
+            else:
+                self._overwritten.append((before, found))
+        self._added += rest.values()
+
+    def add_unchanged(self, count: int) -> None:
+        """A range of so many files in which everything is as it is known."""
+        self._unchanged += count
+
+    def diff(self) -> Diff:
+        gone = sorted(self._gone, key=_key)
+        return Diff(
+            added=tuple(sorted(self._added, key=_key)),
+            overwritten=tuple(sorted(self._overwritten, key=lambda pair: pair[0].key)),
+            vanished=tuple(file for file in gone if file.state is FileState.TAKEN),
+            forgotten=tuple(file for file in gone if file.state is not FileState.TAKEN),
+            unchanged_count=self._unchanged,
+        )
+
+    def _is_settled(self, before: KnownFile, found: StoredObject) -> bool:
+        if before.state is FileState.FOREIGN:
+            return True
         is_out = before.state in {FileState.LEFT_OUT, FileState.UNDONE}
-        if before.state is FileState.FOREIGN or (before.is_still(found) and not (again and is_out)):
-            unchanged += 1
-        else:
-            overwritten.append((before, found))
-    gone = sorted((file for key, file in known.items() if key not in seen), key=_key)
-    return Diff(
-        added=tuple(sorted(added, key=_key)),
-        overwritten=tuple(sorted(overwritten, key=lambda pair: pair[0].key)),
-        vanished=tuple(file for file in gone if file.state is FileState.TAKEN),
-        forgotten=tuple(file for file in gone if file.state is not FileState.TAKEN),
-        unchanged_count=unchanged,
-    )
+        return before.is_still(found) and not (self._again and is_out)
 
 
 def _key(file: StoredObject | KnownFile) -> str:
@@ -145,16 +169,20 @@ class DeletionGuard:
     confirmed_digest: str = ""
     """Of all of them, where they were too many to be kept one by one."""
 
-    def stops(self, lost: Collection[str], known: Mapping[str, KnownFile]) -> bool:
-        """True if somebody has to say yes before these files leave the table."""
+    def stops(self, lost: Collection[str], taken: int, *, perhaps: int = 0) -> bool:
+        """True if somebody has to say yes before these files leave a table of `taken`.
+
+        `perhaps` so many more will, by all that is known: a limit of how many files a sync looks
+        into must not take a table apart bit by bit.
+        """
         if self.confirmed_digest and digest_of(lost) == self.confirmed_digest:
             return False
         asked_for = sum(key not in self.confirmed for key in lost)
-        taken = sum(file.state is FileState.TAKEN for file in known.values())
         if not asked_for:
             return False
-        if len(lost) >= taken:
+        if len(lost) + perhaps >= taken:
             return self.percent_max < EVERYTHING_PERCENT
+        asked_for += perhaps
         return asked_for > self.files_max and asked_for * 100 > self.percent_max * taken
 
 

@@ -6,7 +6,7 @@ made another partition spec the default since the table was registered.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from graticule.discovery.bunches import Span
 from graticule.discovery.drift import FORMAT_VERSIONS, FileSchema, file_schema, with_file
 from graticule.discovery.grouping import (
     CandidateKey,
-    SortedObjects,
+    Objects,
     StoredObject,
     common_folder,
     group_listing,
@@ -103,30 +103,31 @@ def rules_of(document: Json) -> TableRules:
 
 
 def members(
-    objects: Iterable[StoredObject], root: str, known: Container[str]
+    objects: Objects, root: str, new: Mapping[str, StoredObject]
 ) -> tuple[list[StoredObject], list[StoredObject]]:
-    """Of all that lies below a table's folder: its files, and data that is no table's.
+    """Of what is new below a table's folder: its files, and data that is no table's.
 
-    Objects are grouped as for a proposal; the table's group is the one with most files it knows.
+    `objects` is all that lies there, grouped as for a proposal; the table's group is the one with
+    most files it knows, which are those that are not new.  What it knows stays one of its own.
     """
-    listed = SortedObjects(objects)
-    files = group_listing(listed, base=root).files
+    files = group_listing(objects, base=root).files
     familiar: defaultdict[CandidateKey, list[int]] = defaultdict(lambda: [0, 0])
     roots: dict[CandidateKey, Span] = {}
     for file in files:
         counts = familiar[file.candidate]
-        counts[0] += file.object.key in known
+        counts[0] += file.object.key not in new
         counts[1] += 1
         roots.setdefault(file.candidate, Span(file.path.root, file.path.root)).add(file.path.root)
     around = {key: common_folder([span.first, span.last]) for key, span in roots.items()}
     own = [key for key in around if familiar[key][0] or around[key] == root]
     own.sort(key=lambda key: (around[key], key))
     mine = max(own, key=lambda key: familiar[key], default=None)
-    # What the table knows stays one of its own, whatever became of it and lies around it by now.
-    is_own = {file.object.key for file in files if file.candidate == mine}
-    taken = [stored for stored in listed if stored.key in known or stored.key in is_own]
-    strays = [file.object for file in files if file.object.key not in is_own]
-    return taken, [stored for stored in strays if stored.key not in known]
+    taken: list[StoredObject] = []
+    strays: list[StoredObject] = []
+    for file in files:
+        if file.object.key in new:
+            (taken if file.candidate == mine else strays).append(file.object)
+    return taken, strays
 
 
 @dataclass(frozen=True, slots=True)

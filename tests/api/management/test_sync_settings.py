@@ -1,10 +1,15 @@
 """When tables are synced by themselves, and how much of them at once."""
 
+import threading
+
 import pytest
 from sqlalchemy import update
 
+from graticule.db import jobs as jobs_db
+from graticule.db import syncs as syncs_db
 from graticule.db.engine import write
 from graticule.db.schema import sync_settings, table_sync_settings
+from graticule.domain.sync import SyncTrigger
 from support.lake import RawFolder, cities
 from support.patience import until
 from support.syncs import Syncs
@@ -159,6 +164,53 @@ def test_of_many_events_all_are_seen_to_though_few_at_once(raw, syncs, settings)
     until(lambda: table.refresh().scan().count() >= 6)
     added = [snapshot.summary["added-data-files"] for snapshot in table.snapshots()]
     assert added == ["1", "2", "2", "1"]
+
+
+@pytest.mark.parametrize("how", ["replaced by what nobody can read", "gone, said by events"])
+def test_a_limit_of_files_takes_no_table_apart_bit_by_bit(raw, syncs, settings, how):
+    for number in range(1, 8):
+        raw.put(f"cities/part-{number}.parquet", cities((10 + number, 0, 0)))
+    syncs.run()
+    put(raw, settings, files_max=1, deleted_files_max=2)
+    keys = [f"{raw.prefix}cities/part-{number}.parquet" for number in range(1, 5)]
+    if how.startswith("replaced"):
+        for key in keys:
+            raw.s3.put_object(Bucket="lake", Key=key, Body=b"no Parquet at all")
+        ended = syncs.run()
+    else:
+        token = raw.http.post(f"{settings}/token").json()
+        for key in keys:
+            raw.s3.delete_object(Bucket="lake", Key=key)
+        records = [{"s3": {"bucket": {"name": "lake"}, "object": {"key": key}}} for key in keys]
+        headers = {"Authorization": f"Bearer {token['token']}"}
+        raw.server.http().post(token["path"], json={"Records": records}, headers=headers)
+        ended = syncs.newest(after=1)
+    assert ended["state"] == "needs-confirmation"
+    assert "postponed" not in ended["tables"][0]
+    assert raw.catalog.pyiceberg().load_table("found.cities").scan().count() == 8
+
+
+def test_what_is_due_waits_for_the_sync_before_without_writing(
+    raw, syncs, settings, server, monkeypatch
+):
+    services = server.services
+    put(raw, settings, interval_minutes=5)
+    opened = services.sync_schedule.opened(raw.catalog.id)
+    written = []
+    with write(services.engine) as conn:
+        running = services.syncing.order(
+            conn, opened, {}, trigger=SyncTrigger.REQUEST, by="ana", after_ms=3_600_000
+        )
+        is_ours = sync_settings.c.catalog_id == raw.catalog.id
+        conn.execute(update(sync_settings).where(is_ours).values(next_run_ms=1))
+    with monkeypatch.context() as patches:
+        patches.setattr(services.syncing, "order", lambda *args, **_: written.append(args))
+        services.sync_schedule.run_due(threading.Event())
+    assert written == []
+    with write(services.engine) as conn:
+        job = jobs_db.active(conn, syncs_db.job_key(running.id))
+        jobs_db.cancel(conn, job.organisation_id, job.id, now_ms=job.created_at_ms)
+    assert synced(syncs, 2) == list(TABLES)
 
 
 def test_a_tables_own_limit_says_when_to_ask(raw, syncs):

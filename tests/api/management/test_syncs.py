@@ -7,6 +7,7 @@ import pytest
 from pyiceberg.exceptions import CommitFailedException
 
 from graticule.services.catalog.commits import Commits
+from graticule.services.syncing.snapshot_commits import LOST_MAX
 from graticule.storage.manifests import read_entries
 from support.lake import RawFolder, cities
 from support.parquet_files import native, parquet, point
@@ -362,7 +363,8 @@ def test_a_sync_is_undone_though_an_engine_commits_without_a_pause(raw, syncs, m
             engine = threading.Thread(target=append, args=(100 + len(engines),))
             engines.append(engine)
             engine.start()
-            engine.join(1.0)  # longer only if it is made to wait
+            # It is let be first three times, and then made to wait for this very commit.
+            engine.join(30.0 if len(engines) <= LOST_MAX else 1.0)
         return usual(self, *args, also=also, **options)
 
     usual = Commits.commit

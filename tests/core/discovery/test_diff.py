@@ -2,7 +2,7 @@
 
 import pytest
 
-from graticule.discovery.diff import DeletionGuard, Diff, FileState, KnownFile, diff
+from graticule.discovery.diff import Comparison, DeletionGuard, Diff, FileState, KnownFile, diff
 from graticule.discovery.grouping import StoredObject
 
 
@@ -74,28 +74,49 @@ def test_more_than_a_fifth_and_more_than_ten_or_all_of_them_ask_first(files, van
     before = taken(files)
     found = diff(before, there(*list(before)[vanish:]))
     assert len(found.vanished) == vanish
-    assert DeletionGuard().stops(found.vanished_keys, before) is asks
+    assert DeletionGuard().stops(found.vanished_keys, len(before)) is asks
 
 
 def test_all_files_at_once_ask_also_when_others_came():
     before = taken(3)
-    assert DeletionGuard().stops(diff(before, there("new")).vanished_keys, before)
+    assert DeletionGuard().stops(diff(before, there("new")).vanished_keys, len(before))
 
 
 def test_what_was_confirmed_may_go_and_nothing_else():
     before = taken(100)
     gone = list(before)[:50]
     found = diff(before, there(*list(before)[50:]))
-    assert not DeletionGuard(confirmed=frozenset(gone)).stops(found.vanished_keys, before)
+    assert not DeletionGuard(confirmed=frozenset(gone)).stops(found.vanished_keys, len(before))
     more = diff(before, there(*list(before)[80:]))
-    assert DeletionGuard(confirmed=frozenset(gone)).stops(more.vanished_keys, before)
+    assert DeletionGuard(confirmed=frozenset(gone)).stops(more.vanished_keys, len(before))
 
 
 def test_whoever_allows_everything_is_not_asked():
     before = taken(100)
-    assert not DeletionGuard(percent_max=100).stops(diff(before, []).vanished_keys, before)
+    assert not DeletionGuard(percent_max=100).stops(diff(before, []).vanished_keys, len(before))
 
 
 def test_files_that_were_never_in_the_table_do_not_count():
     before = taken(3) | known(KnownFile("x", "e", 1, FileState.LEFT_OUT))
-    assert not DeletionGuard().stops(diff(before, there(*taken(3))).vanished_keys, before)
+    found = diff(before, there(*taken(3)))
+    assert found.vanished_keys == []
+    assert not DeletionGuard().stops(found.vanished_keys, 3)
+
+
+@pytest.mark.parametrize(
+    ("lost", "perhaps", "asks"), [(5, 0, False), (5, 15, False), (5, 16, True), (0, 90, False)]
+)
+def test_files_that_will_go_by_all_that_is_known_count_as_well(lost, perhaps, asks):
+    gone = list(taken(100))[:lost]
+    assert DeletionGuard().stops(gone, 100, perhaps=perhaps) is asks
+
+
+def test_ranges_of_keys_that_are_compared_one_after_the_other_make_one_difference():
+    before = taken(30)
+    present = there(*list(before)[5:], "f0005x", "g")
+    parts = Comparison()
+    keys = sorted(before)
+    parts.add([before[key] for key in keys[:10]], [f for f in present if f.key <= keys[9]])
+    parts.add_unchanged(10)
+    parts.add([before[key] for key in keys[20:]], [f for f in present if f.key >= keys[20]])
+    assert parts.diff() == diff(before, present)

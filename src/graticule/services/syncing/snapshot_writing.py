@@ -4,9 +4,11 @@ Manifests that hold none of the files concerned are carried over as they are, an
 read: whoever asks says in which manifest an entry was last seen.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from graticule.discovery.registration import DISCOVERED_BY
@@ -21,6 +23,9 @@ Json = dict[str, Any]
 
 FETCHES_AT_ONCE: Final = 16
 SMALL_ENTRIES: Final = 250
+_OF: Final = ".of."
+"""In the name of a manifest: before the line of the one whose entries it took over."""
+_NUMBER: Final = re.compile(r"-m\d+\.avro$")
 SMALL_MANIFESTS_MAX: Final = 100
 """When so many manifests of few entries have gathered, a sync puts them together."""
 
@@ -46,7 +51,7 @@ class Revision:
 
     `missing` are paths that were to be removed and are not there: an engine took them out, and they
     are not added again either.  `present` are those to be added that an engine has added already.
-    `held_by` has the manifest's name for every path whose entry was written.
+    `held_by` has the manifest's name for every path whose entry is where no hint would lead.
     """
 
     snapshot: Json
@@ -97,13 +102,19 @@ class SnapshotWriter:
             UnreadableFile: one of them is not what it should be.
         """
         manifests = self._manifests()
-        touched = self._touched(manifests, changes.remove)
-        removed = [
-            entry
-            for manifest in touched
-            for entry in self._entries(manifest)
-            if entry.path in changes.remove
-        ]
+        removed: list[DataFileEntry] = []
+        written: list[manifest_writer.WrittenManifest] = []
+        held_by: dict[str, str] = {}
+        touched: list[Manifest] = []
+        for manifest, entries, is_hinted in self._holding(manifests, changes.remove):
+            touched.append(manifest)
+            removed += [entry for entry in entries if entry.path in changes.remove]
+            kept = [entry for entry in entries if entry.path not in changes.remove]
+            token = f"{self._token}-{len(touched)}{_OF}{line_of(manifest.name)}"
+            for one, some in self._write(kept, (), snapshot_id, token):
+                written.append(one)
+                if not is_hinted:
+                    held_by |= {entry.path: one.manifest.name for entry in some}
         missing = frozenset(changes.remove) - {entry.path for entry in removed}
         paths = {entry.path for entry in (*changes.add, *changes.restore)} - set(changes.remove)
         present = frozenset(self._found_elsewhere(manifests, paths))
@@ -113,9 +124,6 @@ class SnapshotWriter:
         )
         batches: list[tuple[Sequence[DataFileEntry], Sequence[DataFileEntry]]]
         batches = [(add, ()), (restore, ())]
-        for manifest in touched:
-            kept = [e for e in self._entries(manifest) if e.path not in changes.remove]
-            batches.append((kept, ()))
         batches += [
             ((), [entry for entry in removed if entry.spec_id == spec_id])
             for spec_id in dict.fromkeys(entry.spec_id for entry in removed)
@@ -123,11 +131,10 @@ class SnapshotWriter:
         small = self._small(manifests, touched)
         batches += [(self._entries_of(some), ()) for some in small]
         merged = {manifest.path for some in small for manifest in some}
-        written = [
-            one
-            for number, (entries, deleted) in enumerate(batches)
-            for one in self._write(entries, deleted, snapshot_id, f"{self._token}-{number}")
-        ]
+        for number, (entries, deleted) in enumerate(batches):
+            for one, some in self._write(entries, deleted, snapshot_id, f"{self._token}-b{number}"):
+                written.append(one)
+                held_by |= {entry.path: one.manifest.name for entry in some}
         replaced = {manifest.path for manifest in touched} | merged
         rest = [manifest for manifest in manifests if manifest.path not in replaced]
         sequence_number = int(self._document.get("last-sequence-number") or 0) + 1
@@ -135,13 +142,13 @@ class SnapshotWriter:
         list_at = manifest_writer.manifest_list_path(
             self._folder, token=self._token, snapshot_id=snapshot_id
         )
-        listed = [one.manifest for one, _ in written] + rest
+        listed = [one.manifest for one in written] + rest
         row_ids: Json = {}
         if self._format_version == 3:
             first_row_id = int(self._document.get("next-row-id") or 0)
             listed, next_row_id = manifest_writer.with_row_ids(listed, first_row_id)
             row_ids = {"first-row-id": first_row_id, "added-rows": next_row_id - first_row_id}
-        files = {one.manifest.path: one.data for one, _ in written}
+        files = {one.manifest.path: one.data for one in written}
         files[list_at] = manifest_writer.write_manifest_list(
             listed,
             snapshot_id=snapshot_id,
@@ -167,7 +174,6 @@ class SnapshotWriter:
         }
         if parent_id is not None:
             snapshot["parent-snapshot-id"] = parent_id
-        held_by = {entry.path: one.manifest.name for one, entries in written for entry in entries}
         return Revision(
             snapshot=snapshot,
             folder=self._folder,
@@ -187,9 +193,12 @@ class SnapshotWriter:
 
     def find(self, paths: Mapping[str, str]) -> list[DataFileEntry]:
         """The live entries of these paths, each with the manifest that held it last."""
-        touched = self._touched(self._manifests(), paths)
-        entries = self._entries_of(touched)
-        return [entry for entry in entries if entry.path in paths]
+        return [
+            entry
+            for _, entries, _ in self._holding(self._manifests(), paths)
+            for entry in entries
+            if entry.path in paths
+        ]
 
     def _manifests(self) -> list[Manifest]:
         """Those that hold anything, delete files included."""
@@ -202,23 +211,36 @@ class SnapshotWriter:
         listed = read_manifest_list(self._store.get(at), of=at)
         return [manifest for manifest in listed if manifest.may_hold_live_files]
 
-    def _touched(self, manifests: Sequence[Manifest], wanted: Mapping[str, str]) -> list[Manifest]:
-        """The manifests that hold any of the wanted paths: the hinted ones, or wherever it is."""
-        hints = set(wanted.values())
-        data = [manifest for manifest in manifests if not manifest.holds_deletes]
-        hinted = [manifest for manifest in data if manifest.name in hints]
+    def _holding(
+        self, manifests: Sequence[Manifest], wanted: Mapping[str, str]
+    ) -> Iterator[tuple[Manifest, Sequence[DataFileEntry], bool]]:
+        """The manifests that hold any of the wanted paths, each with its entries.
+
+        First those that hints lead to, and only if these do not hold everything, wherever else it
+        may be; the third says which.  Nothing is kept: a few files of each manifest may be all of
+        a table's manifests.
+        """
+        hints = {line_of(name) for name in wanted.values()}
         left = set(wanted)
-        touched = []
-        for some in (hinted, [manifest for manifest in data if manifest.name not in hints]):
-            if not left:
-                break
-            self._fetch(some)
-            for manifest in some:
-                found = left & {entry.path for entry in self._entries(manifest)}
-                if found:
-                    touched.append(manifest)
-                    left -= found
-        return touched
+        data = [manifest for manifest in manifests if not manifest.holds_deletes]
+        hinted = [manifest for manifest in data if line_of(manifest.name) in hints]
+        others = [manifest for manifest in data if line_of(manifest.name) not in hints]
+        for some, is_hinted in ((hinted, True), (others, False)):
+            rest = iter(some)
+            while left and (batch := list(islice(rest, FETCHES_AT_ONCE))):
+                for manifest, entries in self._read_all(batch):
+                    found = left & {entry.path for entry in entries}
+                    if found:
+                        left -= found
+                        yield manifest, entries, is_hinted
+
+    def _read_all(
+        self, manifests: Sequence[Manifest]
+    ) -> Iterator[tuple[Manifest, list[DataFileEntry]]]:
+        with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="manifests") as pool:
+            fetched = pool.map(lambda manifest: self._store.get(manifest.path), manifests)
+            for manifest, data in zip(manifests, fetched, strict=True):
+                yield manifest, [e for e in read_manifest(data, manifest) if e.content == DATA]
 
     def _found_elsewhere(
         self, manifests: Sequence[Manifest], paths: Collection[str]
@@ -267,13 +289,8 @@ class SnapshotWriter:
 
     def _fetch(self, manifests: Sequence[Manifest]) -> None:
         todo = [manifest for manifest in manifests if manifest.path not in self._read]
-        if not todo:
-            return
-        with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="manifests") as pool:
-            fetched = pool.map(lambda manifest: self._store.get(manifest.path), todo)
-            for manifest, data in zip(todo, fetched, strict=True):
-                entries = read_manifest(data, manifest)
-                self._read[manifest.path] = [e for e in entries if e.content == DATA]
+        if todo:
+            self._read |= {manifest.path: entries for manifest, entries in self._read_all(todo)}
 
     def _write(
         self,
@@ -337,6 +354,15 @@ class SnapshotWriter:
             **kept,
             "manifests-created": str(created),
         }
+
+
+def line_of(name: str) -> str:
+    """What the names of a manifest and of those have in common that its entries moved on to.
+
+    So where an entry is told to be leads to it for good, and need not be told anew.
+    """
+    _, is_moved, line = name.partition(_OF)
+    return _NUMBER.sub("", line) if is_moved else name.removesuffix(".avro")
 
 
 def _totals(manifests: Sequence[Manifest]) -> dict[str, int]:

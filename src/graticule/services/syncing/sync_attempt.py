@@ -5,13 +5,14 @@ Changes nothing itself; `table_sync` commits, and tries again from the next stat
 
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
 from uuid6 import uuid7
 
-from graticule.db.inventories import Inventory, InventoryChange
-from graticule.discovery.diff import Diff, FileState, KnownFile, diff, digest_of
+from graticule.db.inventories import InventoryChange
+from graticule.discovery.diff import Diff, FileState, KnownFile, digest_of
 from graticule.discovery.grouping import StoredObject
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.table_files import TakenIn, entries_of, rules_of, take_in
@@ -19,6 +20,7 @@ from graticule.domain.catalog import TableRecord
 from graticule.iceberg import metadata
 from graticule.services.catalog.table_changes import TableChange
 from graticule.services.discovery.file_inspection import Inspector
+from graticule.services.syncing.known_files import KnownFiles
 from graticule.services.syncing.snapshot_writing import FileChanges, Revision, SnapshotWriter
 from graticule.services.syncing.table_listing import Looked, TableSyncRequest
 from graticule.storage.s3 import ObjectStore
@@ -29,6 +31,8 @@ KEYS_REPORTED_MAX: Final = 10_000
 ADDED_AT_ONCE_MAX: Final = 10_000
 """New files of one snapshot: they are in memory with their statistics, 4 kB for each of a table of
 two columns, 40 kB for each of sixty."""
+POSTPONED: Final = "postponed"
+"""In what is told of a sync of some keys: those that it has not looked into.  Not for reports."""
 SYNC_ID: Final = "graticule.sync-id"
 """In a snapshot's summary: which sync made it."""
 
@@ -50,7 +54,7 @@ class Attempt:
         store: ObjectStore,
         record: TableRecord,
         document: Json,
-        inventory: Inventory,
+        known: KnownFiles,
         *,
         looked: Looked,
         request: TableSyncRequest,
@@ -59,7 +63,7 @@ class Attempt:
         self._store = store
         self._record = record
         self._document = document
-        self._inventory = inventory
+        self._known = known
         self._looked = looked
         self._request = request
         self._inspector = inspector
@@ -73,8 +77,7 @@ class Attempt:
 
     def prepare(self, folder: str, *, now_ms: int) -> Revision | Json:
         """The snapshot that is due, or what to say where none is."""
-        known = self._inventory.files
-        found = diff(known, self._looked.present.values(), again=self._request.again)
+        found = self._looked.difference
         if self._request.files_max is None or self._request.again:
             # What is left out again and again must not keep others from their turn.
             found, self._remaining = found.first_added(ADDED_AT_ONCE_MAX)
@@ -83,22 +86,24 @@ class Attempt:
         self._diff = found
         if found.is_empty:
             return self._outcome(Status.UNCHANGED)
-        guard = self._request.guard
-        if guard.stops(found.vanished_keys, known):
+        guard, taken = self._request.guard, self._known.count_taken()
+        if guard.stops(found.vanished_keys, taken):
             return self._outcome(Status.NEEDS_CONFIRMATION, lost=found.vanished_keys)
         self._returned = self._inspector.still_there(self._uri(k) for k in found.vanished_keys)
         fresh = [*found.added, *(now for _, now in found.overwritten)]
         self._inspect(fresh)
         lost = [key for key in found.vanished_keys if self._uri(key) not in self._returned]
-        lost += [old.key for old, _ in self._overwritten() if old.key in self._left_out]
-        if guard.stops(lost, known):
+        unfit = [old.key for old, _ in self._overwritten() if old.key in self._left_out]
+        lost += unfit
+        if guard.stops(lost, taken, perhaps=self._like_these(unfit)):
             return self._outcome(Status.NEEDS_CONFIRMATION, lost=lost)
         writer = SnapshotWriter(
             self._store, self._document, self._schema(), folder=folder, token=str(uuid7())
         )
         replaced = {old.key: old for old, _ in self._overwritten()}
+        held_by = {file.key: file.manifest for file in (*found.vanished, *replaced.values())}
         changes = FileChanges(
-            remove={self._uri(key): known[key].manifest for key in (*lost, *replaced)},
+            remove={self._uri(key): held_by[key] for key in (*lost, *replaced)},
             add=entries_of(self._taken, bucket=self._bucket),
         )
         if not changes.remove and not changes.add:
@@ -112,6 +117,15 @@ class Attempt:
         )
         self._note_engines(revision)
         return self._outcome(Status.UNCHANGED) if revision.is_empty else revision
+
+    def _like_these(self, unfit: Sequence[str]) -> int:
+        """Of replaced files that are not looked into yet, how many will be out as well.
+
+        As many of them as of those that were looked into.
+        """
+        seen = len(self._diff.overwritten)
+        waiting = len(self._looked.difference.overwritten) - seen
+        return -(-len(unfit) * waiting // seen) if seen else 0
 
     def _overwritten(self) -> list[tuple[KnownFile, StoredObject]]:
         """Files of the table that are others now, and could be looked at."""
@@ -137,9 +151,10 @@ class Attempt:
 
     def _note_engines(self, revision: Revision) -> None:
         """Leave alone what engines did with these files by themselves."""
+        there = {now.key for _, now in self._diff.overwritten}
         for path in revision.missing:
             key = self._key(path)
-            if key in self._looked.present:
+            if key in there:
                 self._left_out[key] = (
                     "it was replaced after an engine's commit had taken it out of the table"
                 )
@@ -197,16 +212,15 @@ class Attempt:
     def inventory_change(self, revision: Revision) -> InventoryChange:
         """What is known once the snapshot is there."""
         written = {self._key(path): name for path, name in revision.held_by.items()}
-        known = self._inventory.files
         touched = {*self._found, *self._gone()}
         return InventoryChange(
-            revision=self._inventory.revision,
+            revision=self._known.revision,
             known=[*self._bootstrap(touched, written), *self._known_now(revision, written)],
             forgotten=self._gone(),
             moved=[
                 (key, name)
                 for key, name in written.items()
-                if key in known and key not in touched and self._inventory.revision
+                if key not in touched and self._known.revision
             ],
         )
 
@@ -214,10 +228,10 @@ class Attempt:
         """What is known where no snapshot is due; None if that is nothing new."""
         known = list(self._known_now(None, {}))
         gone = self._gone()
-        if not known and not gone and self._inventory.revision:
+        if not known and not gone and self._known.revision:
             return None
         return InventoryChange(
-            revision=self._inventory.revision,
+            revision=self._known.revision,
             known=[*self._bootstrap({*self._found, *gone}, {}), *known],
             forgotten=gone,
         )
@@ -232,13 +246,12 @@ class Attempt:
         self, touched: Collection[str], written: Mapping[str, str]
     ) -> Iterable[KnownFile]:
         """Of a table about which nothing was written down: everything, now that it is known."""
-        if self._inventory.revision:
+        if self._known.revision:
             return
-        for key, file in self._inventory.files.items():
-            if key not in touched:
-                now = self._looked.present.get(key)
-                etag = file.etag if now is None else now.etag
-                yield KnownFile(key, etag, file.size_bytes, manifest=written.get(key, ""))
+        for file in self._known.between("", None):
+            if file.key not in touched:
+                etag = self._looked.etags.get(file.key, file.etag)
+                yield replace(file, etag=etag, manifest=written.get(file.key, ""))
 
     def _known_now(
         self, revision: Revision | None, written: Mapping[str, str]
@@ -278,7 +291,7 @@ class Attempt:
             "table_id": self._record.id,
             "table": str(self._record.identifier),
             "status": status.value,
-            "files": len(self._looked.present),
+            "files": self._looked.files_count,
             "added": sum(stored.key in taken for stored in self._diff.added),
             "overwritten": sum(now.key in taken for _, now in self._diff.overwritten),
             "vanished": len(vanished),
@@ -287,12 +300,21 @@ class Attempt:
                 {"key": key, "reason": reason}
                 for key, reason in sorted(self._left_out.items())[:KEYS_REPORTED_MAX]
             ],
-            "unclaimed": len(self._looked.strays),
+            "unclaimed": self._looked.strays_count,
         }
+        if self._request.keys is not None and status != Status.NEEDS_CONFIRMATION:
+            outcome[POSTPONED] = self._postponed()
         if status == Status.NEEDS_CONFIRMATION:
             outcome["lost"] = list(lost[:KEYS_REPORTED_MAX])
             outcome |= {"lost_count": len(lost), "lost_digest": digest_of(lost)}
         return outcome
+
+    def _postponed(self) -> list[str]:
+        all_, now = self._looked.difference, self._diff
+        waiting = {stored.key for stored in (*all_.added, *(new for _, new in all_.overwritten))}
+        return sorted(
+            waiting - {stored.key for stored in (*now.added, *(new for _, new in now.overwritten))}
+        )
 
     def _uri(self, key: str) -> str:
         return f"s3://{self._bucket}/{key}"

@@ -43,7 +43,7 @@ from graticule.services.catalog.catalogs import Catalogs
 from graticule.services.events import audit_trail
 from graticule.services.jobs.job_context import as_server
 from graticule.services.jobs.job_run import JobRun
-from graticule.services.syncing.sync_attempt import Status
+from graticule.services.syncing.sync_attempt import POSTPONED, Status
 from graticule.services.syncing.table_listing import TableSyncRequest
 from graticule.services.syncing.table_sync import TableSyncs
 
@@ -136,9 +136,8 @@ class SyncRuns:
             files_max = limits.files_max or settings.files_max
             table_keys = None
             if keys is not None:
-                table_keys = sorted(_keys_of(in_place[table_id], keys))
-                unseen.update(table_keys[files_max or len(table_keys) :])
-                table_keys = table_keys[:files_max]
+                # All of them, whatever the limit: how many files are gone is to be known.
+                table_keys = _keys_of(in_place[table_id], keys)
             request = TableSyncRequest(
                 sync_id=sync.id,
                 guard=_guard(settings, limits, sync.parameters, confirmed.get(table_id)),
@@ -151,6 +150,7 @@ class SyncRuns:
             outcome = self._sync_table(principal, catalog, table_id, request)
             if outcome is None:
                 continue
+            unseen.update(outcome.pop(POSTPONED, ()))
             outcomes[table_id] = outcome
             with write(self._engine) as conn:
                 report = {"tables": list(outcomes.values())}

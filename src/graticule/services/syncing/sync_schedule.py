@@ -14,6 +14,7 @@ from graticule.access.tokens import hash_secret, new_secret, secret_matches
 from graticule.db import catalogs as catalogs_db
 from graticule.db import dirty_objects as dirty_objects_db
 from graticule.db import sync_settings as sync_settings_db
+from graticule.db import syncs as syncs_db
 from graticule.db import table_sync_settings as table_sync_settings_db
 from graticule.db.engine import read, transact
 from graticule.discovery.object_events import ObjectEvent, object_events
@@ -212,8 +213,12 @@ class SyncSchedule:
     ) -> None:
         """Order a sync if `only_if`, in its transaction, says so, and unless one is running.
 
-        Then nothing is changed, and whatever asked for it will ask again.
+        Then nothing is changed, and whatever asked for it will ask again: every second, which is
+        why nothing is written to find that out.
         """
+        with read(self._engine) as conn:
+            if syncs_db.is_running(conn, catalog.catalog.id):
+                return
 
         def order(conn: Connection) -> None:
             if not only_if(conn):

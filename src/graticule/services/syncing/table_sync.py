@@ -15,7 +15,6 @@ from sqlalchemy import Engine
 from graticule.db import catalogs as catalogs_db
 from graticule.db import inventories as inventories_db
 from graticule.db.engine import read, write
-from graticule.db.inventories import Inventory
 from graticule.discovery.diff import KnownFile
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.tenancy import Principal
@@ -23,9 +22,15 @@ from graticule.iceberg import metadata
 from graticule.services.catalog.documents import Documents
 from graticule.services.discovery.file_inspection import Inspector
 from graticule.services.integrations.credentials import Credentials
+from graticule.services.syncing.known_files import InventoryFiles, KnownFiles, ManifestFiles
 from graticule.services.syncing.snapshot_commits import SnapshotCommits
 from graticule.services.syncing.snapshot_writing import SnapshotWriter
-from graticule.services.syncing.sync_attempt import KEYS_REPORTED_MAX, Attempt, Status
+from graticule.services.syncing.sync_attempt import (
+    KEYS_REPORTED_MAX,
+    POSTPONED,
+    Attempt,
+    Status,
+)
 from graticule.services.syncing.table_listing import Looked, TableSyncRequest, look
 from graticule.storage.inspection_workers import InspectionWorkers
 from graticule.storage.s3 import ObjectStore
@@ -92,12 +97,13 @@ class TableSyncs:
             nonlocal looked
             document = self._documents.parsed(record, catalog.integration)
             own = store.confined(record.places)
-            inventory = self._inventory(own, record, document)
-            if looked is None:
+            known = self._known(own, record, document)
+            # What is known only from manifests may have changed with every commit.
+            if looked is None or not known.revision or looked.revision != known.revision:
                 looked = look(
                     store,
                     record,
-                    inventory.files,
+                    known,
                     request,
                     excluded=self._catalog_roots(catalog),
                 )
@@ -105,7 +111,7 @@ class TableSyncs:
                 own,
                 record,
                 document,
-                inventory,
+                known,
                 looked=looked,
                 request=request,
                 inspector=inspector,
@@ -128,23 +134,22 @@ class TableSyncs:
 
         return self._commits.until_landed(catalog, table_id, attempt, go_on=request.go_on)
 
-    def _inventory(self, store: ObjectStore, record: TableRecord, document: Json) -> Inventory:
+    def _known(self, store: ObjectStore, record: TableRecord, document: Json) -> KnownFiles:
         """What is known of the table's files; from its manifests where nothing was written down."""
         with read(self._engine) as conn:
-            inventory = inventories_db.load(conn, record.id)
-        if inventory.revision:
-            return inventory
+            inventory = inventories_db.of_table(conn, record.id)
+        if inventory is not None:
+            return InventoryFiles(self._engine, inventory)
         writer = SnapshotWriter(
             store, document, metadata.current_schema(document), folder="", token=""
         )
         bucket = f"s3://{record.location.bucket}/"
         own = record.location.prefix
-        known = (
+        return ManifestFiles(
             KnownFile(entry.path.removeprefix(bucket), "", entry.size_bytes)
             for entry in writer.entries()
             if entry.path.startswith(record.sources) and not entry.path.startswith(own)
         )
-        return Inventory(0, {file.key: file for file in known})
 
     def _catalog_roots(self, catalog: OpenCatalog) -> tuple[str, ...]:
         """Where catalogs keep their own tables: no data of any other."""
@@ -171,5 +176,6 @@ def _together(outcome: Json, further: Json) -> Json:
     counts = {name: outcome[name] + further[name] for name in ("added", "overwritten", "vanished")}
     left_out = (outcome["left_out"] + further["left_out"])[:KEYS_REPORTED_MAX]
     if further["status"] == Status.UNCHANGED:
-        further = outcome | {"remaining": further["remaining"]}
+        rest = {name: further[name] for name in ("remaining", POSTPONED) if name in further}
+        further = outcome | rest
     return further | counts | {"left_out": left_out}

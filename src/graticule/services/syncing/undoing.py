@@ -4,7 +4,7 @@ Only references change: data stays where it lies.  What later commits built upon
 under them, and an entry comes back only if its file still is what it was.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from secrets import randbits
 from typing import Any, Final
@@ -17,7 +17,7 @@ from graticule.db import inventories as inventories_db
 from graticule.db import syncs as syncs_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, transact
-from graticule.db.inventories import InventoryChange
+from graticule.db.inventories import Inventory, InventoryChange
 from graticule.discovery.diff import FileState, KnownFile
 from graticule.domain.audit import EventType, Subject, SubjectKind
 from graticule.domain.catalog import OpenCatalog, TableRecord
@@ -210,7 +210,7 @@ class Undoing:
         """
         with read(self._engine) as conn:
             record = tables_db.load_by_id(conn, table_id)
-            inventory = inventories_db.load(conn, table_id)
+            inventory = inventories_db.of_table(conn, table_id)
         if record is None:
             return None
         store = store.confined(record.places)
@@ -224,12 +224,13 @@ class Undoing:
         bucket = f"s3://{record.location.bucket}/"
         try:
             added, removed = _done_by(store, made)
-            hints = {
-                path: file.manifest
+            files = self._known_among(
+                inventory, [path.removeprefix(bucket) for path in (*added, *removed)]
+            )
+            wanted = {
+                path: file.manifest if (file := files.get(path.removeprefix(bucket))) else ""
                 for path in (*added, *removed)
-                if (file := inventory.files.get(path.removeprefix(bucket))) is not None
             }
-            wanted = {path: hints.get(path, "") for path in (*added, *removed)}
             live = {entry.path: entry for entry in writer.find(wanted)}
         except NoSuchFile as error:
             raise WrongState(
@@ -250,7 +251,7 @@ class Undoing:
         known = [
             replace(file, state=FileState.UNDONE, reason=f"sync {sync.id} was undone", manifest="")
             for path in added
-            if (file := inventory.files.get(path.removeprefix(bucket))) is not None
+            if (file := files.get(path.removeprefix(bucket))) is not None
         ]
         known += [
             KnownFile(
@@ -266,8 +267,17 @@ class Undoing:
             for path, name in revision.held_by.items()
             if path not in back
         ]
-        change = InventoryChange(inventory.revision, known=known, moved=moved)
+        known_in = 0 if inventory is None else inventory.revision
+        change = InventoryChange(known_in, known=known, moved=moved)
         return _Plan(record, document, revision, change)
+
+    def _known_among(
+        self, inventory: Inventory | None, keys: Sequence[str]
+    ) -> Mapping[str, KnownFile]:
+        if inventory is None:
+            return {}
+        with read(self._engine) as conn:
+            return inventories_db.among(conn, inventory.id, keys)
 
 
 def _change(plan: _Plan) -> TableChange:
