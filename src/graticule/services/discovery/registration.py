@@ -117,7 +117,7 @@ class Registration:
                 catalog, store, folder, token=str(uuid7()), owns_folder=at is None
             ) as pending,
         ):
-            entries = spill.entries(order.tolist())
+            entries = spill.entries(map(int, order))  # as a list they are four times as large
             first = _FirstSnapshot.store(pending, definition, folder, entries)
             if at is None:
                 self._write_inventory(pending.token, spill, order, first.manifests)
@@ -145,7 +145,9 @@ class Registration:
         with EntrySpill() as spill:
             for file, inspection in _with_boxes(store, self._workers, proposal, survey.inspections):
                 spill.add(file.etag, builder.add(file, inspection))
-            yield spill, builder.order()
+            order = builder.order()
+            del builder  # and with it the centres
+            yield spill, order
 
     def _write_inventory(
         self,
