@@ -1,5 +1,6 @@
 """Every failure has the shape of its surface, also those that no handler ever sees."""
 
+import gzip
 import http.client
 
 import pytest
@@ -82,6 +83,31 @@ def test_a_body_that_is_no_json_by_its_own_account_is_unsupported(http, catalog)
         f"{catalog.base}/namespaces", content=b"a=b", headers={"Content-Type": "text/csv"}
     )
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, 415)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity, ZSTD"])
+def test_a_compressed_body_is_unsupported_and_the_answer_says_what_to_send(http, catalog, encoding):
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    body = gzip.compress(b'{"namespace": ["zipped"]}')
+    why = f"`Content-Encoding: {encoding}` is not read: send the body as it is, without this header"
+    answer = http.post(f"{catalog.base}/namespaces", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (
+        415,
+        {"message": why, "type": "UnsupportedMediaTypeException", "code": 415},
+    )
+    assert answer.headers["Accept-Encoding"] == "identity"
+    answer = http.post("/api/v1/catalogs", content=body, headers=headers)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (415, "application/problem+json")
+    assert answer.json()["detail"] == why
+
+
+def test_a_body_that_says_it_is_not_compressed_is_read(http, catalog):
+    answer = http.post(
+        f"{catalog.base}/namespaces",
+        content=b'{"namespace": ["plain_body"]}',
+        headers={"Content-Type": "application/json", "Content-Encoding": "identity"},
+    )
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_body_beyond_the_limit_is_refused_without_being_read(server, catalog):

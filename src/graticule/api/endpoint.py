@@ -1,9 +1,9 @@
 """The edge: reads a request, finds its handler, runs it in a thread, sends the answer.
 
-The only module that awaits, with `threads` beside it.  Paths are matched on their raw form, segment
-by segment, because the decoded form cannot tell `a%2Fb` from `a/b` nor `a+b` from `a%2Bb`.  Header
-names go out in the case they are written in here: the Java client looks for exactly `ETag` and
-`Cache-Control`.
+The only module that awaits, with `threads` and `request_bodies` beside it.  Paths are matched on
+their raw form, segment by segment, because the decoded form cannot tell `a%2Fb` from `a/b` nor
+`a+b` from `a%2Bb`.  Header names go out in the case they are written in here: the Java client looks
+for exactly `ETag` and `Cache-Control`.
 """
 
 import json
@@ -26,6 +26,7 @@ from graticule.api.auth import Authenticate
 from graticule.api.cookies import Cookies
 from graticule.api.errors import Surface, describe, headers_of
 from graticule.api.pieces import in_pieces
+from graticule.api.request_bodies import read_body
 from graticule.api.response_headers import add_header
 from graticule.api.threads import Threads
 from graticule.domain import waiting
@@ -34,7 +35,6 @@ from graticule.domain.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NoSuchRoute,
-    PayloadTooLarge,
     UnsupportedMediaType,
 )
 from graticule.domain.idempotency import IdempotentRequest
@@ -312,7 +312,7 @@ class Endpoint:
         try:
             route, path = self._routes.find(request.method, raw_path)
             scope.setdefault("state", {})["route"] = route.template
-            body = await self._read(request)
+            body = await read_body(request, bytes_max=self._request_body_bytes_max)
             answer = partial(self._answer, route, path, request, body, request_id)
             response = await self._run(route, answer)
         except ClientDisconnect:
@@ -362,22 +362,6 @@ class Endpoint:
                 principal, operation=route.template, target=call.target, why=error.message
             )
             raise
-
-    async def _read(self, request: Request) -> bytes:
-        """The whole body, never more than the limit in memory."""
-        limit = self._request_body_bytes_max
-        if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
-            return b""
-        declared = request.headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > limit:
-            raise PayloadTooLarge(f"the body has {declared} bytes; at most {limit} are read")
-        chunks, size = [], 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise PayloadTooLarge(f"the body is larger than {limit} bytes")
-            chunks.append(chunk)
-        return b"".join(chunks)
 
 
 def _origin_of(request: Request, request_id: str) -> Origin:

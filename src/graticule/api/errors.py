@@ -136,6 +136,8 @@ def headers_of(error: Exception, surface: Surface) -> list[tuple[str, str]]:
         headers.append(("WWW-Authenticate", f'{scheme} realm="graticule"'))
     if isinstance(error, errors.MethodNotAllowed) and "allow" in error.context:
         headers.append(("Allow", str(error.context["allow"])))
+    if isinstance(error, errors.UnsupportedMediaType) and "accept_encoding" in error.context:
+        headers.append(("Accept-Encoding", str(error.context["accept_encoding"])))
     headers.append(("Content-Type", media_of(surface)))
     return headers
 

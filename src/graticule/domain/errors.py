@@ -58,7 +58,7 @@ class PayloadTooLarge(CatalogError):
 
 
 class UnsupportedMediaType(CatalogError):
-    """The body is of a type that this operation does not read."""
+    """The body is of a type, or in an encoding, that this operation does not read."""
 
 
 class Unsupported(CatalogError):

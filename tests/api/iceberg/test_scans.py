@@ -164,11 +164,17 @@ def test_cancelling_is_cheap_and_idempotent(table):
         {"snapshot-id": 12345},
         {"snapshot-id": "x"},
         {"select": "id"},
+        {"min-rows-requested": -1},
+        {"min-rows-requested": "5"},
+        {"case-sensitive": "x"},
     ],
 )
 def test_a_plan_that_makes_no_sense_is_a_bad_request(table, body):
     answer = table.plan(body)
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "BadRequestException")
+    [field] = body
+    if field not in {"filter", "snapshot-id"} or isinstance(body[field], str):
+        assert f"`{field}`" in answer.json()["error"]["message"]
 
 
 def test_credentials_come_with_the_plan_when_asked_for(table):

@@ -112,6 +112,27 @@ def test_an_unchanged_table_is_not_sent_again(http, namespace):
     assert refs.headers["ETag"] != first.headers["ETag"]
 
 
+@pytest.mark.parametrize("header", ['"a,b", {}', 'W/"x" , W/{},"y"', "W/{}", "*"])
+def test_one_tag_of_many_or_a_star_is_enough_for_an_unchanged_table(http, namespace, header):
+    tag = create(http, namespace).headers["ETag"]
+    answer = http.get(f"{namespace}/tables/t", headers={"If-None-Match": header.format(tag)})
+    assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", tag)
+
+
+@pytest.mark.parametrize("header", ["", '""', '"a", W/"b"', "nonsense", '"*"'])
+def test_other_tags_bring_the_table(http, namespace, header):
+    create(http, namespace)
+    answer = http.get(f"{namespace}/tables/t", headers={"If-None-Match": header})
+    assert answer.status_code == 200
+
+
+def test_a_star_keeps_no_credential_from_a_client_which_may_hold_an_old_one(http, namespace):
+    create(http, namespace)
+    loaded = http.get(f"{namespace}/tables/t", headers={**DELEGATE, "If-None-Match": "*"})
+    assert loaded.status_code == 200
+    assert loaded.json()["storage-credentials"]
+
+
 def test_etag_and_cache_control_keep_their_case_on_the_wire(server, http, namespace):
     """Java keeps headers in a case-sensitive map."""
     import http.client as plain  # noqa: PLC0415

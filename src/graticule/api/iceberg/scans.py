@@ -252,6 +252,9 @@ def _worth_keeping(body: Mapping[str, Any]) -> Json:
 
 def _request(body: Mapping[str, Any], *, snapshot_id: int | None = None) -> PlanRequest:
     wire.names(body, "select")  # only checked: a plan names files, the client chooses columns
+    rows = _id(body, "min-rows-requested")  # only checked: a hint, and all rows are enough of them
+    if rows is not None and rows < 0:
+        raise InvalidRequest("`min-rows-requested` must not be negative")
     start, end = _id(body, "start-snapshot-id"), _id(body, "end-snapshot-id")
     wanted = _id(body, "snapshot-id") if snapshot_id is None else snapshot_id
     if (start is None) != (end is None):
@@ -263,7 +266,7 @@ def _request(body: Mapping[str, Any], *, snapshot_id: int | None = None) -> Plan
         snapshot_id=wanted if end is None else end,
         after_snapshot_id=start,
         filter=AlwaysTrue() if filter_json is None else expressions.parse(filter_json),
-        case_sensitive=body.get("case-sensitive") is not False,
+        case_sensitive=wire.flag(body, "case-sensitive", default=True),
         use_snapshot_schema=wire.flag(body, "use-snapshot-schema"),
         stats_fields=tuple(wire.names(body, "stats-fields")),
     )

@@ -1,6 +1,7 @@
 """Table operations of the Iceberg REST specification."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,11 +16,12 @@ from graticule.services.catalog.client_properties import bearable
 from graticule.services.catalog.commits import Committed
 from graticule.services.catalog.planning_modes import PLANNING_MODE
 from graticule.services.catalog.table_changes import TableChange
-from graticule.services.catalog.table_loading import LoadedTable, etag_of
+from graticule.services.catalog.table_loading import Held, LoadedTable, Unchanged, etag_of
 from graticule.services.catalog.table_storage import VendedStorage
 from graticule.services.catalog.tables import NewTable
 
 Json = dict[str, Any]
+_ETAG: Final = re.compile(r'"[^"]*"')
 _JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
@@ -80,11 +82,18 @@ def load_table(call: Call) -> Response:
         wire.table_of(call),
         delegate=wire.delegations_of(call),
         snapshots=snapshots,
-        if_none_match=call.header("if-none-match"),
+        held=_held(call.header("if-none-match")),
     )
-    if loaded is None:
-        return no_content(304, headers={"ETag": str(call.header("if-none-match"))})
+    if isinstance(loaded, Unchanged):
+        return no_content(304, headers={"ETag": loaded.etag})
     return load_table_result(call, loaded)
+
+
+def _held(header: str | None) -> Held | None:
+    """Tags are compared weakly: `W/` in front of one makes no difference."""
+    if header is None:
+        return None
+    return Held(frozenset(_ETAG.findall(header)), is_anything=header.strip() == "*")
 
 
 def table_exists(call: Call) -> Response:

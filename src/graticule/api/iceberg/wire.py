@@ -237,10 +237,10 @@ def names(body: Mapping[str, Any], name: str) -> list[str]:
     return value
 
 
-def flag(body: Mapping[str, Any], name: str) -> bool:
+def flag(body: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
     value = body.get(name)
     if value is None:
-        return False
+        return default
     if not isinstance(value, bool):
         raise InvalidRequest(f"`{name}` must be true or false")
     return value

@@ -12,6 +12,29 @@ ALL_SNAPSHOTS: Final = "all"
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What a client has of a table already, as `If-None-Match` says (RFC 9110 section 13.1.2)."""
+
+    etags: frozenset[str] = frozenset()
+    is_anything: bool = False
+    """It sent `*`: whatever there is now, it wants none."""
+
+    def has(self, etag: str, storage: VendedStorage) -> bool:
+        """True if the client needs nothing.
+
+        `*` does not say how old the client's credential is, so whoever is handed one, gets it.
+        """
+        return etag in self.etags or (self.is_anything and not storage.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A table of which the client holds the current state."""
+
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedTable:
     """A table as a client gets it.  `metadata_location` is None for a staged create."""
 

@@ -32,7 +32,13 @@ from graticule.services.catalog.documents import Documents
 from graticule.services.catalog.idempotency import landed_table, result_of
 from graticule.services.catalog.objects import AllowedTable, no_such_table
 from graticule.services.catalog.table_changes import new_record
-from graticule.services.catalog.table_loading import ALL_SNAPSHOTS, LoadedTable, etag_of
+from graticule.services.catalog.table_loading import (
+    ALL_SNAPSHOTS,
+    Held,
+    LoadedTable,
+    Unchanged,
+    etag_of,
+)
 from graticule.services.catalog.table_storage import TableStorage, VendedStorage
 from graticule.services.events import audit_trail
 from graticule.services.integrations.credentials import Credentials
@@ -173,9 +179,9 @@ class Tables:
         *,
         delegate: Delegations,
         snapshots: str = ALL_SNAPSHOTS,
-        if_none_match: str | None = None,
-    ) -> LoadedTable | None:
-        """The table with its current metadata; None when the client's ETag is still the one.
+        held: Held | None = None,
+    ) -> LoadedTable | Unchanged:
+        """The table with its current metadata, unless what the client holds is just that.
 
         Raises:
             NoSuchTable: it is not there, or not for this principal to know of.
@@ -189,13 +195,13 @@ class Tables:
         if snapshots == "refs":
             read_document = self._documents.refs_only
         # Before anything is handed out and told: work that would wait for it begins again.
-        document = None if if_none_match else read_document(record, catalog.integration)
+        document = None if held else read_document(record, catalog.integration)
         storage = self._storage.storage_of(
             principal, catalog, record, access=found.access, delegate=delegate
         )
         etag = etag_of(record, snapshots=snapshots, storage=storage)
-        if if_none_match is not None and if_none_match.removeprefix("W/") == etag:
-            return None
+        if held is not None and held.has(etag, storage):
+            return Unchanged(etag)
         if document is None:
             document = read_document(record, catalog.integration)
         return LoadedTable(identifier, record.metadata_location, document, storage, etag)
