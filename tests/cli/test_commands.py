@@ -281,13 +281,24 @@ def test_the_database_is_upgraded_and_an_admin_let_back_in(tmp_path, monkeypatch
 
 
 def test_a_wrong_setting_is_named_and_its_value_is_not_shown(monkeypatch):
-    monkeypatch.setenv("GRATICULE_SECRET_KEYS", "k1:very-secret-and-wrong")
+    monkeypatch.setenv("GRATICULE_SECRET_KEYS", "very-secret-and-wrong")
 
     result = CliRunner().invoke(app, ["database", "status"])
 
     assert result.exception.exit_code == ExitCode.USAGE
-    assert "GRATICULE_SECRET_KEYS" in result.exception.message
-    assert "very-secret" not in result.exception.message
+    assert result.exception.message == (
+        "GRATICULE_SECRET_KEYS: write a key ring as `name:base64`, several joined by commas"
+    )
+
+
+def test_settings_that_contradict_each_other_are_told_in_our_words(monkeypatch):
+    monkeypatch.setenv("GRATICULE_STS_ACCESS_KEY_ID", "x")
+
+    result = CliRunner().invoke(app, ["database", "status"])
+
+    assert result.exception.message == (
+        "set both sts_access_key_id and sts_secret_access_key, or neither"
+    )
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["scan", "start"], ["table", "files"]])

@@ -22,6 +22,7 @@ def load_settings(**overrides: Any) -> "Settings":
     # Not at the top: every command would wait for it.
     from pydantic import ValidationError  # noqa: PLC0415
 
+    from graticule.api.management.bodies import own_words  # noqa: PLC0415
     from graticule.settings import Settings  # noqa: PLC0415
 
     try:
@@ -29,9 +30,9 @@ def load_settings(**overrides: Any) -> "Settings":
     except ValidationError as error:
         raise CommandFailure(
             "; ".join(
-                f"GRATICULE_{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg']}"
+                f"GRATICULE_{'_'.join(map(str, detail['loc'])).upper()}: {own_words(detail['msg'])}"
                 if detail["loc"]
-                else detail["msg"]
+                else own_words(detail["msg"])
                 for detail in error.errors()
             ),
             exit_code=ExitCode.USAGE,

@@ -36,7 +36,8 @@ Namespace = Annotated[
 Ignore = Annotated[
     list[str] | None,
     typer.Option(
-        help="Keys to pass over, such as 'tmp/**'; may be repeated, and is kept for later scans"
+        help="Keys to pass over, such as 'tmp/**'; signs are *, ** and ?, all else stands for "
+        "itself; may be repeated, and is kept for later scans"
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 As in a `.gitignore`: a pattern with a slash inside is meant from the catalog's storage down, one
 without is meant at any depth; `*` stays within a folder, `**` does not; a folder means all of it.
+Nothing else is a sign: keys may have brackets in them, and `[` stands for itself.
 """
 
 import re

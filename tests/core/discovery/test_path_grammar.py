@@ -195,6 +195,10 @@ def test_files_that_could_be_converted_are_known_by_their_suffix(name, format_):
         ("a*b*c", ["abbc", "axbxc/y", "x/abcbc"], ["acb", "ab/c"]),
         ("we.rd+(x)", ["we.rd+(x)"], ["weard+(x)"]),
         ("**", ["anything/at/all"], []),
+        ("[", ["x/["], ["a", "]"]),
+        ("[ab]", ["[ab]/x"], ["a/x", "b"]),
+        ("!a", ["!a"], ["a"]),
+        ("\\*", ["\\x"], ["*", "x"]),
     ],
 )
 def test_patterns_ignore_as_in_a_gitignore(pattern, ignored, kept):

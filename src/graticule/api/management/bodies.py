@@ -19,7 +19,9 @@ LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_PREFIXES: Final = ("Value error, ", "Input should be ")
+_OWN_WORDS: Final = "Value error, "
+"""What pydantic puts in front of messages that are ours."""
+_SHOULD_BE: Final = "Input should be "
 
 
 class Body(BaseModel):
@@ -56,11 +58,16 @@ def _sentence(detail: ErrorDetails) -> str:
             return f"`{field}` is not a field of this request"
         case _:
             message = detail["msg"]
-            if message.startswith(_PREFIXES[0]):
-                return f"`{field}` {message.removeprefix(_PREFIXES[0])}"
-            if message.startswith(_PREFIXES[1]):
-                return f"`{field}` should be {message.removeprefix(_PREFIXES[1])}"
+            if message.startswith(_OWN_WORDS):
+                return f"`{field}` {own_words(message)}"
+            if message.startswith(_SHOULD_BE):
+                return f"`{field}` should be {message.removeprefix(_SHOULD_BE)}"
             return f"`{field}`: {message}"
+
+
+def own_words(message: str) -> str:
+    """A message of pydantic's, or of our own without what pydantic puts in front of it."""
+    return message.removeprefix(_OWN_WORDS)
 
 
 @dataclass(frozen=True, slots=True)
