@@ -97,7 +97,7 @@ def main() -> None:
     documents: dict[str, bytes] = {}
 
     def write(document: bytes) -> None:
-        store.put_if_absent(folder.join(str(uuid4())).uri, document)
+        store.put(folder.join(str(uuid4())).uri, document)
 
     async def take(request: Request) -> Response:
         documents["current"] = await request.body()

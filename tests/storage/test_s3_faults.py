@@ -1,5 +1,7 @@
 """A store that loses answers, stalls or lies: no false success, no false conflict."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from graticule.domain.errors import (
@@ -62,6 +64,30 @@ def test_a_write_has_an_unknown_outcome_when_it_cannot_be_read_back(proxy, open_
 
     with pytest.raises(WriteOutcomeUnknown):
         open_store(endpoint=proxy.endpoint).put_if_absent(f"{folder.prefix}m.json", b"mine")
+
+
+def test_a_name_of_its_own_is_written_once_however_often_it_is_sent(
+    proxy, open_store, store, folder
+):
+    proxy.faults = [LosesAnswer()]
+
+    open_store(endpoint=proxy.endpoint).put(f"{folder.prefix}m.json", b"mine")
+
+    assert proxy.seen == {"PUT": 2}
+    assert store.get(f"{folder.prefix}m.json") == b"mine"
+
+
+@pytest.mark.parametrize("fault", [LosesAnswer, LosesRequest])
+def test_a_name_of_its_own_that_is_never_answered_is_there_if_it_is_seen(
+    proxy, open_store, folder, fault
+):
+    proxy.faults = [fault()] * 3
+
+    outcome = pytest.raises(WriteOutcomeUnknown) if fault is LosesRequest else nullcontext()
+    with outcome:
+        open_store(endpoint=proxy.endpoint).put(f"{folder.prefix}m.json", b"mine")
+
+    assert proxy.seen["PUT"] == 3
 
 
 def test_a_stalled_write_ends_at_the_timeout_and_is_read_back(proxy, open_store, folder):

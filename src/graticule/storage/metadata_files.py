@@ -28,17 +28,17 @@ class MetadataFiles:
         self._size_bytes_max = size_bytes_max
 
     def write(self, store: ObjectStore, location: str, data: Content) -> None:
-        """Write a new file at `location`.
+        """Write a file whose name is its own (`iceberg.metadata.next_metadata_file_name`).
 
         Raises:
-            AlreadyExists: the name is taken by another document.
             WriteOutcomeUnknown: no answer came; the file may be there.
             StorageRefused: the store said no, or the document is too large.
         """
         self._check_size(location, len(data))
-        # A fixed time keeps equal documents equal bytes, which the lost-response rule relies on.
+        # A fixed time keeps equal documents equal bytes, by which a write is known again whose
+        # answer was lost.
         stored = gzip.compress(bytes(data), _GZIP_LEVEL, mtime=0) if is_gzip(location) else data
-        store.put_if_absent(location, stored, CONTENT_TYPE)
+        store.put(location, stored, CONTENT_TYPE)
 
     def read(self, store: ObjectStore, location: str) -> bytes:
         """The document, uncompressed.

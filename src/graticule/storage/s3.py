@@ -177,6 +177,20 @@ class ObjectStore:
             raise
         return True
 
+    def put(self, uri: str, data: Content, content_type: str = OCTET_STREAM) -> None:
+        """Write an object whose name is its own, as one with a fresh UUID in it is.
+
+        Whatever is there is replaced: sent twice, it is there once.  Stores answer sooner than to
+        `put_if_absent`, for which some take a lock.
+
+        Raises:
+            WriteOutcomeUnknown: no answer came, and the object cannot be seen: it may yet appear.
+            StorageRefused: the store said no.
+            ReadOnlyStorage: the integration is read-only; the store was not asked.
+        """
+        self._require_writable(uri)
+        self._send_put(uri, data, {"content-type": content_type})
+
     def put_if_absent(self, uri: str, data: Content, content_type: str = OCTET_STREAM) -> None:
         """Write a new object; never replace one.
 
@@ -365,23 +379,28 @@ class ObjectStore:
 
     def _put_once(self, uri: str, data: Content, content_type: str) -> bool:
         """True if the object is there with our bytes; False if it is worth another try."""
-        headers = {"content-type": content_type, "if-none-match": "*", **self._encryption}
-        request = S3Request("PUT", self._key(uri), headers=headers, body=data)
         try:
-            self._requests.send(request, "writing", uri)
+            self._send_put(uri, data, {"content-type": content_type, "if-none-match": "*"})
         except StorageRefused as error:
             if error.context.get("code") not in PRECONDITION_CODES:
                 raise
             # A re-sent PUT fails against the object that its first try wrote, answer lost: so
             # read it back before reporting a conflict.
             return self._holds(uri, data)
+        return True
+
+    def _send_put(self, uri: str, data: Content, headers: Mapping[str, str]) -> None:
+        """Raises WriteOutcomeUnknown if no answer came and our bytes cannot be seen."""
+        request = S3Request(
+            "PUT", self._key(uri), headers={**headers, **self._encryption}, body=data
+        )
+        try:
+            self._requests.send(request, "writing", uri)
         except StorageCrowded:
             raise  # nothing was sent
         except StorageUnavailable as error:
-            if self._seen(uri, data):
-                return True
-            raise WriteOutcomeUnknown(error.message, **error.context) from error
-        return True
+            if not self._seen(uri, data):
+                raise WriteOutcomeUnknown(error.message, **error.context) from error
 
     def _holds(self, uri: str, data: Content) -> bool:
         """True if `uri` holds exactly `data`, False if nothing is there.

@@ -67,7 +67,7 @@ class PendingSnapshot:
     def put(self, path: str, data: bytes) -> None:
         """Store one of its files."""
         self._written.append(path)
-        self._store.put_if_absent(path, data)
+        self._store.put(path, data)
 
     def commit(
         self, principal: Principal, change: TableChange, *, also: Also | None = None

@@ -108,7 +108,7 @@ class StoredIndexes:
         at = record.location.join("metadata", GEO_FOLDER, name).uri
         try:
             store = self._credentials.store_for(catalog.integration, in_background=True)
-            store.put_if_absent(
+            store.put(
                 at, index_files.encode_index(index, about) if path is None else _content(path)
             )
             try:

@@ -44,8 +44,8 @@ def _conditional_write(probe: AccessProbe) -> Passed:
         return Passed("a second writer of the same name is refused")
     raise Failed(
         "the store let a second writer replace an object in spite of `If-None-Match: *`",
-        "Do not keep managed catalogs here: two commits could destroy each other. "
-        "Use a store with conditional writes.",
+        "Do not keep managed catalogs here: jobs that are taken up again could replace files of "
+        "one another. Use a store with conditional writes.",
     )
 
 
