@@ -115,6 +115,7 @@ def assemble(grouping: Grouping, inspections: Inspections) -> tuple[list[Draft],
     drafts = _without_crowds(drafts)
     drafts.sort(key=lambda draft: (draft.root, draft.identity, draft.hive_keys))
     _tell_apart(drafts)
+    _explain_neighbours(drafts)
     numbers = {bunch.kind: number for number, draft in enumerate(drafts) for bunch in draft.bunches}
     return drafts, Membership(collected, numbers, misfits)
 
@@ -128,6 +129,22 @@ def _tell_apart(drafts: Sequence[Draft]) -> None:
         if draft.identity in seen:
             draft.identity += "*".join(("", *draft.hive_keys)) or "*"
         seen.add(draft.identity)
+
+
+def _explain_neighbours(drafts: Sequence[Draft]) -> None:
+    """Files beside partition folders have no values of the partitions: they are no part of them."""
+    partitioned = {draft.root: draft for draft in drafts if draft.hive_keys}
+    for draft in drafts:
+        table = partitioned.get(_folder_of(draft.root))
+        if table is not None and not draft.hive_keys:
+            keys = ", ".join(f"`{key}`" for key in table.hive_keys)
+            draft.reasons.append(
+                f"lies beside folders of {keys}, which are a table of their own: "
+                "what has no value of these is no part of it"
+            )
+            table.reasons.append(
+                f"without what lies beside its folders: {_files(draft.file_count)}"
+            )
 
 
 def _of_folder(

@@ -33,6 +33,8 @@ class ConvertibleDraft:
     def named(self, name: TableName) -> ConvertibleProposal:
         count = "one file" if len(self.files) == 1 else f"{len(self.files)} files"
         reasons = [f"{count} of the format {self.format}, which no engine reads as a table"]
+        if self.format == "CSV":
+            reasons.append("without columns of positions or WKT it becomes a table of no geometry")
         reasons += [f"without the `{suffix}` that belongs to it" for suffix in self.lacking]
         return ConvertibleProposal(
             name=name.name,

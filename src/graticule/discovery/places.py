@@ -63,7 +63,7 @@ class Places:
         self._votes: Counter[str] = Counter()
         self._columns: dict[str, _Column] = {}
         self._positions = _Column()
-        self._notes: set[str] = set()
+        self._notes: Counter[str] = Counter()
 
     def add(self, inspection: FileInspection) -> None:
         has_rows = bool(inspection.rows)
@@ -110,7 +110,26 @@ class Places:
 
     def notes_of(self, column: str) -> list[str]:
         own = self._columns.get(column)
-        return sorted(self._notes | (own.notes if own is not None else set()))
+        return [] if own is None else sorted(own.notes)
+
+    def notes_of_files(self) -> list[str]:
+        """What was noted of whole files, and of how many unless of all."""
+        return [
+            note if count == self._files else f"{note} (in {count} of {self._files} files)"
+            for note, count in sorted(self._notes.items())
+        ]
+
+    def doubts(self) -> list[str]:
+        """Why there are no positions, though some files have them."""
+        found = self._positions
+        if len(found.box_columns) > 1:
+            return ["files differ in which columns hold positions: there are none to search by"]
+        if found.box_columns and found.files_with_rows < self._files_with_rows:
+            lacking = self._files_with_rows - found.files_with_rows
+            return [
+                f"no positions to search by: {lacking} of {self._files_with_rows} files lack them"
+            ]
+        return []
 
     def systems_of(self, column: str | None) -> set[Crs]:
         own = self._columns.get(column or "")
@@ -135,7 +154,9 @@ def explain_places(
                 f"column `{each.column}` is encoded as GeoArrow `{each.encoding}`: "
                 "engines see its coordinates and no geometry"
             )
+    draft.reasons.extend(places.notes_of_files())
     if place is None:
+        draft.reasons.extend(places.doubts())
         return
     if place.column is None:
         if place.box_columns is not None:

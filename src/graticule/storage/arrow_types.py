@@ -15,6 +15,7 @@ UNKNOWN_TYPE: Final = "unknown"
 """A column that holds nothing but nulls: any other file may decide its type."""
 
 DECIMAL_PRECISION_MAX: Final = 38
+_READ_ZONES: Final = frozenset({None, "UTC", "+00:00", "Etc/UTC", "Z"})
 _FIELD_ID: Final = b"PARQUET:field_id"
 
 
@@ -51,6 +52,8 @@ class FileSchema:
     unsupported: tuple[str, ...]
     field_ids: dict[str, int]
     """Of top-level columns, by name; those of strangers, so no two columns need differ in it."""
+    strange: dict[str, str]
+    """Of top-level columns with values of a type that PyIceberg refuses, by name."""
 
 
 def read_schema(metadata: pq.FileMetaData) -> FileSchema:
@@ -80,13 +83,17 @@ def _translate(metadata: pq.FileMetaData, arrow_schema: pa.Schema) -> FileSchema
     fields: list[dict[str, Any]] = []
     unsupported: list[str] = []
     names: set[str] = set()
+    strange: dict[str, str] = {}
     for field in arrow_schema:
+        walk.strange.clear()
         iceberg_type = walk.visit(field.type, field.name)
         own = set() if iceberg_type is None else set(_full_names(field.name, iceberg_type))
         if iceberg_type is None or "" in own or not own.isdisjoint(names):
             unsupported.append(field.name)
         else:
             names |= own
+            if walk.strange:
+                strange[field.name] = walk.strange[0]
             fields.append({"name": field.name, "required": False, "type": iceberg_type})
     if len(walk.leaves) != metadata.num_columns:
         raise pa.ArrowInvalid(
@@ -104,7 +111,7 @@ def _translate(metadata: pq.FileMetaData, arrow_schema: pa.Schema) -> FileSchema
         for field in arrow_schema
         if field.metadata and field.metadata.get(_FIELD_ID, b"").isdigit()
     }
-    return FileSchema(tuple(fields), leaves, tuple(unsupported), field_ids)
+    return FileSchema(tuple(fields), leaves, tuple(unsupported), field_ids, strange)
 
 
 def _full_names(name: str, type_: Any) -> Iterator[str]:
@@ -139,6 +146,8 @@ class _Walk:
     def __init__(self, columns: pq.ParquetSchema) -> None:
         self._columns = columns
         self.leaves: list[Leaf] = []
+        self.strange: list[str] = []
+        """Types that were met and that PyIceberg refuses."""
 
     def visit(self, type_: pa.DataType, path: str, *, repeated: bool = False) -> Any:
         """The Iceberg type, or None if any part has none; all leaves are appended in any case."""
@@ -159,6 +168,8 @@ class _Walk:
             if element is None:
                 return None
             return {"type": "list", "element": element, "element-required": False}
+        if _is_strange(type_):
+            self.strange.append(str(type_))
         leaf = self._leaf(primitive_type(type_), path, repeated=repeated)
         self.leaves.append(leaf)
         return leaf.type
@@ -198,6 +209,15 @@ class _Walk:
             logical_crs=crs,
             algorithm=algorithm,
         )
+
+
+def _is_strange(type_: pa.DataType) -> bool:
+    """True if PyIceberg 0.12 reads no file with such values, although Iceberg has a type for them:
+    times in other units than microseconds, and moments in other time zones than UTC.
+    """
+    if pa.types.is_time(type_):
+        return bool(type_.unit != "us")
+    return bool(pa.types.is_timestamp(type_) and type_.tz not in _READ_ZONES)
 
 
 def _is_list(type_: pa.DataType) -> bool:

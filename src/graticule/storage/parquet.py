@@ -22,6 +22,7 @@ from graticule.storage.arrow_types import read_schema
 from graticule.storage.familiar_footers import FamiliarFooters
 from graticule.storage.parquet_boxes import BoxReader
 from graticule.storage.parquet_metrics import collect
+from graticule.storage.parquet_positions import first_positions
 from graticule.storage.row_groups import ArrowRowGroups, Footer
 
 ReadRange = Callable[[int, int], bytes]
@@ -175,6 +176,12 @@ def _inspect(footer: Footer, data_end: int) -> FileInspection:
     )
     collected = collect(row_groups, schema.leaves, keep=boxes.needed_statistics)
     geometry = boxes.inspect(collected.statistics)
+    positions, doubts = first_positions(boxes.position_pairs(collected.statistics))
+    notes.extend(doubts)
+    notes.extend(
+        f"column `{name}` is {type_}: PyIceberg refuses the files"
+        for name, type_ in schema.strange.items()
+    )
     spans = _spans(footer, collected.group_bytes, data_end)
     return FileInspection(
         rows=footer.rows,
@@ -184,7 +191,7 @@ def _inspect(footer: Footer, data_end: int) -> FileInspection:
         metrics=collected.metrics,
         geometry=geometry,
         primary_geometry=boxes.primary(),
-        positions=None if boxes.declares_any else boxes.positions(collected.statistics),
+        positions=positions,
         created_by=footer.created_by,
         unsupported_columns=schema.unsupported,
         notes=tuple(notes),

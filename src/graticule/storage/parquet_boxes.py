@@ -36,7 +36,7 @@ from graticule.spatial.bounding_box import (
 )
 from graticule.spatial.box_columns import BoxColumns, find_box_columns, find_position_columns
 from graticule.spatial.covering import ColumnRange, box_of_covering, box_of_positions
-from graticule.spatial.crs import CRS84, UNKNOWN_CRS, Crs
+from graticule.spatial.crs import UNKNOWN_CRS, Crs
 from graticule.spatial.geoparquet import GeoMetadata
 from graticule.spatial.wkb import type_name
 from graticule.storage.arrow_types import FileSchema, Leaf
@@ -47,6 +47,7 @@ from graticule.storage.parquet_geometry import (
     declared_geometries,
 )
 from graticule.storage.parquet_metrics import ChunkStatistics
+from graticule.storage.parquet_positions import PositionPair
 from graticule.storage.row_groups import RowGroups
 
 _POINT_TYPES: Final = frozenset({"Point", "MultiPoint"})
@@ -101,31 +102,21 @@ class BoxReader:
         preferred = [name for name in names if name.lower() in CANDIDATE_NAMES]
         return next(iter(preferred + names), None)
 
-    def positions(self, statistics: Statistics) -> GeometryInspection | None:
-        """The first pair of position columns whose numbers are possible in every row group."""
-        for x, y in self._positions:
-            boxes = tuple(
-                box_of_positions(
-                    self._range(x, statistics, group),
-                    self._range(y, statistics, group),
-                    rows=self._group_rows[group],
-                    is_lonlat=True,
-                )
-                for group in range(len(self._group_rows))
+    def position_pairs(self, statistics: Statistics) -> list[PositionPair]:
+        """Plain columns that are named like positions; none beside a certain geometry."""
+        if self.declares_any:
+            return []
+        return [
+            PositionPair(
+                x,
+                y,
+                [
+                    (self._range(x, statistics, group), self._range(y, statistics, group), rows)
+                    for group, rows in enumerate(self._group_rows)
+                ],
             )
-            if all(box.status is not BoxStatus.UNKNOWN for box in boxes):
-                return GeometryInspection(
-                    encoding="lonlat",
-                    crs=CRS84,
-                    crs_source=CrsSource.FORMAT,
-                    edges="planar",
-                    types=("Point",),
-                    file_box=combine(boxes),
-                    row_group_boxes=boxes,
-                    source=BoxSource.COLUMNS,
-                    box_columns=BoxColumns.of_position(x, y),
-                )
-        return None
+            for x, y in self._positions
+        ]
 
     def _inspect(self, column: DeclaredGeometry, statistics: Statistics) -> GeometryInspection:
         notes: list[str] = []

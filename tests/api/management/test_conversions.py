@@ -72,6 +72,19 @@ def test_a_shapefile_is_fetched_with_its_companions(raw, tmp_path):
     assert job["result"] == {"tables": [{"table": "converted.shapes", "rows": 2}]}
 
 
+def test_a_csv_without_positions_is_said_to_become_a_table_of_no_geometry_and_does(raw):
+    raw.put("prices.csv", b"name,price\na,1\nb,2\n")
+    [offered] = raw.scan()["report"]["convertible"]
+    assert offered["reasons"] == [
+        "one file of the format CSV, which no engine reads as a table",
+        "without columns of positions or WKT it becomes a table of no geometry",
+    ]
+    job = ended(raw.http, convert(raw, "prices.csv", name="prices"))
+    assert (job["state"], job["error"]) == ("succeeded", None)
+    table = raw.catalog.pyiceberg().load_table("converted.prices")
+    assert table.scan().to_arrow().column_names == ["name", "price"]
+
+
 def test_a_folder_of_one_format_becomes_one_table(raw, geojson):
     for name in ("2024.geojson", "2025.geojson"):
         raw.put(f"years/{name}", geojson)

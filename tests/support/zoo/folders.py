@@ -252,8 +252,19 @@ LAYOUTS = [
         "loose files beside partition folders are another table",
         fixed({"t/c=1/a.parquet": plain(), "t/loose.parquet": plain()}),
         (
-            Table("t", ("t/c=1/a.parquet",), 2, by="c int"),
-            Table("t.loose", ("t/loose.parquet",), 2),
+            Table(
+                "t",
+                ("t/c=1/a.parquet",),
+                2,
+                by="c int",
+                because=("without what lies beside its folders: 1 file",),
+            ),
+            Table(
+                "t.loose",
+                ("t/loose.parquet",),
+                2,
+                because=("lies beside folders of `c`, which are a table of their own",),
+            ),
         ),
     ),
     Layout(

@@ -106,7 +106,43 @@ LAYOUTS = [
         confidence="medium",
         because=("positions in `lon` and `lat`, by their names and ranges",),
     ),
-    one("metres are no longitudes", parquet({"id": ids(), "x": [6e5], "y": [2e5]})),
+    one(
+        "metres are no longitudes",
+        parquet({"id": ids(), "x": [6e5], "y": [2e5]}),
+        because=("`x` and `y` hold other numbers than longitudes and latitudes",),
+    ),
+    one(
+        "swapped positions are none",
+        parquet({"id": ids(), "lon": [46.9], "lat": [107.4]}),
+        because=("`lon` and `lat` look swapped",),
+    ),
+    one(
+        "positions without statistics are none",
+        parquet({"id": ids(), "lon": [7.4], "lat": [46.9]}, write_statistics=False),
+        because=("statistics do not say where `lon` and `lat` lie",),
+    ),
+    Layout(
+        "positions that some files do not have are none",
+        fixed(
+            {
+                "t/part-0.parquet": parquet({"id": [1], "lon": [7.4], "lat": [46.9]}),
+                "t/part-1.parquet": parquet({"id": [1], "lon": [7.4], "lat": [-500.0]}),
+                "t/part-2.parquet": parquet({"id": [1]}),
+            }
+        ),
+        (
+            Table(
+                "t",
+                tuple(f"t/part-{number}.parquet" for number in range(3)),
+                3,
+                confidence="medium",
+                because=(
+                    "hold other numbers than longitudes and latitudes: no positions (in 1 of 3",
+                    "no positions to search by: 2 of 3 files lack them",
+                ),
+            ),
+        ),
+    ),
     one(
         "bytes that nobody declares",
         parquet({"id": ids(), "geom": pa.array([point(7.4, 46.9)])}),

@@ -155,6 +155,22 @@ LAYOUTS = [
         ),
         pyiceberg_refuses="Could not find field with name: big",
     ),
+    *(
+        Layout(
+            f"files that PyIceberg refuses for {type_} say so",
+            fixed({"t.parquet": parquet({"at": pa.array([1], type_)}, store_schema=True)}),
+            (
+                Table(
+                    "t",
+                    ("t.parquet",),
+                    1,
+                    because=(f"column `at` is {type_}: PyIceberg refuses the files",),
+                ),
+            ),
+            pyiceberg_refuses="'at' has an unsupported type",
+        )
+        for type_ in (pa.time32("ms"), pa.timestamp("us", "Europe/Berlin"))
+    ),
     Layout(
         "columns whose names Iceberg cannot have are left out of the table",
         fixed(
