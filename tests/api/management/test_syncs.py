@@ -97,7 +97,8 @@ def test_what_engines_wrote_stays_and_is_never_asked_about(raw, syncs):
     table(raw).append(row)
     raw.put("cities/part-2.parquet", cities(OSLO))
     raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}cities/part-1.parquet")
-    assert counts(only(syncs.run()))["status"] == "committed"
+    outcome = only(syncs.run())
+    assert (outcome["status"], outcome["files"]) == ("committed", 3)  # of them one of an engine
     assert ids(raw) == [1, 2, 4, 100]
     for name in ("part-0", "part-2"):
         raw.s3.delete_object(Bucket="lake", Key=f"{raw.prefix}cities/{name}.parquet")
@@ -116,6 +117,7 @@ def test_a_file_that_an_engine_took_out_does_not_come_back(raw, syncs):
     assert outcome["status"] == "unchanged"
     [left] = outcome["left_out"]
     assert "an engine's commit had taken it out" in left["reason"]
+    assert outcome["files"] == 1  # although two lie in the folder
     assert ids(raw) == [1, 2]
 
 

@@ -269,7 +269,7 @@ class Attempt:
 
     def committed(self, revision: Revision) -> Json:
         """What to tell of a snapshot that landed."""
-        return self._outcome(Status.COMMITTED) | _told_of(revision.snapshot)
+        return self._outcome(Status.COMMITTED) | _told_of(revision.snapshot, is_current=True)
 
     def landed_before(self) -> Json | None:
         """What to tell of this very sync's snapshot, if the table has one already."""
@@ -291,7 +291,7 @@ class Attempt:
             "table_id": self._record.id,
             "table": str(self._record.identifier),
             "status": status.value,
-            "files": self._looked.files_count,
+            **_files_of(metadata.current_snapshot(self._document)),
             "added": sum(stored.key in taken for stored in self._diff.added),
             "overwritten": sum(now.key in taken for _, now in self._diff.overwritten),
             "vanished": len(vanished),
@@ -332,8 +332,15 @@ def snapshots_of_sync(document: Json, sync_id: str, *, key: str = SYNC_ID) -> li
     ]
 
 
-def _told_of(snapshot: Json) -> Json:
+def _files_of(snapshot: Json | None) -> Json:
+    """How many data files the table has, whoever added them, if its snapshot says so."""
+    total = "0" if snapshot is None else snapshot["summary"].get("total-data-files", "")
+    return {"files": int(total)} if total.isdecimal() else {}
+
+
+def _told_of(snapshot: Json, *, is_current: bool = False) -> Json:
     return {
+        **(_files_of(snapshot) if is_current else {}),
         "operation": snapshot["summary"]["operation"],
         "snapshot_id": snapshot["snapshot-id"],
         "parent_snapshot_id": snapshot.get("parent-snapshot-id"),

@@ -57,11 +57,6 @@ class Looked:
     etags: Mapping[str, str]
     """Of unchanged files, where nothing was written down of the table's."""
 
-    @property
-    def files_count(self) -> int:
-        found = self.difference
-        return found.unchanged_count + len(found.overwritten) + len(found.added)
-
 
 def look(
     store: ObjectStore,
