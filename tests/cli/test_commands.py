@@ -3,6 +3,7 @@
 import json
 from uuid import uuid4
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -206,6 +207,46 @@ def test_a_scan_is_followed_to_its_proposals_and_nothing_is_registered(server, c
 
 def test_files_of_a_table_that_is_not_there_are_not_found(catalog, run):
     run("table", "files", f"{catalog.id}.osm.roads", "--bbox", "0,0,1,1", expected=4)
+
+
+def test_tables_are_listed_and_shown(raw, run):
+    raw.put("cities/part-0.parquet", cities((1, 100.0, 1.0), (2, 3.0, 4.0)))
+    raw.register(raw.scan())
+    catalog = raw.catalog.id
+    client = raw.catalog.pyiceberg()
+    client.create_namespace(("found", "in.side"))
+    client.create_table(("found", "in.side", "empty"), pa.schema([("id", pa.int64())]))
+    inside = {"namespace": "found.in\\.side", "name": "empty"}
+    everything = [{"namespace": "found", "name": "cities"}, inside]
+    assert run("table", "list", catalog) == everything
+    assert run("table", "list", catalog, "--namespace", "found.in\\.side") == [inside]
+    assert "cities" in run("table", "list", catalog, "-o", "table")
+    absent = run("table", "list", catalog, "--namespace", "absent", expected=4)
+    assert "absent" in absent.message
+
+    loaded = client.load_table("found.cities")
+    shown = run("table", "show", f"{catalog}.found.cities")
+    assert [(column["name"], column["type"]) for column in shown["columns"]] == [
+        (field.name, str(field.field_type)) for field in loaded.schema().fields
+    ]
+    assert {name: shown[name] for name in ("location", "snapshot_id", "files", "rows")} == {
+        "location": loaded.location(),
+        "snapshot_id": loaded.current_snapshot().snapshot_id,
+        "files": 1,
+        "rows": 2,
+    }
+    assert (shown["places"], shown["properties"]) == (["geometry"], dict(loaded.properties))
+    printed = run("table", "show", f"{catalog}.found.cities", "-o", "table")
+    assert all(word in printed for word in ("Columns:", "schema.name-mapping.default", "places"))
+    empty = run("table", "show", f"{catalog}.found.in\\.side.empty")
+    assert (empty["snapshot_id"], empty["rows"], empty["files"], empty["places"]) == (
+        None,
+        0,
+        0,
+        [],
+    )
+    absent = run("table", "show", f"{catalog}.found.absent", expected=4)
+    assert "found.absent" in absent.message
 
 
 def test_files_and_layout_of_a_table_are_shown(raw, run):

@@ -26,6 +26,7 @@ VERIFY_TIMEOUT_S: Final = 300.0
 
 _TOKEN_PATH: Final = "/catalog/v1/oauth/tokens"
 _API: Final = "/api/v1"
+_ICEBERG_API: Final = "/catalog/v1"
 _DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _NOT_YET: Final = frozenset({"authorization_pending", "slow_down"})
 
@@ -84,6 +85,14 @@ class ManagementApi:
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
         return self._call("GET", path, params=_given(params))
+
+    def get_iceberg(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
+        """What the Iceberg REST API answers; `path` begins with the prefix of a catalog."""
+        response = self._send(
+            "GET", _ICEBERG_API + path, params=_given(params), headers=self._authorisation()
+        )
+        answer: Json = response.json()
+        return answer
 
     def get_text(self, path: str, params: Mapping[str, Any] | None = None) -> str:
         return self._send(
@@ -240,4 +249,6 @@ def _message(response: httpx2.Response) -> str:
     for name in ("detail", "error_description"):
         if isinstance(body, dict) and isinstance(body.get(name), str):
             return str(body[name])
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        return str(body["error"].get("message"))
     return f"the server answered {response.status_code}"

@@ -1,4 +1,6 @@
-"""`graticule table`: which files an area touches, how they are laid out, and the index of them."""
+"""`graticule table`: what a catalog has of tables, which of their files an area touches, and how
+those are laid out and indexed.
+"""
 
 import re
 from typing import Annotated, Any, Final
@@ -7,7 +9,8 @@ import typer
 
 from graticule.cli.connection import connect, segment
 from graticule.cli.failures import CommandFailure, ExitCode
-from graticule.cli.output import Format, Output, note, print_json, print_list, wants_json
+from graticule.cli.output import Format, Output, note, print_json, print_list, print_one, wants_json
+from graticule.cli.table_listing import table_of, tables_of
 
 app = typer.Typer(help="Tables and their files.", no_args_is_help=True)
 
@@ -26,7 +29,45 @@ _STATES: Final = {
     "damaged": "The index of the current snapshot is damaged: answers are right, and take longer.",
     "not_needed": "The table has no snapshot, or neither geometries nor positions: no index.",
 }
+_PRINTED_APART: Final = frozenset({"columns", "properties"})
+_SCHEMA_COLUMNS: Final = ("name", "type", "required", "doc")
 _COLUMNS: Final = ("path", "rows", "size_bytes", "box_status", "boxes")
+
+
+@app.command("list")
+def list_tables(
+    catalog: Annotated[str, typer.Argument(help="Name or id", metavar="CATALOG")],
+    namespace: Annotated[
+        str | None, typer.Option(help="Only in this namespace, and in those inside it")
+    ] = None,
+    output: Output = None,
+) -> None:
+    """List the tables of a catalog."""
+    levels: list[str] = []
+    if namespace is not None:
+        levels = split_name(namespace, parts_min=1, form="namespace", what="namespace")
+    with connect() as api:
+        print_list(tables_of(api, catalog, levels), ("namespace", "name"), output)
+
+
+@app.command("show")
+def show(
+    table: Annotated[str, typer.Argument(help="catalog.namespace.table")], output: Output = None
+) -> None:
+    """Show a table: its columns, where it lies, its snapshot, its rows and files, its places."""
+    catalog, namespace, name = split_identifier(table)
+    with connect() as api:
+        found = table_of(api, catalog, namespace.split(LEVEL_SEPARATOR), name)
+    if wants_json(output):
+        print_json(found)
+        return
+    print_one({key: value for key, value in found.items() if key not in _PRINTED_APART}, output)
+    typer.echo("\nColumns:")
+    print_list(found["columns"], _SCHEMA_COLUMNS, Format.TABLE)
+    if found["properties"]:
+        typer.echo("\nProperties:")
+        properties = [{"name": name, "value": text} for name, text in found["properties"].items()]
+        print_list(properties, ("name", "value"), Format.TABLE)
 
 
 @app.command("files")
