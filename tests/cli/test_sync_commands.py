@@ -63,9 +63,17 @@ def test_a_catalog_and_its_tables_are_told_when_to_sync_and_how_much(raw, run):
 def test_a_queue_is_named_shown_with_its_policies_and_removed(raw, run):
     name = raw.catalog.id
     put = run("queue", name, ARN)
-    assert put["role_statement"]["Resource"] == ARN
+    assert put["role_statements"][0]["Resource"] == ARN
     printed = run("queue", name, output="table")
     assert "The queue's own policy:" in printed
+    assert "KMS" not in printed
+    key = ARN.replace(":sqs:", ":kms:").replace("lake-events", "key/1234abcd")
+    assert run("queue", name, ARN, "--kms-key", key)["kms_key_arn"] == key
+    printed = run("queue", name, output="table")
+    assert "Add to the policy of the queue's KMS key:" in printed
+    assert '"kms:ViaService": "sqs.us-east-1.amazonaws.com"' in printed
+    with pytest.raises(CommandFailure, match="--kms-key is for a queue"):
+        run("queue", name, "--kms-key", key)
     assert '"aws:SourceArn": "arn:aws:s3:::lake"' in printed
     assert run("settings", name)["queue"]["arn"] == ARN
     CliRunner().invoke(app, ["sync", "queue", name, "--remove"], catch_exceptions=False)

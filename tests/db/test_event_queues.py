@@ -1,9 +1,12 @@
 """Who reads which queue, and what is told of it, on both databases."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from graticule.db import event_queues as queues
-from graticule.db.engine import read, write
+from graticule.db.engine import read, transact, write
 from graticule.domain.event_queue import QueueFacts
 from support.rows import INTEGRATION, create_catalogs
 
@@ -20,8 +23,10 @@ def queue(database):
         return first
 
 
-def keep(conn, catalog, url=URL, now_ms=5):
-    return queues.keep(conn, catalog, integration_id=INTEGRATION, url=url, now_ms=now_ms)
+def keep(conn, catalog, url=URL, now_ms=5, key=None):
+    return queues.keep(
+        conn, catalog, integration_id=INTEGRATION, url=url, kms_key_arn=key, now_ms=now_ms
+    )
 
 
 def claim(database, queue, owner, now_ms):
@@ -39,6 +44,30 @@ def test_one_at_a_time_reads_a_queue_for_all_that_named_it(database, queue):
         assert queues.prolong(conn, queue, "b", now_ms=12_000, lease_s=10)
         queues.release(conn, queue, "a", next_poll_ms=0)
     assert not claim(database, queue, "c", 21_999)
+
+
+def test_of_many_who_want_a_queue_at_once_one_gets_it(database, queue):
+    together = threading.Barrier(4)
+
+    def compete(owner):
+        together.wait()
+        return transact(database, queues.claim, queue, owner, now_ms=1_000, lease_s=10)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(compete, "abcd")) == [False, False, False, True]
+
+
+def test_a_key_is_the_queues_for_all_that_read_it_and_stays_until_another_is_named(database, queue):
+    with write(database) as conn:
+        assert queues.key_of(conn, queue) is None
+        assert keep(conn, "c1", key="k1").kms_key_arn == "k1"
+        assert queues.load(conn, "c2").kms_key_arn == "k1"
+        queues.remove(conn, "c2")
+        assert keep(conn, "c2").kms_key_arn == "k1"
+        assert keep(conn, "c2", key="k2").kms_key_arn == "k2"
+        assert queues.key_of(conn, queue) == "k2"
+        assert keep(conn, "c2", url=f"{URL}2").kms_key_arn is None
+        assert queues.load(conn, "c1").kms_key_arn == "k2"
 
 
 def test_who_comes_to_a_queue_that_is_read_does_not_make_it_free(database, queue):

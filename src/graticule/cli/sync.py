@@ -37,8 +37,9 @@ Wait = Annotated[bool, typer.Option(help="Follow the sync until it ends")]
 
 _SYNC_COLUMNS: Final = ("id", "state", "trigger", "requested_by", "created_at", "finished_at")
 _DOCUMENTS: Final = {
-    "role_statement": "Add to the policy of the integration's role or user",
+    "role_statements": "Add to the policy of the integration's role or user",
     "queue_policy": "The queue's own policy",
+    "key_statements": "Add to the policy of the queue's KMS key",
 }
 _TABLE_COLUMNS: Final = ("table", "status", "files", "added", "overwritten", "vanished", "error")
 
@@ -221,17 +222,23 @@ def queue(
     queue: Annotated[
         str | None, typer.Argument(help="URL or ARN; shows the one that is read without")
     ] = None,
+    kms_key: Annotated[
+        str | None,
+        typer.Option("--kms-key", help="ARN of the KMS key that the queue is encrypted with"),
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Read none any more")] = False,
     output: Output = None,
 ) -> None:
     """Read an SQS queue with the bucket's events, and say what its owner has to permit."""
     path = f"{_settings(catalog)}/queue"
+    if kms_key is not None and queue is None:
+        raise CommandFailure("--kms-key is for a queue: name it as well, by URL or ARN")
     with connect() as api:
         if remove:
             api.delete(path)
             note("The queue is not read any more.")
             return
-        found = api.get(path) if queue is None else api.put(path, {"queue": queue})
+        found = api.get(path) if queue is None else api.put(path, _named(queue, kms_key))
     if wants_json(output):
         print_json(found)
         return
@@ -240,6 +247,10 @@ def queue(
         if found[name] is not None:
             typer.echo(f"\n{title}:")
             print_json(found[name])
+
+
+def _named(queue: str, kms_key: str | None) -> dict[str, Any]:
+    return {"queue": queue} if kms_key is None else {"queue": queue, "kms_key_arn": kms_key}
 
 
 def _follow(api: "ManagementApi", catalog: str, sync: dict[str, Any]) -> dict[str, Any]:

@@ -19,10 +19,25 @@ def load(conn: Connection, catalog_id: str) -> EventQueue | None:
 
 
 def keep(
-    conn: Connection, catalog_id: str, *, integration_id: str, url: str, now_ms: int
+    conn: Connection,
+    catalog_id: str,
+    *,
+    integration_id: str,
+    url: str,
+    kms_key_arn: str | None,
+    now_ms: int,
 ) -> EventQueue:
-    """Read this queue from now on.  One that is read already is looked at again at once."""
-    own = (_c.catalog_id == catalog_id) & (_c.url == url) & (_c.integration_id == integration_id)
+    """Read this queue from now on.  One that is read already is looked at again at once.
+
+    The key is the queue's, for all catalogs that read it; without one, what they know of it stays.
+    """
+    shared = (_c.url == url) & (_c.integration_id == integration_id)
+    own = (_c.catalog_id == catalog_id) & shared
+    if kms_key_arn is None:
+        known = select(_c.kms_key_arn).where(shared, _c.kms_key_arn.is_not(None)).limit(1)
+        kms_key_arn = conn.execute(known).scalar_one_or_none()
+    else:
+        conn.execute(update(queues).where(shared).values(kms_key_arn=kms_key_arn))
     retried = update(queues).where(own).values(next_poll_ms=now_ms)
     if conn.execute(retried).rowcount == 0:
         remove(conn, catalog_id)
@@ -31,6 +46,7 @@ def keep(
                 catalog_id=catalog_id,
                 integration_id=integration_id,
                 url=url,
+                kms_key_arn=kms_key_arn,
                 next_poll_ms=now_ms,
                 failures=0,
                 unreadable=0,
@@ -66,6 +82,12 @@ def claim(conn: Connection, queue: EventQueue, owner: str, *, now_ms: int, lease
 def readers(conn: Connection, queue: EventQueue) -> list[str]:
     """The catalogs that want the events of a queue."""
     return list(conn.execute(select(_c.catalog_id).where(_same(queue))).scalars())
+
+
+def key_of(conn: Connection, queue: EventQueue) -> str | None:
+    """The KMS key of a queue, as whoever named it last said."""
+    known = select(_c.kms_key_arn).where(_same(queue), _c.kms_key_arn.is_not(None)).limit(1)
+    return conn.execute(known).scalar_one_or_none()
 
 
 def prolong(
@@ -128,6 +150,7 @@ def _queue(row: Row[Any]) -> EventQueue:
         catalog_id=row.catalog_id,
         integration_id=row.integration_id,
         url=row.url,
+        kms_key_arn=row.kms_key_arn,
         next_poll_ms=row.next_poll_ms,
         failures=row.failures,
         error=row.error,

@@ -1,4 +1,4 @@
-"""Where a store leaves word of its objects: queues of SQS, by URL or ARN.  Pure.
+"""Where a store leaves word of its objects: queues of SQS, by URL or ARN, and their keys.  Pure.
 
 A queue is named by a user.  So nothing of what they wrote is ever connected to: it must be a queue
 in the place that the integration is in, and its address is put together from that place.
@@ -13,8 +13,12 @@ from graticule.access.s3_urls import aws_suffix
 from graticule.domain.errors import InvalidRequest
 
 QUEUE_CHARACTERS_MAX: Final = 512
+KEY_CHARACTERS_MAX: Final = 256
 _ARN: Final = re.compile(
     r"arn:([a-z-]+):sqs:([a-z0-9-]+):(\d{12}):([\w-]{1,80}(?:\.fifo)?)", re.ASCII
+)
+_KEY_ARN: Final = re.compile(
+    r"arn:([a-z-]+):kms:([a-z0-9-]+):\d{12}:key/[A-Za-z0-9-]{1,64}", re.ASCII
 )
 _PATH: Final = re.compile(r"/(\d{12})/([\w-]{1,80}(?:\.fifo)?)", re.ASCII)
 
@@ -57,6 +61,28 @@ def parse_queue(
             f"`queue` `{name}` is a FIFO queue, and S3 sends to standard ones only"
         )
     return QueueAddress(partition, region, account, name, endpoint)
+
+
+def check_queue_key(kms_key_arn: str, queue: QueueAddress) -> str:
+    """Check the ARN of the KMS key that a queue is encrypted with.
+
+    Raises:
+        InvalidRequest: it is not the ARN of a key, or of one in another partition or region.
+    """
+    match = _KEY_ARN.fullmatch(kms_key_arn)
+    if match is None:
+        # Not an alias: policies that name one do not match the key behind it.
+        raise InvalidRequest(
+            f"`kms_key_arn` `{kms_key_arn}` is not the ARN of a key; it looks like "
+            f"`arn:{queue.partition}:kms:{queue.region}:{queue.account}:key/…`, "
+            "and is not an alias"
+        )
+    if (match[1], match[2]) != (queue.partition, queue.region):
+        raise InvalidRequest(
+            f"`kms_key_arn` is a key in `{match[1]}`, `{match[2]}`, and the queue is in "
+            f"`{queue.partition}`, `{queue.region}`: SQS takes only keys of its own region"
+        )
+    return kms_key_arn
 
 
 def _of_arn(text: str, partition: str, region: str) -> tuple[str, str]:

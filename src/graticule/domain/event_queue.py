@@ -27,6 +27,8 @@ class EventQueue:
     integration_id: str
     url: str
     next_poll_ms: int
+    kms_key_arn: str | None = None
+    """What the queue is encrypted with, if SQS does not do it by itself."""
     failures: int = 0
     error: str | None = None
     polled_at_ms: int | None = None

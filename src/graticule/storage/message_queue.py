@@ -19,6 +19,8 @@ WAIT_S_MAX: Final = 20
 _ANSWER_S: Final = 10.0
 """For an answer to come, beside the time that the queue was asked to wait."""
 _FACTS: Final = ("VisibilityTimeout", "ApproximateNumberOfMessages", "RedrivePolicy")
+_KEY_DENIED_CODES: Final = frozenset({"KmsAccessDenied", "KMS.AccessDeniedException"})
+"""By either of the names that SQS gives its errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,20 @@ class Message:
 
 class MessageQueue:
     def __init__(
-        self, queue: QueueAddress, keys: Keys, *, wait_s: int, outbound: Outbound = PUBLIC_ONLY
+        self,
+        queue: QueueAddress,
+        keys: Keys,
+        *,
+        kms_key_arn: str | None = None,
+        wait_s: int,
+        outbound: Outbound = PUBLIC_ONLY,
     ) -> None:
-        """Reached where the integration is, and nowhere that a message or an answer says."""
+        """Reached where the integration is, and nowhere that a message or an answer says.
+
+        `kms_key_arn` is the key that `keys` may decrypt with.
+        """
         self._url = queue.url
+        self._kms_key_arn = kms_key_arn
         self._wait_s = wait_s
         self._client = sqs_client(
             keys,
@@ -75,17 +87,35 @@ class MessageQueue:
             StorageRefused, StorageUnavailable: nothing was received.
         """
         hidden = {} if visibility_s is None else {"VisibilityTimeout": visibility_s}
-        with translated("receiving from the queue", self._url):
-            answer = self._client.receive_message(
-                QueueUrl=self._url,
-                MaxNumberOfMessages=BATCH_MAX,
-                WaitTimeSeconds=self._wait_s,
-                **hidden,
+        try:
+            with translated("receiving from the queue", self._url):
+                answer = self._client.receive_message(
+                    QueueUrl=self._url,
+                    MaxNumberOfMessages=BATCH_MAX,
+                    WaitTimeSeconds=self._wait_s,
+                    **hidden,
+                )
+                return [
+                    Message(message["ReceiptHandle"], message["Body"])
+                    for message in answer.get("Messages") or ()
+                ]
+        except StorageRefused as error:
+            code = error.context.get("code")
+            if code not in _KEY_DENIED_CODES and not (is_denial(error) and "kms:" in error.message):
+                raise
+            raise StorageRefused(f"{error.message}; {self._way_to_the_key()}", code=code) from error
+
+    def _way_to_the_key(self) -> str:
+        if self._kms_key_arn is None:
+            return (
+                "the queue is encrypted with a KMS key that this session may not use: name its ARN "
+                "with `--kms-key` (`kms_key_arn`), and permit what that prints"
             )
-            return [
-                Message(message["ReceiptHandle"], message["Body"])
-                for message in answer.get("Messages") or ()
-            ]
+        return (
+            f"the session may decrypt with `{self._kms_key_arn}`: if that is the queue's key, its "
+            "policy or that of the role or user does not permit it; `graticule sync queue CATALOG` "
+            "prints both. Name another key with `--kms-key` (`kms_key_arn`)"
+        )
 
     def delete(self, messages: Sequence[Message]) -> None:
         """Take messages out for good.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graticule.discovery.queue_address import QueueAddress, parse_queue
+from graticule.discovery.queue_address import QueueAddress, check_queue_key, parse_queue
 from graticule.domain.errors import InvalidRequest
 
 HERE = {"partition": "aws", "region": "eu-central-1"}
@@ -60,3 +60,26 @@ def test_queues_of_china_are_in_chinas_domain():
 def test_anything_else_is_refused(text):
     with pytest.raises(InvalidRequest, match="queue"):
         parse_queue(text, **HERE)
+
+
+KEY = "arn:aws:kms:eu-central-1:999999999999:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+
+
+def test_a_queue_has_a_key_of_its_own_region_and_of_whatever_account():
+    assert check_queue_key(KEY, parse_queue(ARN, **HERE)) == KEY
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (KEY.replace("key/mrk-", "alias/"), "is not the ARN of a key"),
+        (KEY.rpartition("/")[2], "is not the ARN of a key"),
+        (f"{KEY}*", "is not the ARN of a key"),
+        (ARN, "is not the ARN of a key"),
+        (KEY.replace("eu-central-1", "eu-west-1"), "SQS takes only keys of its own region"),
+        (KEY.replace("arn:aws:", "arn:aws-cn:"), "SQS takes only keys of its own region"),
+    ],
+)
+def test_a_key_that_could_not_be_the_queues_is_refused(key, why):
+    with pytest.raises(InvalidRequest, match=why):
+        check_queue_key(key, parse_queue(ARN, **HERE))

@@ -15,7 +15,7 @@ from graticule.api.management.bodies import Body, body_of
 from graticule.api.management.representations import moment
 from graticule.api.management.syncs import Count, Percent, catalog_of
 from graticule.discovery.diff import DELETED_FILES_MAX, DELETED_PERCENT_MAX
-from graticule.discovery.queue_address import QUEUE_CHARACTERS_MAX
+from graticule.discovery.queue_address import KEY_CHARACTERS_MAX, QUEUE_CHARACTERS_MAX
 from graticule.domain.errors import NoSuchQueue, PayloadTooLarge, Unauthenticated
 from graticule.domain.sync import SyncSettings
 from graticule.services.syncing.event_queues import QueueSettings
@@ -55,6 +55,8 @@ class Queue(Body):
 
     queue: Annotated[str, Field(min_length=1, max_length=QUEUE_CHARACTERS_MAX)]
     """Its URL or ARN."""
+    kms_key_arn: Annotated[str, Field(min_length=1, max_length=KEY_CHARACTERS_MAX)] | None = None
+    """What it is encrypted with; what is known of the queue stays without it."""
 
 
 def show_settings(call: Call) -> Response:
@@ -91,7 +93,9 @@ def show_queue(call: Call) -> Response:
 
 def put_queue(call: Call) -> Response:
     body = body_of(call, Queue)
-    kept = call.services.event_queues.put(call.principal, catalog_of(call), body.queue)
+    kept = call.services.event_queues.put(
+        call.principal, catalog_of(call), body.queue, kms_key_arn=body.kms_key_arn
+    )
     return json_response(_queue_to_json(kept))
 
 
@@ -159,6 +163,7 @@ def _reading_to_json(found: QueueSettings) -> Json:
     return {
         "url": queue.url,
         "arn": found.arn,
+        "kms_key_arn": queue.kms_key_arn,
         "state": "failing" if queue.error is not None else state,
         "error": queue.error,
         "next_poll_at": moment(queue.next_poll_ms),
@@ -174,8 +179,9 @@ def _reading_to_json(found: QueueSettings) -> Json:
 def _queue_to_json(found: QueueSettings) -> Json:
     return {
         **_reading_to_json(found),
-        "role_statement": found.role_statement,
+        "role_statements": found.role_statements,
         "queue_policy": found.queue_policy,
+        "key_statements": found.key_statements,
     }
 
 

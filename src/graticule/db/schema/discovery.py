@@ -158,6 +158,7 @@ event_queues = Table(
         nullable=False,
     ),
     Column("url", Text, nullable=False),
+    Column("kms_key_arn", Text, nullable=True, comment="what the queue is encrypted with"),
     ms("next_poll_ms"),
     Column("failures", Integer, nullable=False, comment="in a row"),
     Column("error", Text, nullable=True, comment="why the last attempt failed"),

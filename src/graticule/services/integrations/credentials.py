@@ -171,9 +171,16 @@ class Credentials:
             return store
 
     def queue_for(
-        self, integration: StorageIntegration, queue: QueueAddress, *, wait_s: int
+        self,
+        integration: StorageIntegration,
+        queue: QueueAddress,
+        *,
+        kms_key_arn: str | None,
+        wait_s: int,
     ) -> MessageQueue:
         """A queue beside the integration's bucket, opened by a session for this queue alone.
+
+        The session may decrypt what is in it with `kms_key_arn`, and use that for nothing else.
 
         Access keys of a store without a token service open it themselves: it is at that store.
 
@@ -184,15 +191,17 @@ class Credentials:
         try:
             keys = self._sessions.unproven(
                 integration,
-                (SERVER_NAME, queue),
-                lambda: queue_session_policy(queue),
+                (SERVER_NAME, queue, kms_key_arn),
+                lambda: queue_session_policy(queue, kms_key_arn),
                 actor=(SERVER_NAME, integration.id),
             )
         except NoTokenService:
             if integration.access_keys is None:
                 raise
             keys = integration.access_keys
-        return MessageQueue(queue, keys, wait_s=wait_s, outbound=self._outbound)
+        return MessageQueue(
+            queue, keys, kms_key_arn=kms_key_arn, wait_s=wait_s, outbound=self._outbound
+        )
 
     def is_open(self, integration: StorageIntegration, uri: str) -> bool:
         """Whether anybody can read `uri` without credentials; tried, and believed for a while."""

@@ -173,11 +173,14 @@ class EventPolling:
         for _ in range(BATCHES_MAX):
             with read(self._engine) as conn:
                 catalog_ids = event_queues_db.readers(conn, queue)
+                kms_key_arn = event_queues_db.key_of(conn, queue)
             if not catalog_ids or not self._prolong(queue):
                 return 0
             integration = self._schedule.opened(catalog_ids[0]).integration
             address = address_of(integration, queue.url)
-            waiting = self._credentials.queue_for(integration, address, wait_s=self._wait_s)
+            waiting = self._credentials.queue_for(
+                integration, address, kms_key_arn=kms_key_arn, wait_s=self._wait_s
+            )
             facts = self._facts_of(queue, waiting)
             if not self._prolong(queue):
                 return 0
@@ -185,6 +188,8 @@ class EventPolling:
             messages = waiting.receive(visibility_s=VISIBILITY_S_MIN if is_hasty else None)
             if self._stopping.is_set():
                 return 0
+            if messages and not self._prolong(queue):
+                return 0  # they are shown again to whoever has taken over
             batch = _understood(messages)
             self._take_in(queue, batch.events)
             waiting.delete(batch.understood)

@@ -12,14 +12,18 @@ from sqlalchemy import Connection, Engine
 from graticule.access.policy import Action, require
 from graticule.db import event_queues as event_queues_db
 from graticule.db.engine import read, transact
-from graticule.discovery.queue_address import QueueAddress, parse_queue
+from graticule.discovery.queue_address import QueueAddress, check_queue_key, parse_queue
 from graticule.domain.catalog import OpenCatalog, StorageIntegration
 from graticule.domain.errors import InvalidRequest
 from graticule.domain.event_queue import EventQueue
 from graticule.domain.tenancy import Principal
 from graticule.services.syncing.settings_events import tell_of_settings
 from graticule.storage.iam_policy import partition_of
-from graticule.storage.queue_policy import queue_policy, queue_reader_statement
+from graticule.storage.queue_policy import (
+    key_statements,
+    queue_policy,
+    queue_reader_statements,
+)
 
 Json = dict[str, Any]
 
@@ -31,10 +35,12 @@ class QueueSettings:
     queue: EventQueue
     arn: str | None
     """None if the integration has moved elsewhere since, as are the documents."""
-    role_statement: Json | None
+    role_statements: list[Json] | None
     """To add to the policy of the integration's role or user."""
     queue_policy: Json | None
     """To attach to the queue."""
+    key_statements: list[Json] | None
+    """To add to the policy of the queue's KMS key; None if it has none."""
 
 
 class EventQueues:
@@ -49,14 +55,22 @@ class EventQueues:
             queue = event_queues_db.load(conn, catalog.catalog.id)
         return None if queue is None else _settings(catalog.integration, queue)
 
-    def put(self, principal: Principal, catalog: OpenCatalog, queue: str) -> QueueSettings:
+    def put(
+        self,
+        principal: Principal,
+        catalog: OpenCatalog,
+        queue: str,
+        *,
+        kms_key_arn: str | None = None,
+    ) -> QueueSettings:
         """Read a queue, by URL or ARN, in place of the one before.
 
-        Whether it can be read shows when it is: rights may come later.
+        Whether it can be read shows when it is: rights may come later.  Without a key, the one that
+        is known of the queue stays.
 
         Raises:
-            InvalidRequest: it is not a queue where the integration's bucket is, or nobody could
-                open it.
+            InvalidRequest: it is not a queue where the integration's bucket is, nobody could open
+                it, or the key is none that SQS could have encrypted it with.
         """
         require(principal, Action.SCAN_CATALOG)
         integration = catalog.integration
@@ -65,7 +79,10 @@ class EventQueues:
                 f"storage integration `{integration.name}` has no identity that could open a "
                 "queue; use a role or access keys, or have the store call the webhook"
             )
-        url = address_of(integration, queue).url
+        address = address_of(integration, queue)
+        url = address.url
+        if kms_key_arn is not None:
+            check_queue_key(kms_key_arn, address)
 
         def put(conn: Connection) -> EventQueue:
             kept = event_queues_db.keep(
@@ -73,9 +90,17 @@ class EventQueues:
                 catalog.catalog.id,
                 integration_id=integration.id,
                 url=url,
+                kms_key_arn=kms_key_arn,
                 now_ms=self._now_ms(),
             )
-            tell_of_settings(conn, principal, catalog, now_ms=self._now_ms(), queue=url)
+            tell_of_settings(
+                conn,
+                principal,
+                catalog,
+                now_ms=self._now_ms(),
+                queue=url,
+                queue_kms_key_arn=kept.kms_key_arn,
+            )
             return kept
 
         return _settings(integration, transact(self._engine, put))
@@ -110,12 +135,14 @@ def _settings(integration: StorageIntegration, queue: EventQueue) -> QueueSettin
     try:
         address = address_of(integration, queue.url)
     except InvalidRequest:  # which is what reading it says as well
-        return QueueSettings(queue, None, None, None)
+        return QueueSettings(queue, None, None, None, None)
+    bucket = integration.location.bucket
     return QueueSettings(
         queue=queue,
         arn=address.arn,
-        role_statement=queue_reader_statement(address),
-        queue_policy=queue_policy(
-            address, integration.location.bucket, role_arn=integration.role_arn
-        ),
+        role_statements=queue_reader_statements(address, queue.kms_key_arn),
+        queue_policy=queue_policy(address, bucket, role_arn=integration.role_arn),
+        key_statements=None
+        if queue.kms_key_arn is None
+        else key_statements(address, queue.kms_key_arn, role_arn=integration.role_arn),
     )
