@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from graticule.cli import output
 from graticule.cli.failures import CommandFailure, ExitCode, exit_code_of
 from graticule.cli.main import app, main
 from graticule.cli.scan import counters_of, progress_of, until_ended
@@ -87,9 +88,37 @@ def test_policies_are_printed_as_a_script_that_can_be_piped(server, run):
 def test_tables_are_for_people(server, run):
     printed = run("integration", "list", "-o", "table")
 
-    heading = " ".join(printed.splitlines()[:2]).split()  # long headings take two lines
-    assert {"NAME", "PATH", "BUCKET"} <= set(heading)
+    assert {"NAME", "PATH", "BUCKET"} <= set(printed.split())
     assert "PASS" not in printed
+
+
+def test_a_table_that_is_too_wide_is_told_line_by_line_and_never_cut(monkeypatch, capsys):
+    id_ = str(uuid4())
+    items = [
+        {"id": id_, "said_by": "one of many words, all of which are told", "at": "s3://lake/[a]"},
+        {"id": id_, "said_by": "b", "at": None},
+    ]
+
+    def lines(width):
+        monkeypatch.setenv("COLUMNS", str(width))
+        output.print_list(items, ("id", "said_by", "at"), output.Format.TABLE)
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    assert lines(80) == [
+        f"{'ID':36}  {'SAID BY':27}  AT",
+        f"{id_}  {'one of many words, all of':27}  s3://lake/[a]",
+        f"{'':36}  which are told",
+        f"{id_}  {'b':27}  –",
+    ]
+    assert lines(50) == [
+        f"ID       {id_}",
+        "SAID BY  one of many words, all of which are told",
+        "AT       s3://lake/[a]",
+        "",
+        f"ID       {id_}",
+        "SAID BY  b",
+        "AT       –",
+    ]
 
 
 def test_a_key_is_made_used_and_revoked(server, run, monkeypatch):

@@ -4,16 +4,21 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from graticule.cli.failures import CommandFailure, ExitCode
 
 Json = dict[str, Any]
+
+WIDTH_MAX: Final = 10_000
+"""No table is wider."""
 
 
 class Format(StrEnum):
@@ -40,17 +45,40 @@ def print_list(items: Iterable[Json], columns: Sequence[str], output: Format | N
     if wants_json(output):
         print_json(list(items))
         return
+    rows = [[_text(item.get(column)) for column in columns] for item in items]
+    console = Console()
+    table = _side_by_side(rows, columns)
+    unlimited = console.options.update_width(WIDTH_MAX)
+    if Measurement.get(console, unlimited, table).minimum <= console.width:
+        console.print(table)
+        return
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        console.print(_below_each_other(dict(zip(columns, row, strict=True))))
+
+
+def _side_by_side(rows: Iterable[Sequence[str]], columns: Sequence[str]) -> Table:
+    """Columns that may break between words, and never in one."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
+    for column, *texts in zip(columns, *rows, strict=True):
         heading = _heading(column).upper()
-        # Of a narrow terminal the values suffer, not the words above them.
-        least = max(len(word) for word in heading.split())
-        # An id that is cut in two can be neither copied nor searched for.
-        is_whole = column == "id" or column.endswith("_id")
-        table.add_column(heading, overflow="fold", min_width=least, no_wrap=is_whole)
-    for item in items:
-        table.add_row(*(escape(_text(item.get(column))) for column in columns))
-    Console().print(table)
+        least = max(cell_len(word) for text in (heading, *texts) for word in text.split())
+        can_break = any(cell_len(text) > least for text in (heading, *texts))
+        table.add_column(heading, min_width=least, no_wrap=not can_break)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def _below_each_other(texts: Mapping[str, str]) -> Table:
+    """For a terminal where something would be cut in two, which nobody could copy then."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in texts.items():
+        table.add_row(_heading(name).upper(), escape(text))
+    return table
 
 
 def print_one(item: Mapping[str, Any], output: Format | None) -> None:

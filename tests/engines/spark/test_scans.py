@@ -48,8 +48,8 @@ class Gate:
         monkeypatch.setattr(work, "part", self.part)
         monkeypatch.setattr(work, "issue_token", self.issue_token)
 
-    def part(self, token, name):
-        told = self._part(token, name)
+    def part(self, token, name, **origin):
+        told = self._part(token, name, **origin)
         secrets = (told.seal, told.credential.secret_access_key, told.credential.session_token)
         self.secrets |= {secret.reveal() for secret in secrets}
         self.asked.release()
