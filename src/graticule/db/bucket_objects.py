@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from graticule.db.engine import is_sqlite, read
 from graticule.db.schema import bucket_objects as objects
+from graticule.domain.batches import batched
 
 KEYS_AT_ONCE: Final = 1000
 ROWS_AT_ONCE: Final = 5000
@@ -66,8 +67,7 @@ def known_among(
 ) -> dict[str, KnownObject]:
     """The rows of these keys, as far as there are any."""
     found: dict[str, KnownObject] = {}
-    for start in range(0, len(keys), KEYS_AT_ONCE):
-        some = keys[start : start + KEYS_AT_ONCE]
+    for some in batched(keys, KEYS_AT_ONCE):
         query = select(_c.key, _c.size_bytes, _c.etag, _c.missing_since_ms).where(
             _c.integration_id == integration_id, _c.key.in_(some)
         )
@@ -97,8 +97,7 @@ def keep(conn: Connection, integration_id: str, listed: Collection[ListedObject]
 def mark_missing(
     conn: Connection, integration_id: str, keys: Sequence[str], *, since_ms: int
 ) -> None:
-    for start in range(0, len(keys), KEYS_AT_ONCE):
-        some = keys[start : start + KEYS_AT_ONCE]
+    for some in batched(keys, KEYS_AT_ONCE):
         marked = update(objects).where(_c.integration_id == integration_id, _c.key.in_(some))
         conn.execute(marked.values(missing_since_ms=since_ms))
 

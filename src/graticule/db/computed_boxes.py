@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from graticule.db.engine import is_sqlite
 from graticule.db.schema import computed_boxes
+from graticule.domain.batches import batched
 
 PATHS_AT_ONCE: Final = 500
 
@@ -73,8 +74,7 @@ def of_paths(
     conn: Connection, table_id: str, field_id: int, paths: Sequence[str]
 ) -> Iterator[ReadFile]:
     """What is known of some files."""
-    for start in range(0, len(paths), PATHS_AT_ONCE):
-        some = paths[start : start + PATHS_AT_ONCE]
+    for some in batched(paths, PATHS_AT_ONCE):
         query = _files().where(_c.table_id == table_id, _c.field_id == field_id, _c.path.in_(some))
         for row in conn.execute(query):
             yield ReadFile(row.path, row.size_bytes, row.inspection, row.error, row.next_group)
@@ -87,12 +87,12 @@ def paths(conn: Connection, table_id: str, field_id: int) -> list[str]:
 
 
 def forget(conn: Connection, table_id: str, field_id: int, paths: Sequence[str]) -> None:
-    for start in range(0, len(paths), PATHS_AT_ONCE):
+    for some in batched(paths, PATHS_AT_ONCE):
         conn.execute(
             delete(computed_boxes).where(
                 _c.table_id == table_id,
                 _c.field_id == field_id,
-                _c.path.in_(paths[start : start + PATHS_AT_ONCE]),
+                _c.path.in_(some),
             )
         )
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from graticule.db.engine import is_sqlite
 from graticule.db.schema import file_inspections as inspections
+from graticule.domain.batches import batched
 
 KEYS_AT_ONCE: Final = 1000
 
@@ -37,12 +38,12 @@ def versions(
 ) -> dict[str, tuple[int, str]]:
     """Size and ETag of the versions of these files that need not be inspected again."""
     found: dict[str, tuple[int, str]] = {}
-    for start in range(0, len(keys), KEYS_AT_ONCE):
+    for some in batched(keys, KEYS_AT_ONCE):
         query = select(
             _c.key, _c.size_bytes, _c.etag, func.substr(_c.inspection, 1, 1).label("codec")
         ).where(
             _c.integration_id == integration_id,
-            _c.key.in_(keys[start : start + KEYS_AT_ONCE]),
+            _c.key.in_(some),
             _c.is_final,
         )
         for key, size_bytes, etag, codec in conn.execute(query):

@@ -8,9 +8,9 @@ makes it the table's.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
@@ -21,6 +21,7 @@ from graticule.db.schema import inventories, tables
 from graticule.db.schema import inventory_files as files
 from graticule.db.schema import pending_snapshots as pending
 from graticule.discovery.diff import FileState, KnownFile
+from graticule.domain.batches import batched
 
 ROWS_AT_ONCE: Final = 1000
 _UNTRACKED: Final = 0
@@ -74,7 +75,7 @@ def versions_between(
 def among(conn: Connection, inventory_id: str, keys: Sequence[str]) -> dict[str, KnownFile]:
     """Those of these keys that are known."""
     found: dict[str, KnownFile] = {}
-    for some in _batches(keys):
+    for some in batched(keys, ROWS_AT_ONCE):
         query = select(files).where(_f.inventory_id == inventory_id, _f.key.in_(some))
         found |= {row.key: _file(row) for row in conn.execute(query)}
     return found
@@ -96,7 +97,7 @@ def begin(conn: Connection, inventory_id: str) -> None:
 
 def extend(conn: Connection, inventory_id: str, known: Iterable[KnownFile]) -> None:
     """More files of an inventory that is nobody's yet."""
-    for some in _batches(known):
+    for some in batched(known, ROWS_AT_ONCE):
         conn.execute(insert(files), [_row(inventory_id, file) for file in some])
 
 
@@ -135,7 +136,7 @@ def change(conn: Connection, table_id: str, wanted: InventoryChange) -> bool:
             return False
         inventory_id = found
         replaced = chain(wanted.forgotten, (file.key for file in wanted.known))
-        for some in _batches(replaced):
+        for some in batched(replaced, ROWS_AT_ONCE):
             conn.execute(
                 delete(files).where(files.c.inventory_id == inventory_id, files.c.key.in_(some))
             )
@@ -145,7 +146,7 @@ def change(conn: Connection, table_id: str, wanted: InventoryChange) -> bool:
         .where(files.c.inventory_id == inventory_id, files.c.key == bindparam("of_key"))
         .values(manifest=bindparam("now_in"))
     )
-    for pairs in _batches(wanted.moved):
+    for pairs in batched(wanted.moved, ROWS_AT_ONCE):
         conn.execute(moved, [{"of_key": key, "now_in": manifest} for key, manifest in pairs])
     return True
 
@@ -214,9 +215,3 @@ def _row(inventory_id: str, file: KnownFile) -> dict[str, Any]:
         "reason": file.reason,
         "manifest": file.manifest,
     }
-
-
-def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
-    rest = iter(items)
-    while some := list(islice(rest, ROWS_AT_ONCE)):
-        yield some

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any, Final, Literal
 
 from pyiceberg.manifest import (
@@ -19,6 +18,7 @@ from pyiceberg.manifest import (
 )
 from pyiceberg.types import NestedField, StructType
 
+from graticule.domain.batches import batched
 from graticule.domain.errors import UnreadableFile
 from graticule.iceberg.values import encode_value
 from graticule.planning.files import DATA, DataFileEntry
@@ -71,10 +71,8 @@ def write_manifests(
     writer = _ManifestWriter(schema, spec, snapshot_id, format_version)
     added = [entry for entry in entries if entry.sequence_number is None]
     existing = [entry for entry in entries if entry.sequence_number is not None]
-    batches = [
-        (batch, False) for kind in (added, existing) for batch in _batches(kind, entries_max)
-    ]
-    batches += [(batch, True) for batch in _batches(deleted, entries_max)]
+    batches = [(batch, False) for kind in (added, existing) for batch in batched(kind, entries_max)]
+    batches += [(batch, True) for batch in batched(deleted, entries_max)]
     return [
         writer.write(batch, manifest_path(folder, token=token, number=number), removed=removed)
         for number, (batch, removed) in enumerate(batches)
@@ -92,15 +90,8 @@ def stream_manifests(
 ) -> Iterator[WrittenManifest]:
     """Manifests of version 2 of entries that are all new, each as soon as it is full."""
     writer = _ManifestWriter(schema, spec, snapshot_id, 2)
-    rest, number = iter(entries), 0
-    while batch := list(islice(rest, MANIFEST_ENTRIES_MAX)):
+    for number, batch in enumerate(batched(entries, MANIFEST_ENTRIES_MAX)):
         yield writer.write(batch, manifest_path(folder, token=token, number=number), removed=False)
-        number += 1
-
-
-def _batches(entries: Sequence[DataFileEntry], size: int) -> Iterator[Sequence[DataFileEntry]]:
-    for start in range(0, len(entries), size):
-        yield entries[start : start + size]
 
 
 def _in_avro(partition_type: StructType) -> StructType:

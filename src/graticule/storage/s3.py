@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 
 from graticule.access.delete_objects import NAMESPACE
 from graticule.access.s3_urls import StoreAddress
+from graticule.domain.batches import batched
 from graticule.domain.errors import (
     AlreadyExists,
     InvalidLocation,
@@ -219,8 +220,8 @@ class ObjectStore:
         """
         self._require_writable(self.root.uri)
         keys = [self._key(uri) for uri in uris]
-        for start in range(0, len(keys), DELETE_BATCH_KEYS):
-            self._delete_batch(keys[start : start + DELETE_BATCH_KEYS])
+        for some in batched(keys, DELETE_BATCH_KEYS):
+            self._delete_batch(some)
 
     def list(
         self, folder: Location, *, start_after: str | None = None

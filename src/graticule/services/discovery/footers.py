@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -21,6 +20,7 @@ from graticule.discovery.grouping import StoredObject
 from graticule.discovery.inspection import FileInspection
 from graticule.discovery.inspection_codec import CODEC_VERSION, fields_from_bytes, from_bytes
 from graticule.discovery.schema_merge import Fields
+from graticule.domain.batches import batched
 from graticule.domain.errors import (
     CatalogError,
     NoSuchFile,
@@ -75,7 +75,7 @@ class Footers:
             StorageUnavailable: the store fell silent; what was found until then is kept.
         """
         count = pending = 0
-        for some in _batches(files()):
+        for some in batched(files(), inspections_db.KEYS_AT_ONCE):
             count += len(some)
             pending += len(self._unknown(some))
         progress = {**progress, "phase": "inspecting", "files": count}
@@ -105,7 +105,8 @@ class Footers:
 
     def unknown(self, files: Iterable[StoredObject]) -> Iterator[StoredObject]:
         """Those that are not known as they are."""
-        return (stored for some in _batches(files) for stored in self._unknown(some))
+        batches = batched(files, inspections_db.KEYS_AT_ONCE)
+        return (stored for some in batches for stored in self._unknown(some))
 
     def _unknown(self, files: Sequence[StoredObject]) -> list[StoredObject]:
         with read(self._engine) as conn:
@@ -122,10 +123,9 @@ class Footers:
     def _inspected(self, pending: Iterable[StoredObject]) -> Iterator[KeptInspection]:
         """What is found, in the order of the files; a few are always on their way."""
         coming: deque[Future[list[KeptInspection]]] = deque()
-        rest = iter(pending)
         with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="inspect") as pool:
             try:
-                while some := list(islice(rest, FILES_A_TASK)):
+                for some in batched(pending, FILES_A_TASK):
                     coming.append(pool.submit(self._inspect_some, some))
                     if len(coming) >= TASKS_AHEAD:
                         yield from coming.popleft().result()
@@ -166,12 +166,6 @@ def _kept(stored: StoredObject, outcome: bytes | CatalogError) -> KeptInspection
             return kept._replace(error=reason, is_final=False)
         case _:
             return kept._replace(error=f"cannot be read: {outcome.message}", is_final=False)
-
-
-def _batches(files: Iterable[StoredObject]) -> Iterator[list[StoredObject]]:
-    rest = iter(files)
-    while some := list(islice(rest, inspections_db.KEYS_AT_ONCE)):
-        yield some
 
 
 def reader_of(store: ObjectStore, stored: StoredObject) -> ReadRange:

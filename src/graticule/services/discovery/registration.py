@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +33,7 @@ from graticule.discovery.registration import (
     define_table,
     file_box_of,
 )
+from graticule.domain.batches import batched
 from graticule.domain.catalog import OpenCatalog, TableRecord
 from graticule.domain.errors import AlreadyExists, UnreadableFile
 from graticule.domain.identifiers import TableIdentifier
@@ -174,7 +174,7 @@ class Registration:
             )
             for file, number in zip(spill.files(), held_by, strict=True)
         )
-        while some := list(islice(known, INVENTORY_ROWS_AT_ONCE)):
+        for some in batched(known, INVENTORY_ROWS_AT_ONCE):
             transact(self._engine, inventories_db.extend, inventory_id, some)
 
     def _registered(
@@ -215,8 +215,7 @@ def _with_boxes(
         )
 
     with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="boxes") as pool:
-        files = iter(proposal.files)
-        while some := list(islice(files, FILES_AT_ONCE)):
+        for some in batched(proposal.files, FILES_AT_ONCE):
             yield from zip(some, pool.map(complete, some), strict=True)
 
 

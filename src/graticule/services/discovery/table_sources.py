@@ -14,6 +14,7 @@ import numpy as np
 
 from graticule.discovery.proposal import Proposal
 from graticule.discovery.sources import SOURCES_MAX
+from graticule.domain.batches import batched
 from graticule.domain.catalog import AccessLevel
 from graticule.domain.errors import InvalidLocation, WrongState
 from graticule.domain.location import Location
@@ -37,8 +38,7 @@ def refuse_changed(store: ObjectStore, proposal: Proposal, bucket: str) -> None:
             listed.extend(_mark(row.key, row.etag) for row in rows)
     there = np.frombuffer(listed, np.uint64)
     there.sort()
-    files = iter(proposal.files)
-    while some := list(islice(files, FILES_AT_ONCE)):
+    for some in batched(proposal.files, FILES_AT_ONCE):
         marks = np.array([_mark(file.key, file.etag) for file in some], np.uint64)
         ends = np.searchsorted(there, marks, side="right")
         is_listed = ends > np.searchsorted(there, marks)

@@ -7,7 +7,6 @@ and those that a table registered in place reads, stay.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -19,6 +18,7 @@ from graticule.db import purges as purges_db
 from graticule.db import tables as tables_db
 from graticule.db.engine import read, write
 from graticule.db.purges import Purge
+from graticule.domain.batches import batched
 from graticule.domain.errors import (
     CatalogError,
     InvalidLocation,
@@ -165,7 +165,7 @@ class _Doomed:
 
     def delete(self, paths: Iterable[str]) -> None:
         own = (path for path in map(_canonical, paths) if self._is_own(path))
-        while batch := list(islice(own, DELETE_BATCH_KEYS)):
+        for batch in batched(own, DELETE_BATCH_KEYS):
             self._lease.renew()
             self._store.delete(batch)
             self.count += len(batch)

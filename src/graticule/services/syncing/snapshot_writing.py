@@ -8,10 +8,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Final
 
 from graticule.discovery.registration import DISCOVERED_BY
+from graticule.domain.batches import batched
 from graticule.domain.errors import UnreadableFile
 from graticule.iceberg import metadata
 from graticule.planning.files import DATA, DataFileEntry
@@ -226,8 +226,9 @@ class SnapshotWriter:
         hinted = [manifest for manifest in data if line_of(manifest.name) in hints]
         others = [manifest for manifest in data if line_of(manifest.name) not in hints]
         for some, is_hinted in ((hinted, True), (others, False)):
-            rest = iter(some)
-            while left and (batch := list(islice(rest, FETCHES_AT_ONCE))):
+            for batch in batched(some, FETCHES_AT_ONCE):
+                if not left:
+                    return
                 for manifest, entries in self._read_all(batch):
                     found = left & {entry.path for entry in entries}
                     if found:

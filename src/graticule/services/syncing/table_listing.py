@@ -17,6 +17,7 @@ from graticule.discovery.diff import Comparison, DeletionGuard, Diff
 from graticule.discovery.grouping import StoredObject
 from graticule.discovery.path_grammar import reason_to_ignore
 from graticule.discovery.table_files import members
+from graticule.domain.batches import batched
 from graticule.domain.catalog import TableRecord
 from graticule.domain.location import Location
 from graticule.services.discovery.file_inspection import REQUESTS_AT_ONCE
@@ -81,7 +82,7 @@ def look(
             found = _listed(places.pages(), known, etags, again=request.again)
         except _Unordered:
             versions = sorted(version for page in places.pages() for version in page)
-            found = _listed(_pages_of(versions), known, etags, again=request.again)
+            found = _listed(batched(versions, PAGE_KEYS), known, etags, again=request.again)
     added, strays = places.own_among(found, known)
     return Looked(known.revision, replace(found, added=tuple(added)), len(strays), etags)
 
@@ -122,11 +123,6 @@ def _asked(places: "_Places", known: KnownFiles, keys: Collection[str], *, again
     comparison.add(before.values(), places.objects(own))
     comparison.add_unchanged(known.count() - len(before))
     return comparison.diff()
-
-
-def _pages_of(versions: Sequence[Version]) -> Iterator[Sequence[Version]]:
-    for start in range(0, len(versions), PAGE_KEYS):
-        yield versions[start : start + PAGE_KEYS]
 
 
 def _stored(version: Version) -> StoredObject:
