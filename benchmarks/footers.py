@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.peers.peer import cpu_s_of
 from benchmarks.peers.store import admin_client, store_in
 from benchmarks.report import OURS, Options, Result
 from graticule.demo.seaweedfs import SeaweedFS
@@ -129,11 +130,7 @@ def _uri(number: int) -> str:
 def family_cpu_s() -> float:
     """Processor time of this process and of the Python processes that it has started."""
     own = os.getpid()
-    ticks = 0
-    for pid in (own, *_children_of(own)):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(cpu_s_of(int(pid)) for pid in (own, *_children_of(own)))
 
 
 def _children_of(pid: int) -> list[str]:

@@ -97,7 +97,7 @@ class Program(Tethered):
 
     def cpu_s(self) -> float:
         """What the program's processes have used of the processor."""
-        return sum(map(_cpu_s, self._pids()))
+        return sum(map(cpu_s_of, self._pids()))
 
     def _pids(self) -> set[int]:
         parents = {int(p.name): _parent(p) for p in Path("/proc").iterdir() if p.name.isdigit()}
@@ -125,7 +125,7 @@ def _parent(process: Path) -> int:
         return 0
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

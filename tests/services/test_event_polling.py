@@ -30,7 +30,7 @@ from graticule.settings import Settings
 from graticule.storage.iam_policy import role_policy, trust_policy
 from graticule.storage.manifests import read_manifest, read_manifest_list
 from graticule.storage.message_queue import WAIT_S_MAX
-from graticule.wiring import open_services
+from graticule.wiring import open_services, wall_clock_ms
 from support.faults import Answers, faulty
 from support.lake import cities
 from support.ministack import ACCOUNT, BUCKET
@@ -43,10 +43,6 @@ pytestmark = pytest.mark.iam
 CITIES = TableIdentifier(Namespace(("found",)), "cities")
 PARIS, LIMA, TOKYO = (1, 2.35, 48.86), (2, -77.03, -12.05), (3, 139.69, 35.69)
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-
-
-def wall_ms():
-    return time.time_ns() // 1_000_000
 
 
 @dataclass
@@ -122,7 +118,7 @@ class Lake:
                 QueueUrl=self.queue_url, ReceiptHandle=receipt, VisibilityTimeout=0
             )
 
-    def poll(self, *, now_ms=wall_ms, wait_s=1):
+    def poll(self, *, now_ms=wall_clock_ms, wait_s=1):
         """Begin to read queues, in this process, as one server of several would."""
         services = self.services
         polling = EventPolling(
@@ -352,7 +348,7 @@ class Clock:
 
     def __call__(self):
         self.looks += 1
-        return wall_ms() + self.ahead_ms
+        return wall_clock_ms() + self.ahead_ms
 
 
 def test_who_stalls_past_his_lease_is_followed_by_another_and_acts_no_more(

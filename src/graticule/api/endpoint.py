@@ -147,8 +147,6 @@ def parse_json_object(body: bytes) -> Json:
         raise InvalidRequest("the JSON body is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise InvalidRequest("the body is not UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}") from error
     except ValueError as error:
         # Python's limit on digits, which it explains to programmers.
         why = "a number has too many digits" if "int_max_str_digits" in str(error) else error

@@ -22,12 +22,14 @@ def load_settings(**overrides: Any) -> "Settings":
     # Not at the top: every command would wait for it.
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from graticule.api.management.bodies import own_words  # noqa: PLC0415
     from graticule.settings import Settings  # noqa: PLC0415
 
     try:
         return Settings(**overrides)
     except ValidationError as error:
+        # Only now: it brings half of the server with it.
+        from graticule.api.management.bodies import own_words  # noqa: PLC0415
+
         raise CommandFailure(
             "; ".join(
                 f"GRATICULE_{'_'.join(map(str, detail['loc'])).upper()}: {own_words(detail['msg'])}"

@@ -238,7 +238,11 @@ def queue(
             api.delete(path)
             note("The queue is not read any more.")
             return
-        found = api.get(path) if queue is None else api.put(path, _named(queue, kms_key))
+        found = (
+            api.get(path)
+            if queue is None
+            else api.put(path, {"queue": queue, "kms_key_arn": kms_key})
+        )
     if wants_json(output):
         print_json(found)
         return
@@ -247,10 +251,6 @@ def queue(
         if found[name] is not None:
             typer.echo(f"\n{title}:")
             print_json(found[name])
-
-
-def _named(queue: str, kms_key: str | None) -> dict[str, Any]:
-    return {"queue": queue} if kms_key is None else {"queue": queue, "kms_key_arn": kms_key}
 
 
 def _follow(api: "ManagementApi", catalog: str, sync: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graticule.spatial.hilbert import hilbert_order
+from graticule.spatial.hilbert import centre_order
 
 Put = Callable[[str, bytes], None]
 Json = dict[str, Any]
@@ -86,7 +86,7 @@ class _Places:
         return _Places(self.x[rows], self.y[rows], columns)
 
     def along_the_curve(self) -> "_Places":
-        return self.take(hilbert_order(np.column_stack([self.x, self.y, self.x, self.y])))
+        return self.take(centre_order(self.x, self.y))
 
     def parts(self, count: int) -> Iterator["_Places"]:
         for rows in np.array_split(np.arange(len(self)), count):

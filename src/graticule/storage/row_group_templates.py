@@ -10,8 +10,9 @@ Spec: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parqu
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -206,11 +207,8 @@ class _Template:
 
     def _take(self, path: _Path) -> None:
         column = self._column if path[0] == _COLUMNS else 0
-        number = next(n for n in self._numbers() if (column, path, n) not in self._slots)
+        number = next(n for n in count() if (column, path, n) not in self._slots)
         self._slots[column, path, number] = len(self._slots)
-
-    def _numbers(self) -> Iterator[int]:
-        return iter(range(len(self._slots) + 1))
 
     def _end_segment(self, *, is_taken: bool) -> None:
         expression = re.compile(b"".join(self._pieces), re.DOTALL)

@@ -1,6 +1,6 @@
 """`…/tables/{table}/files`: which files and row groups of a table an area may touch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from typing import Any, Final
@@ -28,6 +28,8 @@ from graticule.planning.tasks import content_file, partition_types
 from graticule.services.planning.file_search import FoundFiles, FoundRowGroups
 
 Json = dict[str, Any]
+PartitionTypes = Mapping[int, Sequence[str | None]]
+"""Of the values of each spec, by its id."""
 
 _SIDES: Final = pa.list_(pa.list_(pa.float64()))
 _ROW_GROUP: Final = pa.struct(
@@ -72,10 +74,11 @@ def _answered(call: Call, request: FileRequest) -> Response:
     if request.media == TEXT:
         paths = b"".join(path + b"\n" for path in found.listing.paths)
         return _other(paths, f"{TEXT}; charset=utf-8", following)
-    document = _about(found, request, following)
+    types = {} if found.reading is None else partition_types(found.of.document)
+    document = _about(found, request, following, types)
     if request.media == ARROW:
         return _other(_arrow(document, found, request), ARROW, following)
-    document["files"] = _files(found, request)
+    document["files"] = _files(found, request, types)
     return bytes_response(_ENCODER.encode(document))
 
 
@@ -87,7 +90,9 @@ def _other(content: bytes, media: str, following: str | None) -> Response:
     return response
 
 
-def _about(found: FoundFiles, request: FileRequest, following: str | None) -> Json:
+def _about(
+    found: FoundFiles, request: FileRequest, following: str | None, types: PartitionTypes
+) -> Json:
     """What is said of all files together."""
     document: Json = {
         "snapshot_id": found.of.snapshot_id,
@@ -103,7 +108,6 @@ def _about(found: FoundFiles, request: FileRequest, following: str | None) -> Js
     if request.level is Level.ROW_GROUP:
         document["listed"] = _listed(found)
     if found.reading is not None:
-        types = partition_types(found.of.document)
         document["delete_files"] = [
             content_file(entry, partition_types=types[entry.spec_id])
             for entry in found.reading.delete_files
@@ -125,7 +129,7 @@ def _listed(found: FoundFiles) -> Json:
     }
 
 
-def _files(found: FoundFiles, request: FileRequest) -> list[Json]:
+def _files(found: FoundFiles, request: FileRequest, types: PartitionTypes) -> list[Json]:
     listing = found.listing
     sides = listing.sides.tolist()
     files: list[Json] = [
@@ -151,7 +155,6 @@ def _files(found: FoundFiles, request: FileRequest) -> list[Json]:
         for at, file in enumerate(files):
             file.update(_row_groups(found.row_groups.get(at)))
     if found.reading is not None:
-        types = partition_types(found.of.document)
         reading = zip(files, found.reading.entries, found.reading.deletes, strict=True)
         for file, entry, deletes in reading:
             file["data_file"] = content_file(entry, partition_types=types[entry.spec_id])

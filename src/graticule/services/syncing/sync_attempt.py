@@ -86,7 +86,9 @@ class Attempt:
         self._diff = found
         if found.is_empty:
             return self._outcome(Status.UNCHANGED)
-        guard, taken = self._request.guard, self._known.count_taken()
+        guard = self._request.guard
+        # Where nothing can be lost, nobody asks how much there is.
+        taken = self._known.count_taken() if found.vanished or found.overwritten else 0
         if guard.stops(found.vanished_keys, taken):
             return self._outcome(Status.NEEDS_CONFIRMATION, lost=found.vanished_keys)
         self._returned = self._inspector.still_there(self._uri(k) for k in found.vanished_keys)

@@ -137,6 +137,8 @@ class _Places:
     store: ObjectStore
     bucket: str
     keys: Sequence[str]
+    named: frozenset[str]
+    folders: tuple[str, ...]
     excluded: tuple[str, ...]
     go_on: Callable[[], None]
 
@@ -153,17 +155,14 @@ class _Places:
         for key in sorted(source.removeprefix(f"s3://{bucket}/") for source in record.sources):
             if not (keys and _is_folder(keys[-1]) and key.startswith(keys[-1])):
                 keys.append(key)
-        return cls(store, bucket, keys, excluded, request.go_on)
-
-    @property
-    def folders(self) -> Sequence[str]:
-        return [key for key in self.keys if _is_folder(key)]
+        folders = tuple(key for key in keys if _is_folder(key))
+        return cls(store, bucket, keys, frozenset(keys), folders, excluded, request.go_on)
 
     def hold(self, key: str) -> bool:
         """True if the object may be one of the table's."""
-        if key in self.keys:
+        if key in self.named:
             return True
-        return key.startswith(tuple(self.folders)) and not key.startswith(self.excluded)
+        return key.startswith(self.folders) and not key.startswith(self.excluded)
 
     def pages(self) -> Iterator[Sequence[Version]]:
         """All that lies there."""
@@ -193,15 +192,14 @@ class _Places:
         self, found: Diff, known: KnownFiles
     ) -> tuple[list[StoredObject], list[StoredObject]]:
         """Of what is new, the table's own files, and data that is no table's."""
-        named = set(self.keys)
-        taken = [stored for stored in found.added if stored.key in named]
+        taken = [stored for stored in found.added if stored.key in self.named]
         strays: list[StoredObject] = []
         gone = frozenset(file.key for file in (*found.vanished, *found.forgotten))
         for folder in self.folders:
             new = {
                 stored.key: stored
                 for stored in found.added
-                if stored.key.startswith(folder) and stored.key not in named
+                if stored.key.startswith(folder) and stored.key not in self.named
             }
             if all(reason_to_ignore(key, stored.size_bytes) for key, stored in new.items()):
                 continue  # nothing that could be data, so nothing has to be grouped
