@@ -6,19 +6,14 @@ same bytes, in folders as a `Layout` says; the others are pictures.
 """
 
 import argparse
-import io
-import socketserver
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-PAGE_KEYS = 1000
+from benchmarks.made_up_store import PAGE_KEYS, Handler, page_of, row_of, running, serve
+
 FILES_PER_FOLDER = 1000
 FILES_PER_SMALL_FOLDER = 10
 PICTURES_PER_FOLDER = 5000
@@ -26,17 +21,6 @@ DAYS_PER_REGION = 100
 FIRST_DAY = date(2025, 1, 1)
 LETTERS = "bcdfghjklmnpqrstvwxz"
 WORD_LETTERS = 5
-
-_HEAD = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n'
-    '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>lake</Name>'
-    "<Prefix></Prefix><MaxKeys>1000</MaxKeys><EncodingType>url</EncodingType>"
-)
-_ROW = (
-    "<Contents><Key>{key}</Key><LastModified>2026-01-31T12:00:00.000Z</LastModified>"
-    "<ETag>&quot;{etag:032x}&quot;</ETag><Size>{size}</Size>"
-    "<StorageClass>STANDARD</StorageClass></Contents>"
-)
 
 
 class Layout(StrEnum):
@@ -85,68 +69,38 @@ def word_of(number: int) -> str:
     return letters
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     objects = files = 0
     layout = Layout.NUMBERED
     data = b""
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - as `http.server` looks for it
         asked = urlsplit(self.path)
         query = parse_qs(asked.query)
         if "list-type" in query:
-            self._answer(200, self._page(int(query.get("continuation-token", ["0"])[0])))
+            self.answer(200, self._page(int(query.get("continuation-token", ["0"])[0])))
             return
         first, _, last = self.headers["range"].removeprefix("bytes=").partition("-")
-        self._answer(206, self.data[int(first) : int(last) + 1])
+        self.answer(206, self.data[int(first) : int(last) + 1])
 
     def _page(self, start: int) -> bytes:
         end = min(start + PAGE_KEYS, self.objects)
-        rows = "".join(
-            _ROW.format(
-                key=key_of(number, self.files, self.layout),
-                etag=number,
+        rows = [
+            row_of(
+                key_of(number, self.files, self.layout),
+                etag=f"{number:032x}",
                 size=len(self.data) if number < self.files else 1_000_000 + number,
             )
             for number in range(start, end)
-        )
-        following = f"<NextContinuationToken>{end}</NextContinuationToken>"
-        more = end < self.objects
-        return (
-            f"{_HEAD}<KeyCount>{end - start}</KeyCount>"
-            f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>"
-            f"{following if more else ''}{rows}</ListBucketResult>"
-        ).encode()
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        ]
+        return page_of(rows, following=end if end < self.objects else None)
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-
-@contextmanager
 def huge_bucket(
     file: Path, *, objects: int, files: int, layout: Layout = Layout.NUMBERED
-) -> Iterator[str]:
+) -> AbstractContextManager[str]:
     """The endpoint of a bucket of which `files` objects are copies of `file`."""
-    command = [sys.executable, __file__, str(file), str(objects), str(files), layout]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    return running("benchmarks.huge_bucket", file, objects, files, layout)
 
 
 def main() -> None:
@@ -159,10 +113,7 @@ def main() -> None:
     _Handler.data = asked.file.read_bytes()
     _Handler.objects, _Handler.files = asked.objects, asked.files
     _Handler.layout = asked.layout
-    _Handler.wbufsize = io.DEFAULT_BUFFER_SIZE
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        print(server.server_address[1], flush=True)
-        server.serve_forever()
+    serve(_Handler)
 
 
 if __name__ == "__main__":
